@@ -1,0 +1,99 @@
+"""What flows between the loops: scans in, batches out, acknowledgements back."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol
+
+import msgspec
+
+from drivers.api import Reading
+
+BatchKind = Literal["data", "event", "snapshot", "result"]
+Severity = Literal["info", "minor", "major", "critical"]
+SeqRange = tuple[int, int]
+"""First and last sequence number, both included."""
+
+
+class Scan(msgspec.Struct, frozen=True, gc=False):
+    """What one device answered at one time. `mono_ns` is the monotonic clock at the wire, in nanoseconds."""
+
+    device: str
+    mono_ns: int
+    readings: Sequence[Reading]
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that the IOC must know at once; `type` is one of the event types of the contract.
+
+    `ranges`, `reason`, `readings` and `held_s` go with `data.lost`; `offset_ms` goes with `clock.step`.
+    """
+
+    type: str
+    severity: Severity
+    mono_ns: int
+    message: dict[str, str]
+    device: str | None = None
+    ranges: Sequence[SeqRange] = ()
+    reason: str | None = None
+    readings: int | None = None
+    held_s: float | None = None
+    offset_ms: int | None = None
+
+
+class Batch(msgspec.Struct, frozen=True, kw_only=True):
+    """A sealed batch: `(gateway, epoch, seq)` names these bytes for ever.
+
+    `payload` is the contract's JSON, or its zlib stream where that is smaller. `sealed_mono_ns` is 0 for a batch
+    that was sealed before this boot.
+    """
+
+    seq: int
+    kind: BatchKind
+    payload: bytes
+    readings: int
+    sealed_ms: int
+    sealed_mono_ns: int = 0
+
+
+class Account(msgspec.Struct, kw_only=True):
+    """accepted = delivered + stored + declared lost, in readings, since the outbox file was made.
+
+    `stored` counts what is sealed and undelivered, `waiting` what is read and not yet sealed (part of stored).
+    """
+
+    accepted: int = 0
+    delivered: int = 0
+    stored: int = 0
+    waiting: int = 0
+    lost: dict[str, int] = {}
+
+    @property
+    def balanced(self) -> bool:
+        return self.accepted == self.delivered + self.stored + sum(self.lost.values())
+
+
+class BatchSource(Protocol):
+    """The store as the uplink sees it."""
+
+    @property
+    def epoch(self) -> str:
+        """16 hex digits, made with the outbox file."""
+
+    @property
+    def boot(self) -> int:
+        """How many boots the outbox has seen, from 1."""
+
+    @property
+    def high(self) -> int:
+        """Highest sequence number sealed so far; 0 for none."""
+
+    def new_connection(self) -> int:
+        """Number of this connection, from 1 in each boot; never given twice in one boot."""
+
+    def is_undelivered(self, seq: int) -> bool:
+        """Whether the batch still waits for its acknowledgement."""
+
+    async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
+        """Undelivered batches with seq above `after`, lowest first; at least one where there is any."""
+
+    def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
+        """These have arrived. Numbers that are unknown or delivered already are passed over."""

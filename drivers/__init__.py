@@ -1,0 +1,1 @@
+"""Drivers: from a device's bytes to readings. Knows nothing of the agent, the store or the IOC."""

@@ -1,0 +1,128 @@
+"""Profiles: data files that say what a device model is. One model, one file, no code.
+
+What is common to all kinds stands here; each kind adds its own keys by a subclass (`DriverSpec.profile_type`,
+`DriverSpec.point_type`). Errors name file, line and key, and all are found at once.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import msgspec
+
+from drivers.tomlfile import Problem, Section, TomlProblem, Tree, load_toml, nfc
+
+if TYPE_CHECKING:
+    from drivers.api import DriverSpec
+
+Language = Literal["vi", "en"]
+WireType = Literal["f64", "i64", "bool", "string"]
+PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400, examples=[10.0])]
+PointName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["voltage"])]
+
+
+class Point(msgspec.Struct, frozen=True, kw_only=True):
+    """One row of a profile: one quantity that the device can tell.
+
+    value = raw * `scale` + `offset`, rounded to `decimals`, in the UCUM unit `unit`. Outside `range` the quality
+    is `rng`. `enum` gives names to raw numbers. `optional` points are silent until the device first sends them.
+    """
+
+    name: PointName
+    unit: str = "1"
+    scale: float = 1.0
+    offset: float = 0.0
+    decimals: Annotated[int, msgspec.Meta(ge=0, le=12)] | None = None
+    range: tuple[float, float] | None = None
+    enum: dict[str, str] = {}
+    interval_s: PositiveSeconds | None = None
+    optional: bool = False
+    label: dict[Language, str] = {}
+
+    @property
+    def wire_type(self) -> WireType:
+        """The type of its values in the MQTT contract."""
+        return "string" if self.enum else "f64"
+
+
+class Profile(msgspec.Struct, frozen=True, kw_only=True):
+    """A device model: what it is, where its map comes from, and its points."""
+
+    vendor: str
+    model: str
+    kind: str
+    source: str
+    label: dict[Language, str] = {}
+    caveats: tuple[str, ...] = ()
+    point: tuple[Any, ...] = ()
+    """The points, of the kind's own `point_type`."""
+
+    def select(self, names: Sequence[str] | None) -> tuple[Any, ...]:
+        """The points called `names` in profile order; all of them where `names` is None."""
+        return self.point if names is None else tuple(p for p in self.point if p.name in names)
+
+
+class ProfileError(Exception):
+    """A profile file with problems; `problems` holds all of them."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def find_profile(name: str, beside: Path, folders: Sequence[Path]) -> Path | None:
+    """The file of profile `name`: `vendor/model` in one of `folders`, or a `.toml` path relative to `beside`."""
+    if name.endswith(".toml"):
+        path = beside / name
+        return path if path.is_file() else None
+    candidates = (folder / f"{name}.toml" for folder in folders)
+    return next((path for path in candidates if path.is_file()), None)
+
+
+def load_profile(path: Path, specs: "Mapping[str, DriverSpec]") -> Profile:
+    """Read one profile; raises `ProfileError` with every problem of the file."""
+    try:
+        tree = load_toml(path)
+    except TomlProblem as err:
+        raise ProfileError([err.problem]) from err
+    return parse_profile(tree, specs)
+
+
+def parse_profile(tree: Tree, specs: "Mapping[str, DriverSpec]") -> Profile:
+    """Check a profile that was read; raises `ProfileError` with every problem of the file."""
+    problems: list[Problem] = []
+    root = Section.root(tree, problems)
+    spec = specs.get(str(root.data.get("kind")))
+    if spec is None:
+        root.problem("kind", "is missing or unknown", f"write one of: {', '.join(sorted(specs))}")
+        raise ProfileError(problems)
+    sections = root.children("point")
+    points = [section.convert(spec.point_type) for section in sections]
+    profile = root.convert(spec.profile_type, ignore=("point",))
+    _check_points(root, sections)
+    if profile is not None and not problems:
+        profile = msgspec.structs.replace(profile, point=tuple(points), label=_nfc_values(profile.label))
+        spec.check_profile(profile, root)
+    if profile is None or problems:
+        raise ProfileError(sorted(problems))
+    return profile
+
+
+def _check_points(root: Section, sections: Sequence[Section]) -> None:
+    if not sections:
+        root.problem("point", "there are no points", "add a `[[point]]` for each quantity")
+    seen: set[str] = set()
+    for section in sections:
+        name = str(section.data.get("name"))
+        if name in seen:
+            section.problem("name", f"`{name}` stands twice", "give each point its own name")
+        seen.add(name)
+        match section.data.get("range"):
+            case [int() | float() as lowest, int() | float() as highest] if not lowest < highest:
+                section.problem("range", "has no values in it", "write `range = [lowest, highest]`")
+        if section.data.get("scale") == 0:
+            section.problem("scale", "is 0: every value would be the same", "write the factor of the device's table")
+
+
+def _nfc_values(label: dict[Language, str]) -> dict[Language, str]:
+    return {language: nfc(text) for language, text in label.items()}

@@ -1,0 +1,20 @@
+"""Which driver kinds there are: ours by name, others through the entry-point group `oc_agent.drivers`."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
+
+from drivers.api import DriverSpec
+
+ENTRY_POINT_GROUP = "oc_agent.drivers"
+
+
+@cache
+def driver_specs() -> Mapping[str, DriverSpec]:
+    """Every kind by name. A third party may add kinds; it may not replace ours."""
+    from drivers.modbus.driver import SPEC as modbus
+    from drivers.serial.driver import SPEC as serial
+
+    ours = {spec.kind: spec for spec in (modbus, serial)}
+    others = {entry.name: entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)}
+    return others | ours

@@ -1,0 +1,309 @@
+"""TOML files that people write: read them, say where each key stands, and find every problem at once.
+
+`tomllib` reads the file but forgets line numbers, so `_places` finds them again in text that is already known
+to be valid. `Section.convert` checks each key by itself, so that one mistake never hides the next.
+"""
+
+import re
+import tomllib
+import unicodedata
+from collections.abc import Collection, Iterator, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+Key = tuple[str | int, ...]
+
+_KEY_PART = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_-]+)\s*')
+
+
+class Problem(msgspec.Struct, frozen=True, order=True):
+    """One thing to mend in a file: where it is, what is wrong, what to write instead."""
+
+    file: str
+    line: int
+    key: str
+    what: str
+    fix: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.key}: {self.what}\n    {self.fix}"
+
+
+class TomlProblem(Exception):
+    """One file that cannot be read at all, as a `problem`."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Tree(msgspec.Struct):
+    """The data of one or more merged TOML files, and the file and line of each key."""
+
+    data: dict[str, Any]
+    places: dict[Key, tuple[str, int]]
+    file: str
+
+
+def load_toml(path: Path) -> Tree:
+    """Read one file; raises `TomlProblem` where it is missing, not UTF-8 or not TOML."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as err:
+        raise TomlProblem(Problem(str(path), 1, "(file)", f"is not UTF-8 text: {err}", "save it as UTF-8")) from err
+    except OSError as err:
+        what = f"cannot be read: {err.strerror}"
+        raise TomlProblem(Problem(str(path), 1, "(file)", what, "check the path and its permissions")) from err
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as err:
+        found = re.search(r"at line (\d+)", str(err))
+        line = int(found[1]) if found else text.count("\n") + 1
+        fix = 'TOML wants `key = value`, text in "quotes", and each key once'
+        raise TomlProblem(Problem(str(path), line, "(syntax)", f"is not TOML: {err}", fix)) from err
+    file = str(path)
+    return Tree(data, {key: (file, line) for key, line in _places(text)}, file)
+
+
+def merge(base: Tree, extra: Tree) -> None:
+    """Lay `extra` over `base`: tables by key, arrays of tables appended, any other value replaced."""
+    _merge_table(base.data, extra.data, (), base.places, extra.places)
+
+
+class Section:
+    """One table of a file, with its place. Problems go to a list that all sections of a file share."""
+
+    def __init__(self, data: Mapping[str, Any], tree: Tree, path: Key, problems: list[Problem]) -> None:
+        self.data = data
+        self.path = path
+        self._tree = tree
+        self._problems = problems
+
+    @classmethod
+    def root(cls, tree: Tree, problems: list[Problem]) -> "Section":
+        return cls(tree.data, tree, (), problems)
+
+    @property
+    def problem_count(self) -> int:
+        return len(self._problems)
+
+    def problem(self, key: str, what: str, fix: str) -> None:
+        """Report one problem with `key` of this section (empty: the section itself)."""
+        path = (*self.path, *key.split(".")) if key else self.path
+        place = path
+        while place and place not in self._tree.places:
+            place = place[:-1]
+        file, line = self._tree.places.get(place, (self._tree.file, 1))
+        self._problems.append(Problem(file, line, key_text(path) or "(file)", what, fix))
+
+    def child(self, key: str) -> "Section":
+        """The table under `key`, empty where there is none; a value that is no table is reported."""
+        value = self.data.get(key, {})
+        if not isinstance(value, dict):
+            self.problem(key, f"must be a table, not {_kind(value)}", f"write `[{key_text((*self.path, key))}]`")
+            value = {}
+        return Section(value, self._tree, (*self.path, key), self._problems)
+
+    def children(self, key: str) -> list["Section"]:
+        """The array of tables under `key`; anything else there is reported."""
+        value = self.data.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
+            self.problem(key, f"must be a list of tables, not {_kind(value)}", f"write `[[{key}]]` for each")
+            return []
+        return [Section(item, self._tree, (*self.path, key, i), self._problems) for i, item in enumerate(value)]
+
+    def convert(self, cls: type[StructT], *, ignore: Collection[str] = ()) -> StructT | None:
+        """Make a `cls` of this table, or report every key that is unknown, missing or of the wrong type."""
+        before = len(self._problems)
+        fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+        self.only(fields.keys() | set(ignore))
+        values: dict[str, Any] = {}
+        for key, field in fields.items():
+            if key in ignore:
+                continue
+            if key in self.data:
+                values[field.name] = self._value(key, field)
+            elif field.required:
+                self.problem(key, "is missing", f"add `{key} = {_example(field)}`")
+        return cls(**values) if len(self._problems) == before else None
+
+    def only(self, known: Collection[str]) -> None:
+        """Report every key that is not one of `known`."""
+        for key in self.data:
+            if key not in known:
+                close = get_close_matches(key, known, 1)
+                fix = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(sorted(known))}"
+                self.problem(key, "is not a known key", fix)
+
+    def _value(self, key: str, field: msgspec.structs.FieldInfo) -> Any:
+        value = self.data[key]
+        if isinstance(field.type, type) and issubclass(field.type, msgspec.Struct):
+            return self.child(key).convert(field.type)
+        try:
+            return msgspec.convert(value, type=field.type)
+        except msgspec.ValidationError as err:
+            self.problem(key, f"is {_shown(value)}: {_lower_first(str(err))}", f"write `{key} = {_example(field)}`")
+            return None
+
+
+def nfc(text: str) -> str:
+    """Vietnamese text in one form: a key typed on a Mac (NFD) equals the same key typed elsewhere (NFC)."""
+    return unicodedata.normalize("NFC", text)
+
+
+def key_text(path: Key) -> str:
+    """A key path as a person writes it: `device[2].unit` counts from 1, as one counts in a file."""
+    text = ""
+    for part in path:
+        text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def _merge_table(base: dict[str, Any], extra: dict[str, Any], at: Key, places: Any, more: Any) -> None:
+    for key, value in extra.items():
+        old = base.get(key)
+        here = (*at, key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            _merge_table(old, value, here, places, more)
+        elif isinstance(old, list) and isinstance(value, list):
+            _move_places(here, len(old), places, more)
+            old.extend(value)
+        else:
+            base[key] = value
+            _move_places(here, 0, places, more)
+
+
+def _move_places(at: Key, shift: int, places: Any, more: Any) -> None:
+    depth = len(at)
+    for key, place in more.items():
+        if key[:depth] != at:
+            continue
+        if shift and len(key) > depth and isinstance(key[depth], int):
+            key = (*at, key[depth] + shift, *key[depth + 1 :])
+        elif shift:
+            continue
+        places[key] = place
+
+
+def _places(text: str) -> Iterator[tuple[Key, int]]:
+    """Each key path of valid TOML text with its line, from 1."""
+    table: Key = ()
+    counts: dict[Key, int] = {}
+    at = 0
+    line = 1
+    while at < len(text):
+        char = text[at]
+        if char == "\n":
+            line += 1
+            at += 1
+        elif char in " \t\r":
+            at += 1
+        elif char == "#":
+            at = _line_end(text, at)
+        elif char == "[":
+            array = text.startswith("[[", at)
+            names, at = _key(text, at + 1 + array)
+            table = _resolve(names, counts, array)
+            yield table, line
+            at = _line_end(text, at)
+        else:
+            names, at = _key(text, at)
+            for depth in range(1, len(names) + 1):
+                yield (*table, *names[:depth]), line
+            end = _value_end(text, at)
+            line += text.count("\n", at, end)
+            at = end
+
+
+def _resolve(names: Key, counts: dict[Key, int], array: bool) -> Key:
+    """The path of a table header, with the index of each array of tables on its way."""
+    path: Key = ()
+    for depth, name in enumerate(names, 1):
+        path = (*path, name)
+        if array and depth == len(names):
+            counts[path] = counts.get(path, -1) + 1
+        if path in counts:
+            path = (*path, counts[path])
+    return path
+
+
+def _key(text: str, at: int) -> tuple[Key, int]:
+    parts: list[str] = []
+    while found := _KEY_PART.match(text, at):
+        raw = found[1]
+        parts.append(tomllib.loads(f"{raw} = 0").popitem()[0])
+        at = found.end()
+        if not text.startswith(".", at):
+            break
+        at += 1
+    return tuple(parts), at
+
+
+def _value_end(text: str, at: int) -> int:
+    """Where the value that starts behind `=` ends: a newline outside of strings and brackets."""
+    depth = 0
+    while at < len(text):
+        char = text[at]
+        if char in "\"'":
+            at = _string_end(text, at)
+            continue
+        if char == "#":
+            at = _line_end(text, at)
+            continue
+        if char in "[{":
+            depth += 1
+        elif char in "]}":
+            depth -= 1
+        elif char == "\n" and depth == 0:
+            return at
+        at += 1
+    return at
+
+
+def _string_end(text: str, at: int) -> int:
+    quote = text[at]
+    fence = quote * 3 if text.startswith(quote * 3, at) else quote
+    at += len(fence)
+    while not text.startswith(fence, at):
+        at += 2 if quote == '"' and text[at] == "\\" else 1
+    at += len(fence)
+    while len(fence) == 3 and text.startswith(quote, at):
+        at += 1
+    return at
+
+
+def _line_end(text: str, at: int) -> int:
+    end = text.find("\n", at)
+    return len(text) if end < 0 else end
+
+
+def _example(field: msgspec.structs.FieldInfo) -> str:
+    info = getattr(field.type, "__metadata__", ())
+    for meta in info:
+        if isinstance(meta, msgspec.Meta) and meta.examples:
+            return _shown(meta.examples[0])
+    if not field.required and field.default is not msgspec.NODEFAULT and field.default is not None:
+        return _shown(field.default)
+    return "…"
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return f'"{value}"'
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "…"
+
+
+def _kind(value: object) -> str:
+    names = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
+    return names.get(type(value), type(value).__name__)
+
+
+def _lower_first(text: str) -> str:
+    return text[:1].lower() + text[1:]
