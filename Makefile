@@ -1,0 +1,60 @@
+# Two commands do all the set-up: `make demo` and `make test`.
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint unit wheel-test bench soak lock clean
+
+PYTHON ?= python3
+VENV := .venv
+WHEEL_VENV := .venv-wheel
+BIN := $(VENV)/bin
+
+help: ## What can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/ready broker ## Devices, broker, IOC and agent on this machine, with a broker outage in the middle
+	$(BIN)/oc-sim demo
+
+test: lint unit wheel-test ## Lint, types, import rules, all tests; then the tests again on the built wheel
+
+lint: $(VENV)/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+unit: $(VENV)/ready broker
+	$(BIN)/pytest -q
+
+wheel-test: $(WHEEL_VENV)/ready broker
+	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(WHEEL_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
+
+bench: $(VENV)/ready ## What was measured to choose a library, on this machine
+	$(BIN)/python bench/validation_libraries.py
+
+soak: $(VENV)/ready broker ## The long tests
+	$(BIN)/pytest -q --soak
+
+lock: $(VENV)/ready ## Pin every dependency anew, with hashes
+	$(BIN)/uv pip compile pyproject.toml --extra sim --group test --universal --generate-hashes --upgrade \
+		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
+
+clean: ## Remove what was built
+	rm -rf $(VENV) $(WHEEL_VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+
+.PHONY: broker
+broker: # a real MQTT broker; the demo falls back to an embedded one
+	@command -v mosquitto >/dev/null || test -x /usr/sbin/mosquitto || ./.ci/install-mosquitto
+
+$(VENV)/ready: requirements.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oc-agent needs Python 3.11 or newer")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r requirements.lock
+	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	touch $@
+
+$(WHEEL_VENV)/ready: requirements.lock pyproject.toml $(shell find agent drivers simulators config docs/contract -type f -not -name '*.pyc') | $(VENV)/ready
+	rm -rf dist
+	$(BIN)/python -m build --wheel --no-isolation . >/dev/null
+	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)
+	$(WHEEL_VENV)/bin/pip install --quiet --require-hashes -r requirements.lock
+	$(WHEEL_VENV)/bin/pip install --quiet --no-deps --force-reinstall dist/*.whl
+	touch $@
