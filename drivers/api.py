@@ -50,7 +50,7 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
 
 
 class LinkStats(msgspec.Struct):
-    """What happened on one link since it was first opened; counts only go up.
+    """What happened on one link since it was opened; counts only go up.
 
     `late_bytes` came after their time and were thrown away; `busy_s` is time spent waiting for the wire.
     """
@@ -61,6 +61,11 @@ class LinkStats(msgspec.Struct):
     refused: int = 0
     late_bytes: int = 0
     busy_s: float = 0.0
+
+    def plus(self, other: "LinkStats") -> "LinkStats":
+        """Both together: a link that was opened again goes on counting."""
+        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
+        return LinkStats(*(a + b for a, b in pairs))
 
 
 class Plan(Protocol):

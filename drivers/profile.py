@@ -4,6 +4,7 @@ What is common to all kinds stands here; each kind adds its own keys by a subcla
 `DriverSpec.point_type`). Errors name file, line and key, and all are found at once.
 """
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -70,6 +71,17 @@ class ProfileError(Exception):
         self.problems = tuple(problems)
 
 
+def shipped_profiles() -> Path:
+    """The folder of the profiles that came with the agent: the installed one, or that of a checkout."""
+    checkout = Path(__file__).resolve().parent.parent / "config" / "profiles"
+    return checkout if checkout.is_dir() else Path(sys.prefix) / "share" / "oc-agent" / "config" / "profiles"
+
+
+def profile_folders(beside: Path) -> tuple[Path, ...]:
+    """Where `vendor/model` is looked for: `profiles/` beside the configuration first, then what was shipped."""
+    return (beside / "profiles", shipped_profiles())
+
+
 def find_profile(name: str, beside: Path, folders: Sequence[Path]) -> Path | None:
     """The file of profile `name`: `vendor/model` in one of `folders`, or a `.toml` path relative to `beside`."""
     if name.endswith(".toml"):
@@ -77,6 +89,12 @@ def find_profile(name: str, beside: Path, folders: Sequence[Path]) -> Path | Non
         return path if path.is_file() else None
     candidates = (folder / f"{name}.toml" for folder in folders)
     return next((path for path in candidates if path.is_file()), None)
+
+
+def profile_names(folders: Sequence[Path]) -> list[str]:
+    """The names of all profiles in `folders`, sorted."""
+    paths = ((path, folder) for folder in folders for path in folder.glob("*/*.toml"))
+    return sorted({p.relative_to(f).with_suffix("").as_posix() for p, f in paths if not p.stem.endswith(".capture")})
 
 
 def load_profile(path: Path, specs: "Mapping[str, DriverSpec]") -> Profile:

@@ -12,9 +12,9 @@ ENTRY_POINT_GROUP = "oc_agent.drivers"
 @cache
 def driver_specs() -> Mapping[str, DriverSpec]:
     """Every kind by name. A third party may add kinds; it may not replace ours."""
-    from drivers.modbus.driver import SPEC as modbus
-    from drivers.serial.driver import SPEC as serial
+    from drivers.modbus import driver as modbus
+    from drivers.serial import driver as serial
 
-    ours = {spec.kind: spec for spec in (modbus, serial)}
+    ours = {spec.kind: spec for spec in (modbus.SPEC, serial.SPEC)}
     others = {entry.name: entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)}
     return others | ours

@@ -1,23 +1,22 @@
 """TOML files that people write: read them, say where each key stands, and find every problem at once.
 
-`tomllib` reads the file but forgets line numbers, so `_places` finds them again in text that is already known
-to be valid. `Section.convert` checks each key by itself, so that one mistake never hides the next.
+`Section.convert` checks each key by itself, so that one mistake never hides the next. Where a key stands is found
+by `drivers.tomlplaces`.
 """
 
 import re
 import tomllib
 import unicodedata
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
 import msgspec
 
-StructT = TypeVar("StructT", bound=msgspec.Struct)
-Key = tuple[str | int, ...]
+from drivers.tomlplaces import Key, key_places
 
-_KEY_PART = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_-]+)\s*')
+StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -66,7 +65,20 @@ def load_toml(path: Path) -> Tree:
         fix = 'TOML wants `key = value`, text in "quotes", and each key once'
         raise TomlProblem(Problem(str(path), line, "(syntax)", f"is not TOML: {err}", fix)) from err
     file = str(path)
-    return Tree(data, {key: (file, line) for key, line in _places(text)}, file)
+    return Tree(data, {key: (file, line) for key, line in key_places(text)}, file)
+
+
+def load_with_drop_ins(file: Path, problems: list[Problem]) -> Tree | None:
+    """Read `file` and lay the `conf.d/*.toml` beside it over it, in order of name; None when problems were added."""
+    trees: list[Tree] = []
+    for path in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
+        try:
+            trees.append(load_toml(path))
+        except TomlProblem as err:
+            problems.append(err.problem)
+    for extra in trees[1:]:
+        merge(trees[0], extra)
+    return None if problems else trees[0]
 
 
 def merge(base: Tree, extra: Tree) -> None:
@@ -87,13 +99,26 @@ class Section:
     def root(cls, tree: Tree, problems: list[Problem]) -> "Section":
         return cls(tree.data, tree, (), problems)
 
+    def with_data(self, data: Mapping[str, Any]) -> "Section":
+        """The same place with other data, for a table whose keys have two owners."""
+        return Section(data, self._tree, self.path, self._problems)
+
+    def sharing(self, problems: list[Problem]) -> "Section":
+        """The same section reporting to another list, for warnings."""
+        return Section(self.data, self._tree, self.path, problems)
+
+    def report(self, problems: Iterable[Problem]) -> None:
+        """Pass on problems that were found in another file."""
+        self._problems.extend(problems)
+
     @property
     def problem_count(self) -> int:
         return len(self._problems)
 
     def problem(self, key: str, what: str, fix: str) -> None:
         """Report one problem with `key` of this section (empty: the section itself)."""
-        path = (*self.path, *key.split(".")) if key else self.path
+        parts = (int(part) if part.isdigit() else part for part in key.split("."))
+        path = (*self.path, *parts) if key else self.path
         place = path
         while place and place not in self._tree.places:
             place = place[:-1]
@@ -187,98 +212,6 @@ def _move_places(at: Key, shift: int, places: Any, more: Any) -> None:
         elif shift:
             continue
         places[key] = place
-
-
-def _places(text: str) -> Iterator[tuple[Key, int]]:
-    """Each key path of valid TOML text with its line, from 1."""
-    table: Key = ()
-    counts: dict[Key, int] = {}
-    at = 0
-    line = 1
-    while at < len(text):
-        char = text[at]
-        if char == "\n":
-            line += 1
-            at += 1
-        elif char in " \t\r":
-            at += 1
-        elif char == "#":
-            at = _line_end(text, at)
-        elif char == "[":
-            array = text.startswith("[[", at)
-            names, at = _key(text, at + 1 + array)
-            table = _resolve(names, counts, array)
-            yield table, line
-            at = _line_end(text, at)
-        else:
-            names, at = _key(text, at)
-            for depth in range(1, len(names) + 1):
-                yield (*table, *names[:depth]), line
-            end = _value_end(text, at)
-            line += text.count("\n", at, end)
-            at = end
-
-
-def _resolve(names: Key, counts: dict[Key, int], array: bool) -> Key:
-    """The path of a table header, with the index of each array of tables on its way."""
-    path: Key = ()
-    for depth, name in enumerate(names, 1):
-        path = (*path, name)
-        if array and depth == len(names):
-            counts[path] = counts.get(path, -1) + 1
-        if path in counts:
-            path = (*path, counts[path])
-    return path
-
-
-def _key(text: str, at: int) -> tuple[Key, int]:
-    parts: list[str] = []
-    while found := _KEY_PART.match(text, at):
-        raw = found[1]
-        parts.append(tomllib.loads(f"{raw} = 0").popitem()[0])
-        at = found.end()
-        if not text.startswith(".", at):
-            break
-        at += 1
-    return tuple(parts), at
-
-
-def _value_end(text: str, at: int) -> int:
-    """Where the value that starts behind `=` ends: a newline outside of strings and brackets."""
-    depth = 0
-    while at < len(text):
-        char = text[at]
-        if char in "\"'":
-            at = _string_end(text, at)
-            continue
-        if char == "#":
-            at = _line_end(text, at)
-            continue
-        if char in "[{":
-            depth += 1
-        elif char in "]}":
-            depth -= 1
-        elif char == "\n" and depth == 0:
-            return at
-        at += 1
-    return at
-
-
-def _string_end(text: str, at: int) -> int:
-    quote = text[at]
-    fence = quote * 3 if text.startswith(quote * 3, at) else quote
-    at += len(fence)
-    while not text.startswith(fence, at):
-        at += 2 if quote == '"' and text[at] == "\\" else 1
-    at += len(fence)
-    while len(fence) == 3 and text.startswith(quote, at):
-        at += 1
-    return at
-
-
-def _line_end(text: str, at: int) -> int:
-    end = text.find("\n", at)
-    return len(text) if end < 0 else end
 
 
 def _example(field: msgspec.structs.FieldInfo) -> str:
