@@ -1,0 +1,123 @@
+"""From points to block reads, and from the words of a block back to readings. Pure.
+
+Promises: every point is in exactly one block; no block is longer than the profile allows; values are found by
+address, never by position. Must not know: the wire, time.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from drivers.api import Reading
+from drivers.modbus import codec
+from drivers.modbus.options import TABLES, ModbusOptions, ModbusPoint, ModbusProfile, Table
+
+_REQUEST_BYTES = 8
+_REPLY_FRAME_BYTES = 5
+_TURNAROUND_S = 0.01
+_NETWORK_S = 0.002
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One request: `count` registers or bits of `table` from `address`, and the points that lie in it."""
+
+    table: Table
+    address: int
+    count: int
+    points: tuple[ModbusPoint, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class ReadPlan:
+    """What to ask a device for. Two plans are never equal, so a plan can be a key of what was learnt about it."""
+
+    profile: ModbusProfile
+    blocks: tuple[Block, ...]
+
+    @property
+    def points(self) -> Sequence[ModbusPoint]:
+        return [point for block in self.blocks for point in block.points]
+
+    @property
+    def pause_s(self) -> float:
+        """The silence that the device wants before a request, in seconds."""
+        return self.profile.inter_frame_delay_ms / 1000
+
+    @property
+    def timeout_s(self) -> float:
+        """How long this device may take to answer, in seconds; 0 where the profile leaves it to the link."""
+        return (self.profile.response_timeout_ms or 0) / 1000
+
+
+def compile_plan(profile: ModbusProfile, points: Sequence[ModbusPoint]) -> ReadPlan:
+    """The fewest blocks that `max_gap`, `no_gap_reads`, `max_registers` and `max_bits` allow."""
+    return ReadPlan(profile, tuple(block for table in TABLES for block in _blocks(profile, table, points)))
+
+
+def probe_plan(profile: ModbusProfile) -> ReadPlan | None:
+    """One block whose points have a plausible range or named numbers, or None where the profile has none."""
+    telling = [point for point in profile.point if point.range or point.enum]
+    blocks = compile_plan(profile, telling).blocks
+    return ReadPlan(profile, blocks[:1]) if blocks else None
+
+
+def split(block: Block) -> tuple[Block, ...]:
+    """The block as two that ask for less; empty where every point stands at the same place."""
+    places = sorted({(p.address, codec.registers(p)) for p in block.points})
+    if len(places) < 2:
+        return ()
+    half = set(places[: len(places) // 2])
+    first = [p for p in block.points if (p.address, codec.registers(p)) in half]
+    second = [p for p in block.points if (p.address, codec.registers(p)) not in half]
+    return _block(block.table, first), _block(block.table, second)
+
+
+def readings(
+    profile: ModbusProfile, points: Iterable[ModbusPoint], address: int, words: Sequence[int], mono_ns: int
+) -> Iterator[Reading]:
+    """What `words`, the first of them at `address`, say of the `points` that lie wholly inside."""
+    for point in points:
+        at = point.address - address
+        end = at + codec.registers(point)
+        if at >= 0 and end <= len(words):
+            value, quality = codec.decode(profile, point, words[at:end])
+            yield Reading(point.name, value, mono_ns, quality)
+
+
+def bus_time_s(options: ModbusOptions, plan: ReadPlan) -> float:
+    """How long one read keeps the wire busy, in seconds; the device's own time is a guess."""
+    return sum(_block_time_s(options, plan, block) for block in plan.blocks)
+
+
+def _block_time_s(options: ModbusOptions, plan: ReadPlan, block: Block) -> float:
+    if options.transport != "rtu":
+        return _NETWORK_S + plan.pause_s
+    size = _REQUEST_BYTES + _REPLY_FRAME_BYTES + reply_bytes(block.table, block.count)
+    return size * options.char_s + options.silence_s + max(options.silence_s, plan.pause_s) + _TURNAROUND_S
+
+
+def reply_bytes(table: Table, count: int) -> int:
+    """How many data bytes `count` registers or bits take in a reply."""
+    return 2 * count if table in ("holding", "input") else (count + 7) // 8
+
+
+def _blocks(profile: ModbusProfile, table: Table, points: Iterable[ModbusPoint]) -> Iterator[Block]:
+    gap = 0 if profile.no_gap_reads else profile.max_gap
+    ordered = sorted((p for p in points if p.table == table), key=lambda p: (p.address, codec.registers(p)))
+    together: list[ModbusPoint] = []
+    for point in ordered:
+        if together:
+            end = max(p.address + codec.registers(p) for p in together)
+            length = max(end, point.address + codec.registers(point)) - together[0].address
+            if point.address > end + gap or length > profile.most(table):
+                yield _block(table, together)
+                together = []
+        together.append(point)
+    if together:
+        yield _block(table, together)
+
+
+def _block(table: Table, points: Sequence[ModbusPoint]) -> Block:
+    first = min(p.address for p in points)
+    end = max(p.address + codec.registers(p) for p in points)
+    return Block(table, first, end - first, tuple(points))

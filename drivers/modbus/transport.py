@@ -1,0 +1,145 @@
+"""The one place that knows pymodbus: it opens the path, sends requests, and hands on every byte that comes back.
+
+pymodbus builds the requests and numbers them; it does not judge answers, for it takes a late reply, or one with
+another count, for the right one. Its packet hook gives us the bytes and gets none back (`drivers.modbus.line`).
+Works with pymodbus 3.11.2 to 3.16.1: `device_id` names the unit, and a request may go out without an answer awaited.
+"""
+
+import asyncio
+import os
+import socket
+import termios
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pymodbus import FramerType, ModbusException
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+
+from drivers.errors import LinkDown
+from drivers.modbus.options import ModbusOptions
+from drivers.modbus.pdu import Request
+
+_HEARD_BYTES = 65_536
+_KEEPALIVE_S = 15
+_DEAD_PEER_S = 10
+
+
+class Wire:
+    """A byte path to Modbus devices. `on_bytes` gets what arrives, `on_lost` is called once when the path is gone."""
+
+    def __init__(self, options: ModbusOptions, on_bytes: Callable[[bytes], None], on_lost: Callable[[], None]) -> None:
+        self._options = options
+        self._on_bytes = on_bytes
+        self._on_lost = on_lost
+        self._sent = b""
+        self._ctx: Any = None
+        self._why: Exception | None = None
+        self._client: AsyncModbusSerialClient | AsyncModbusTcpClient | None = None
+
+    async def open(self) -> None:
+        """Open the path, a serial port exclusively; raises `LinkDown` with the reason and what to try."""
+        client = self._make_client()
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s + 1):
+                opened = await client.connect()
+        except (TimeoutError, OSError, ModbusException) as err:
+            opened, self._why = False, err
+        if not opened:
+            client.close()
+            raise LinkDown(f"{self._options.endpoint} cannot be opened: {self._reason()}") from self._why
+        self._client = client
+        if self._options.transport != "rtu":
+            _watch_peer(client.ctx.transport)
+
+    async def send(self, request: Request) -> bytes:
+        """Send `request` and return its bytes; raises `LinkDown` where the path is gone."""
+        client = self._client
+        if client is None:
+            raise LinkDown(f"{self._options.endpoint} is closed")
+        read: dict[str, Any] = {
+            "holding": client.read_holding_registers,
+            "input": client.read_input_registers,
+            "coil": client.read_coils,
+            "discrete": client.read_discrete_inputs,
+        }
+        try:
+            await read[request.table](
+                request.address, count=request.count, device_id=request.unit, no_response_expected=True
+            )
+        except (ModbusException, OSError) as err:
+            raise LinkDown(f"{self._options.endpoint} took no request: {err}") from err
+        return self._sent
+
+    def close(self) -> None:
+        """Close the path; nothing is called any more."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+
+    def _make_client(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
+        options = self._options
+        common: dict[str, Any] = {
+            "timeout": options.connect_timeout_s,
+            "retries": 0,
+            "reconnect_delay": 0,
+            "trace_packet": self._trace,
+            "trace_connect": self._connection,
+        }
+        client: AsyncModbusSerialClient | AsyncModbusTcpClient
+        if options.transport == "rtu":
+            client = AsyncModbusSerialClient(
+                options.port, baudrate=options.baud, parity=options.parity, stopbits=options.stop_bits, **common
+            )
+        else:
+            framer = FramerType.SOCKET if options.numbered else FramerType.RTU
+            client = AsyncModbusTcpClient(options.host, port=options.tcp_port, framer=framer, **common)
+        client.ctx.max_buffer_size = _HEARD_BYTES
+        client.ctx.call_create = self._noting_why(client.ctx.call_create)
+        self._ctx = client.ctx
+        return client
+
+    def _noting_why(self, create: Callable[[], Any]) -> Callable[[], Any]:
+        """pymodbus says only that opening failed; keep the reason."""
+
+        async def noting() -> Any:
+            try:
+                return await create()
+            except (OSError, ValueError, termios.error) as err:
+                self._why = err
+                raise OSError(str(err)) from err
+
+        return noting
+
+    def _trace(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        if sending:
+            self._sent = data
+            return data
+        self._ctx.recv_buffer = b""
+        self._on_bytes(data)
+        return b""
+
+    def _connection(self, connected: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
+        if not connected and self._client is not None:
+            self._client = None
+            self._on_lost()
+
+    def _reason(self) -> str:
+        options = self._options
+        if options.transport != "rtu":
+            return f"{self._why or 'no answer'}; check the address, the network and that nobody else is connected"
+        if not Path(options.port).exists():
+            return "there is no such port; is the adapter plugged in? `oc-agent ports` lists what is there"
+        if not os.access(options.port, os.R_OK | os.W_OK):
+            return "not permitted; the user of the agent must be in the group of the port, often `dialout`"
+        return f"{self._why or 'not a serial port'}; does another program hold it?"
+
+
+def _watch_peer(transport: Any) -> None:
+    """Let the kernel find out that the other end is gone, though nobody closed the connection."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, _KEEPALIVE_S)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, _DEAD_PEER_S // 2)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 2)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _DEAD_PEER_S * 1000)

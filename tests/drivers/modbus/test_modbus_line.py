@@ -1,0 +1,375 @@
+"""Never a wrong value: late, broken and foreign replies on a pty, RTU over TCP and TCP."""
+
+import asyncio
+import contextlib
+import random
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from drivers.errors import BadReply, DriverError, LinkDown, NoReply
+from drivers.modbus import line as line_module
+from drivers.modbus.barrier import barrier
+from drivers.modbus.line import Line, open_line
+from drivers.modbus.options import ModbusOptions
+from drivers.modbus.pdu import Request
+
+KINDS = ("rtu", "rtu-over-tcp", "tcp")
+UNNUMBERED = KINDS[:2]
+T = 0.05
+
+
+async def ask(line: Line, slave: Any, address: int, count: int = 2, unit: int = 1) -> bool:
+    """Ask, and check each word against the place where it should stand. False where there was no value."""
+    try:
+        found, mono_ns = await line.request(Request(unit, "holding", address, count))
+    except (NoReply, BadReply):
+        return False
+    assert found.words == tuple(slave.word(unit, 3, a) for a in range(address, address + count))
+    assert 0 <= time.monotonic_ns() - mono_ns < 1_000_000_000
+    return True
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_request_gets_its_words(kind: str, slave: Any, serving: Any) -> None:
+    async with serving(slave, kind) as served, open_line(served.options) as line:
+        assert [await ask(line, slave, address, count) for address, count in ((0, 1), (500, 125), (65_534, 2))] == [
+            True
+        ] * 3
+        bits, _ = await line.request(Request(3, "coil", 7, 11))
+        assert bits.words == tuple(slave.word(3, 1, a) & 1 for a in range(7, 18))
+        assert line.stats.requests == 4
+        assert (line.stats.no_reply, line.stats.bad_reply, line.stats.late_bytes) == (0, 0, 0)
+        assert line.stats.busy_s > 0
+
+
+async def late_by(offset_s: float, kind: str, serving: Any, slave: Any, fifo: bool) -> tuple[int, int]:
+    """Thirteen reads back to back, the third reply `offset_s` later; (values, late bytes)."""
+    slave.fifo = fifo
+    slave.script = lambda n, _request, reply: [(offset_s if n == 2 else 0.0, reply)]
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        good = [await ask(line, slave, 10 * n, unit=1 + n % 4 // 3) for n in range(13)]
+        if good[2]:
+            assert offset_s < 3 * T
+        return sum(good), line.stats.late_bytes
+
+
+@pytest.mark.parametrize("fifo", [True, False], ids=["in-order", "out-of-order"])
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_late_reply_never_becomes_a_value(kind: str, fifo: bool, serving: Any, new_slave: Any) -> None:
+    offsets = [3 * T * n / 40 for n in range(41)]
+    jobs = (late_by(offset, kind, serving, new_slave(), fifo) for offset in offsets)
+    outcomes = await asyncio.gather(*jobs)
+    assert min(good for good, _ in outcomes) >= 9
+    assert sum(late > 0 for _, late in outcomes) >= 10
+
+
+@pytest.mark.parametrize("patience", [1, 4])
+async def test_many_late_replies_never_become_values(
+    patience: int, serving: Any, new_slave: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "PATIENCE_MAX", patience)
+
+    async def one(seed: int, kind: str, fifo: bool) -> int:
+        dice = random.Random(seed)
+        slave = new_slave()
+        slave.fifo = fifo
+        slave.script = lambda _n, _request, reply: [(dice.choice((0.0, 0.0, dice.uniform(0, 3 * T))), reply)]
+        async with serving(slave, kind, T) as served, open_line(served.options) as line:
+            asks = [(dice.randrange(900), dice.choice((2, 2, 4)), dice.choice((1, 2))) for _ in range(12)]
+            return sum([await ask(line, slave, *it) for it in asks])
+
+    runs = [one(seed, kind, fifo) for seed in range(15) for kind in UNNUMBERED for fifo in (True, False)]
+    assert sum(await asyncio.gather(*runs)) > len(runs) * 12 * 0.3
+
+
+async def test_a_late_reply_on_tcp_is_known_by_its_number(slave: Any, serving: Any) -> None:
+    slave.fifo = False
+    slave.script = lambda n, _request, reply: [(1.5 * T if n == 0 else 0.0, reply)]
+    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
+        assert not await ask(line, slave, 0)
+        started = time.monotonic()
+        while line.stats.late_bytes == 0:
+            assert await ask(line, slave, 10)
+            assert time.monotonic() - started < 5
+        assert line.stats.late_bytes == 13
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_after_a_timeout_the_line_is_quiet_and_a_barrier_comes_first(kind: str, slave: Any, serving: Any) -> None:
+    at: list[float] = []
+
+    def script(n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+        at.append(time.monotonic())
+        return [] if n == 0 else [(0.0, reply)]
+
+    slave.script = script
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        assert [await ask(line, slave, 0, 4), await ask(line, slave, 40, 4)] == [False, True]
+        counts = [request[5] for request in slave.requests]
+        assert (counts[0], counts[2]) == (4, 4)
+        assert counts[1] != 4
+        assert at[1] - at[0] >= 2 * T
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_device_that_was_seen_late_gets_more_time(kind: str, slave: Any, serving: Any) -> None:
+    slave.script = lambda _n, _request, reply: [(1.4 * T, reply)]
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        outcomes = [await ask(line, slave, 10 * n) for n in range(6)]
+        assert outcomes[0] is False
+        assert outcomes[-3:] == [True] * 3
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_refusal_of_the_barrier_does_not_pass_for_another_answer(kind: str, slave: Any, serving: Any) -> None:
+    slave.script = lambda n, _request, reply: [(2.5 * T if n == 0 else 0.0, reply)]
+    slave.refused = {0, 1}
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        assert not await ask(line, slave, 0)
+        for address in (10, 20, 30):
+            with contextlib.suppress(NoReply, BadReply):
+                found, _ = await line.request(Request(1, "holding", address, 2))
+                assert not found.refused
+                assert found.words == tuple(slave.word(1, 3, a) for a in (address, address + 1))
+        assert await ask(line, slave, 40)
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_device_that_is_silent_on_the_barrier_comes_back(
+    kind: str, slave: Any, serving: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(line_module, "FORGIVE_S", 6 * T)
+    slave.script = lambda n, request, reply: [(0.0, reply)] if n and request[5] == 2 else []
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        outcomes = [await ask(line, slave, 0) for _ in range(12)]
+        assert outcomes[:3] == [False] * 3
+        assert outcomes[-1] is True
+
+
+def broken(reply: bytes, seal: Callable[[bytes], bytes]) -> dict[str, list[tuple[float, bytes]]]:
+    """Replies that no good device gives."""
+    other_unit = seal(bytes((9,)) + reply[1:-2])
+    less = seal(reply[:2] + bytes((2,)) + reply[3:5])
+    more = seal(reply[:2] + bytes((6,)) + reply[3:-2] + b"\1\2")
+    return {
+        "wrong checksum": [(0, reply[:-1] + bytes((reply[-1] ^ 1,)))],
+        "truncated": [(0, reply[:-2])],
+        "another unit": [(0, other_unit)],
+        "another function": [(0, seal(reply[:1] + b"\x04" + reply[2:-2]))],
+        "fewer registers": [(0, less)],
+        "more registers": [(0, more)],
+        "a banner": [(0, b"Relay V1.2 ready\r\n")],
+        "random": [(0, random.Random(7).randbytes(60))],
+        "in halves, the second too late": [(0, reply[:4]), (4 * T, reply[4:])],
+    }
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_broken_reply_gives_an_error_and_the_line_recovers(
+    kind: str, serving: Any, new_slave: Any, seal: Any
+) -> None:
+    async def one(name: str) -> tuple[str, list[bool]]:
+        slave = new_slave()
+        slave.script = lambda n, _request, reply: broken(reply, seal)[name] if n == 1 else [(0.0, reply)]
+        async with serving(slave, kind, T) as served, open_line(served.options) as line:
+            outcomes = [await ask(line, slave, 10 * n) for n in range(5)]
+            assert line.stats.bad_reply >= 1, name
+            return name, outcomes
+
+    outcomes = await asyncio.gather(*(one(name) for name in broken(seal(b"\1\3\4abcd"), seal)))
+    for name, good in outcomes:
+        assert good[0], name
+        assert not good[1], name
+        assert good[-1], name
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_noise_echo_and_split_bytes_do_no_harm(kind: str, serving: Any, new_slave: Any) -> None:
+    wild: dict[str, Callable[[bytes, bytes], list[tuple[float, bytes]]]] = {
+        "echo": lambda request, reply: [(0, request), (0, reply)],
+        "echo in one": lambda request, reply: [(0, request + reply)],
+        "noise before": lambda _request, reply: [(0, b"\0\xff" + reply)],
+        "noise after": lambda _request, reply: [(0, reply + b"\0\0")],
+        "byte by byte": lambda _request, reply: [(0.0005 * n, reply[n : n + 1]) for n in range(len(reply))],
+    }
+
+    async def one(name: str) -> tuple[str, bool, int]:
+        slave = new_slave()
+        slave.script = lambda _n, request, reply: wild[name](request, reply)
+        async with serving(slave, kind, 4 * T) as served, open_line(served.options) as line:
+            good = [await ask(line, slave, 10 * n) for n in range(6)]
+            return name, all(good), line.stats.no_reply + line.stats.bad_reply
+
+    assert await asyncio.gather(*map(one, wild)) == [(name, True, 0) for name in wild]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_random_bytes_at_any_time_never_become_a_value(kind: str, serving: Any, new_slave: Any) -> None:
+    async def one(seed: int) -> None:
+        dice = random.Random(seed)
+        slave = new_slave()
+
+        def script(_n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+            junk = dice.randbytes(dice.randrange(40))
+            cut = dice.randrange(5 if kind == "tcp" else len(reply))  # Modbus/TCP has no checksum of its own
+            choices = ([(0.0, reply)], [(0.0, junk)], [(0.0, reply[:cut] + junk)], [(0.0, junk + reply)], [])
+            return dice.choice(choices)
+
+        slave.script = script
+        async with serving(slave, kind, 0.02) as served:
+            with contextlib.suppress(LinkDown):
+                async with open_line(served.options) as line:
+                    for n in range(8):
+                        await ask(line, slave, n)
+
+    await asyncio.gather(*(one(seed) for seed in range(20)))
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_bytes_that_nobody_asked_for_are_counted_and_waited_out(kind: str, slave: Any, serving: Any) -> None:
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        assert await ask(line, slave, 0)
+        served.send(b"hello")
+        async with asyncio.timeout(5):
+            while line.stats.late_bytes < 5:
+                await asyncio.sleep(0.001)
+        started = time.monotonic()
+        assert await ask(line, slave, 10)
+        assert time.monotonic() - started >= T * 0.9
+        assert line.stats.late_bytes == 5
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_babbling_line_is_given_up_in_bounded_time(kind: str, slave: Any, serving: Any) -> None:
+    async with serving(slave, kind, T) as served, open_line(served.options) as line, asyncio.TaskGroup() as group:
+
+        async def babble() -> None:
+            while True:
+                served.send(b"UUUU")
+                await asyncio.sleep(T / 4)
+
+        babbler = group.create_task(babble())
+        with pytest.raises(NoReply, match="never quiet"):
+            async with asyncio.timeout(20 * T):
+                await line.request(Request(1, "holding", 0, 1))
+        babbler.cancel()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_cancelled_read_leaves_no_wrong_value_behind(kind: str, slave: Any, serving: Any) -> None:
+    slave.script = lambda n, _request, reply: [(2 * T if n == 0 else 0.0, reply)]
+    async with serving(slave, kind, 3 * T) as served, open_line(served.options) as line:
+        asking = asyncio.create_task(line.request(Request(1, "holding", 0, 2)), name="a read to be cancelled")
+        async with asyncio.timeout(3):
+            while not slave.requests:
+                await asyncio.sleep(0.001)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        assert await ask(line, slave, 100)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_path_that_goes_away_is_told_at_once(kind: str, slave: Any, serving: Any) -> None:
+    slave.script = lambda n, _request, reply: [] if n else [(0.0, reply)]
+    async with serving(slave, kind, 5.0) as served:
+        served.options = _with_timeout(served.options, T)
+        async with open_line(served.options) as line:
+            assert await ask(line, slave, 0)
+            asking = asyncio.ensure_future(line.request(Request(1, "holding", 0, 1), timeout_s=5.0))
+            async with asyncio.timeout(3):
+                while len(slave.requests) < 2:
+                    await asyncio.sleep(0.001)
+                served.vanish()
+                with pytest.raises(LinkDown):
+                    await asking
+
+
+async def test_a_serial_port_that_vanished_costs_no_cpu(slave: Any, serving: Any) -> None:
+    async with serving(slave, "rtu", T) as served, open_line(served.options) as line:
+        assert await ask(line, slave, 0)
+        served.vanish()
+        before = time.process_time()
+        await asyncio.sleep(0.3)
+        assert time.process_time() - before < 0.1
+        with pytest.raises(LinkDown):
+            await line.request(Request(1, "holding", 0, 1))
+
+
+async def test_a_connection_that_the_device_closed_while_idle_is_opened_again(slave: Any, serving: Any) -> None:
+    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
+        for address in (0, 10, 20):
+            assert await ask(line, slave, address)
+            served.vanish()
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        (ModbusOptions(transport="rtu", port="/dev/no-such-port"), "no such port"),
+        (ModbusOptions(transport="rtu", port="/dev/null"), "cannot be opened"),
+        (ModbusOptions(transport="tcp", host="127.0.0.1", tcp_port=1), "refused|[Cc]onnect call failed"),
+    ],
+)
+async def test_a_path_that_cannot_be_opened_says_why(options: ModbusOptions, why: str) -> None:
+    with pytest.raises(LinkDown, match=why):
+        async with open_line(options):
+            pass
+
+
+async def test_a_serial_port_is_ours_alone(slave: Any, serving: Any) -> None:
+    async with serving(slave, "rtu", T) as served, open_line(served.options):
+        with pytest.raises(LinkDown, match="another program"):
+            async with open_line(served.options):
+                pass
+
+
+async def test_a_tcp_device_that_talks_rtu_is_told_so(slave: Any, serving: Any, seal: Any) -> None:
+    slave.script = lambda _n, _request, _reply: [(0.0, seal(b"\1\3\4abcd"))]
+    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
+        with pytest.raises(LinkDown, match="RTU over TCP"):
+            await line.request(Request(1, "holding", 0, 2))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda reply: reply[:6] + b"\x09" + reply[7:],
+        lambda reply: reply[:7] + b"\x04" + reply[8:],
+        lambda reply: reply[:5] + b"\x05" + reply[6:9] + b"\0\1",
+        lambda reply: reply[:5] + b"\x05" + reply[6:8] + b"\2\0\1",
+        lambda reply: reply[:5] + b"\x09" + reply[6:] + b"\0\1",
+    ],
+    ids=["unit", "function", "length", "count", "too much"],
+)
+async def test_a_tcp_reply_that_does_not_match_is_an_error(wrong: Any, slave: Any, serving: Any) -> None:
+    slave.script = lambda n, _request, reply: [(0.0, reply if n else wrong(reply))]
+    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
+        assert [await ask(line, slave, 0), await ask(line, slave, 0)] == [False, True]
+        assert line.stats.bad_reply == 1
+
+
+@pytest.mark.parametrize("table", ["holding", "input", "coil", "discrete"])
+@pytest.mark.parametrize("count", [1, 2, 8, 9, 40, 125])
+def test_a_barrier_cannot_be_confused_with_what_is_owed(table: Any, count: int) -> None:
+    request = Request(1, table, 65_535 - count, count)
+    owed: list[Request] = []
+    for _ in range(16):
+        found = barrier(request, owed)
+        assert found.unit == request.unit
+        assert found.address + found.count <= 65_536
+        assert found.reply_bytes not in {r.reply_bytes for r in (request, *owed)}
+        owed.append(found)
+
+
+def test_every_failure_of_a_line_is_a_driver_error() -> None:
+    assert all(issubclass(kind, DriverError) for kind in (LinkDown, NoReply, BadReply))
+
+
+def _with_timeout(options: ModbusOptions, timeout_s: float) -> ModbusOptions:
+    kept = {"host": options.host, "tcp_port": options.tcp_port, "port": options.port, "baud": options.baud}
+    return ModbusOptions(transport=options.transport, given_timeout_s=timeout_s, **kept)  # type: ignore[arg-type]
