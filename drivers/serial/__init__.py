@@ -1,0 +1,1 @@
+"""Serial stream instruments: frames that come by themselves, described by data."""

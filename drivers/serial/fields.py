@@ -1,0 +1,141 @@
+"""From a whole frame to values, and back. Pure.
+
+Promises: a value comes only from a frame that says its values are valid, in a unit that the profile knows; `patch`
+is the inverse of reading. Must not know: how frames are cut out of a stream, time, what was read before.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from drivers.api import Quality, Value
+from drivers.scaling import scaled
+from drivers.serial import binary, text
+from drivers.serial.checksums import CHECKSUMS
+from drivers.serial.framing import with_checksum
+from drivers.serial.options import Flags, Frame, Place, SerialPoint, SerialProfile
+from drivers.serial.text import Line
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What one frame says of one point.
+
+    `rank` is the number of the place among the point's places, 0 the preferred one. `empty`: the field is there and
+    has nothing in it. `status` is the flag, as it was sent, that made the quality.
+    """
+
+    point: SerialPoint
+    value: Value | None
+    quality: Quality = Quality.GOOD
+    rank: int = 0
+    status: str | None = None
+    empty: bool = False
+
+
+def read(profile: SerialProfile, data: bytes) -> list[Found]:
+    """What the whole frame `data` says, in the order of the profile; nothing for a sentence that no point knows."""
+    if profile.frame.framing == "length":
+        return list(_read_binary(profile, data))
+    return list(_read_line(profile, text.parse(profile.frame, data)))
+
+
+def patch(frame: Frame, point: SerialPoint, data: bytes, value: Value) -> bytes:
+    """The complete frame `data` with `value` in the place of `point`, and its checksum made anew.
+
+    Raises `ValueError` where the frame has no place for the point, or the place cannot hold the value.
+    """
+    if frame.framing == "length":
+        return with_checksum(frame, binary.patched(frame, point, data, value))
+    line = text.parse(frame, data)
+    for place in point.places:
+        if text.is_at(line, place):
+            return with_checksum(frame, text.build(frame, data, text.patched(line, place, point, value)))
+    raise ValueError(f"{point.name} has no place in {line.fields[0]}")
+
+
+def _read_binary(profile: SerialProfile, data: bytes) -> Iterator[Found]:
+    frame = profile.frame
+    if _is_warming_up(frame, data):
+        yield from (Found(point, None, Quality.WARMING_UP) for point in profile.point)
+        return
+    verdict = _verdict(frame.flags, lambda index: binary.byte_text(data, index))
+    for point in profile.point:
+        yield _judged(point, binary.raw(frame, point, data), verdict if point.flagged else _TRUSTED)
+
+
+def _read_line(profile: SerialProfile, line: Line) -> Iterator[Found]:
+    frame = profile.frame
+    verdict = _verdict(_flags_of(frame, line), line.field)
+    for point in profile.point:
+        for rank, place in enumerate(point.places):
+            if text.is_at(line, place):
+                yield _read_place(point, rank, place, line, verdict if point.flagged else _TRUSTED)
+                break
+
+
+def _read_place(point: SerialPoint, rank: int, place: Place, line: Line, verdict: "_Verdict") -> Found:
+    written = line.field(place.field)
+    if not written and verdict.valid:
+        return Found(point, None, Quality.FAULT, rank, empty=True)
+    try:
+        raw = text.raw(point, place, line)
+    except text.UnknownUnit as err:
+        return Found(point, None, Quality.CONFIGURATION, rank, status=str(err))
+    return _judged(point, raw, verdict, rank, written)
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict:
+    """What the flags of one frame say about its values."""
+
+    valid: bool = True
+    quality: Quality = Quality.GOOD
+    status: str | None = None
+
+
+_TRUSTED = _Verdict()
+
+
+def _verdict(flags: Flags, sent: "binary.Sent") -> _Verdict:
+    for index, good in flags.valid.items():
+        if (flag := sent(int(index))) not in good:
+            return _Verdict(valid=False, status=flag or None)
+    for index, good in flags.valid_if_sent.items():
+        flag = sent(int(index))
+        if flag is not None and flag not in good:
+            return _Verdict(valid=False, status=flag or None)
+    for index, qualities in flags.quality.items():
+        flag = sent(int(index))
+        if flag in qualities:
+            return _Verdict(quality=qualities[flag], status=flag)
+    return _TRUSTED
+
+
+def _flags_of(frame: Frame, line: Line) -> Flags:
+    return frame.sentences.get(line.sentence, frame.flags)
+
+
+def _judged(
+    point: SerialPoint, raw: float | str | None, verdict: _Verdict, rank: int = 0, written: str | None = None
+) -> Found:
+    """The value of a raw number or text under the verdict of its frame; without a raw value it was `written` badly."""
+    if not verdict.valid:
+        return Found(point, None, Quality.FAULT, rank, verdict.status)
+    if raw is None:
+        return Found(point, None, Quality.FAULT, rank, written)
+    value, quality = _named(point, raw) if isinstance(raw, str) else scaled(point, raw)
+    return Found(point, value, verdict.quality or quality, rank, verdict.status)
+
+
+def _named(point: SerialPoint, raw: str) -> tuple[Value, Quality]:
+    if not point.enum:
+        return raw, Quality.GOOD
+    name = point.enum.get(raw)
+    return (name, Quality.GOOD) if name is not None else (raw, Quality.OUT_OF_RANGE)
+
+
+def _is_warming_up(frame: Frame, data: bytes) -> bool:
+    if frame.warming_up != "all_zero" or frame.length is None:
+        return False
+    payload = data[frame.length.at + frame.length.size : len(data) - CHECKSUMS[frame.checksum].tail]
+    return not any(payload)
