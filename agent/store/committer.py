@@ -1,0 +1,404 @@
+"""The committer: brings onto the card what may not be lost in a power cut, and keeps the file within its limits.
+
+Every commit writes all sealed batches that are not on the card yet, which batches are undelivered, and the ledger's
+picture, in one transaction. While the line is up there is one commit each `archive_interval`, the checkpoint: the
+journal goes on in a new file and the old ones are deleted. A commit that fails is tried again; nothing is forgotten.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+from agent.clock import NS_PER_S, ClockState
+from agent.model import Event
+from agent.store.ledger import Card, Loss, merged
+from agent.store.outbox import EvictedRow, OutboxRow, RawPiece, Sizes, is_damaged
+from agent.store.parts import Parts
+from agent.store.ranges import RangeSet
+from agent.store.records import SealedHead
+from agent.supervise import Episode
+
+log = logging.getLogger(__name__)
+
+FULL: Final = "outbox_full"
+RESERVE_AHEAD: Final = 300
+"""Numbers reserved ahead: so many batches still leave while the card fails, and are declared after a power cut."""
+RETRY_S: Final = 1.0
+SETTLE_S: Final = 1.0
+DECLARE_S: Final = 60.0
+RAW_INTERVAL_S: Final = 3.0
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+SEGMENT_BYTES: Final = 16 * 1024 * 1024
+SLACK_BYTES: Final = 128 * 1024
+SHRINK_ABOVE_BYTES: Final = 8 * 1024 * 1024
+_DAY_MS: Final = 86_400_000
+_NEVER: Final = -(1 << 62)
+
+
+class Built(NamedTuple):
+    """A batch that is built but not yet anywhere. `before` is where its cursor stood."""
+
+    head: SealedHead
+    payload: bytes
+    before: int
+
+
+@dataclass(slots=True)
+class _Draft:
+    """One commit: what the ledger said when it began. Nothing that happens meanwhile is in it."""
+
+    card: Card
+    undelivered: RangeSet
+    rows: list[OutboxRow]
+    pieces: list[RawPiece]
+    cursor: int
+    unsaved_ns: int | None
+    gone: list[EvictedRow] = field(default_factory=list)
+    loss: Loss | None = None
+
+
+class Committer:
+    """The one writer of the outbox file."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._lock = asyncio.Lock()
+        self._episode = Episode("outbox", parts.clock)
+        self._duration_s = 0.0
+        self._busy_since_ns: int | None = None
+        self._retry_ns = self._settle_ns = self._declare_ns = _NEVER
+        self._checkpoint_ns = parts.clock.mono_ns() + self._archive_ns
+        self._sealed_at_checkpoint = parts.ledger.high
+        self._ahead = RESERVE_AHEAD
+        self._on_card: list[tuple[int, int]] | None = None
+        self._oldest: tuple[int, int] | None = None
+        self.sizes = Sizes(0, 0)
+        self.full = False
+
+    @property
+    def failures(self) -> int:
+        """How many commits have failed since the start."""
+        return self._episode.count
+
+    @property
+    def failing(self) -> bool:
+        return self._episode.failing
+
+    def busy_s(self) -> float:
+        """For how long the commit has lasted that is under way."""
+        since_ns = self._busy_since_ns
+        return 0.0 if since_ns is None else (self._parts.clock.mono_ns() - since_ns) / NS_PER_S
+
+    @property
+    def oldest(self) -> tuple[int, int] | None:
+        """Number and time of sealing (ms) of the oldest undelivered batch on the card, as of the last look."""
+        return self._oldest
+
+    async def run(self) -> None:
+        """Commit what is due, for ever."""
+        while True:
+            await self.commit_due()
+            await self._parts.wait(self._parts.commit_wake, self.due_ns())
+
+    async def commit_due(self) -> None:
+        """Do what is due now."""
+        now_ns = self._parts.clock.mono_ns()
+        due_ns = self.due_ns()
+        if due_ns is None or due_ns > now_ns:
+            return
+        if self._checkpoint_due_ns() <= now_ns:
+            await self.checkpoint()
+        elif self._commit_due_ns() <= now_ns:
+            await self.commit()
+        else:
+            async with self._lock:
+                await self._guarded(self._settle())
+
+    def due_ns(self) -> int | None:
+        """When there is something to do next, on the monotonic clock; None where nothing waits."""
+        times = [self._checkpoint_due_ns(), self._commit_due_ns()]
+        if any(self._parts.ledger.unsettled.values()):
+            times.append(self._settle_ns + round(SETTLE_S * NS_PER_S))
+        due_ns = min(times)
+        return max(due_ns, self._retry_ns) if due_ns < -_NEVER else None
+
+    async def commit(self, *, everything: bool = False, final: bool = False) -> bool:
+        """Bring all that is due onto the card, with `everything` also what is not due yet; False where it failed."""
+        async with self._lock:
+            return await self._guarded(self._commit((), everything=everything, final=final))
+
+    async def commit_built(self, build: Callable[[], Sequence[Built]]) -> Sequence[Built]:
+        """Number batches and bring them onto the card before anyone has seen them; none where it failed."""
+        async with self._lock:
+            built = build()
+            for batch in built:
+                self._parts.ledger.seal(batch.head)
+            if built and not await self._guarded(self._commit([OutboxRow(b.head, b.payload) for b in built])):
+                for batch in reversed(built):
+                    self._parts.ledger.unseal(batch.head, batch.before)
+                return ()
+            return built
+
+    async def opening(self, batches: Sequence[OutboxRow]) -> None:
+        """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""
+        async with self._lock:
+            await _to_the_end(self._commit(batches))
+
+    async def checkpoint(self) -> bool:
+        """Go on in a new segment, archive what the old ones hold, delete them; False where it failed."""
+        ledger = self._parts.ledger
+        high = ledger.high
+        self._ahead = max(RESERVE_AHEAD, 2 * (high - self._sealed_at_checkpoint))
+        self._sealed_at_checkpoint = high
+        rotated = self._rotate()
+        async with self._lock:
+            done = await self._guarded(self._commit((), checkpoint=True))
+            while done and ledger.stored_high < high:
+                done = await self._guarded(self._commit(()))
+            if done and not self._freed_journal(rotated=rotated):
+                done = await self._guarded(self._commit(()))
+            if done:
+                await self._guarded(self._shrink())
+        return done
+
+    def _rotate(self) -> bool:
+        """Begin a new segment; False where the RAM disk has no room for it."""
+        parts = self._parts
+        try:
+            with parts.journal.rotated():
+                parts.begin_segment()
+        except OSError as err:
+            parts.journal_episode.failed(err)
+            return False
+        return True
+
+    def _freed_journal(self, *, rotated: bool) -> bool:
+        """Delete what is not needed any more; False where the segment that is written had to go too."""
+        parts, ledger = self._parts, self._parts.ledger
+        parts.checkpoint_asked = False
+        self._checkpoint_ns = parts.clock.mono_ns() + self._archive_ns
+        fresh = next(iter(ledger.fresh.values()), None)
+        if not ledger.waiting and not ledger.waiting_events:
+            ledger.sealed_all(parts.journal.end)
+        parts.journal.drop_before(min(ledger.cursor, parts.journal.end if fresh is None else fresh.position))
+        if rotated:
+            parts.journal_episode.recovered()
+        elif fresh is None and ledger.cursor == parts.journal.end:
+            parts.journal.start_over()  # a full RAM disk: the segment itself is the only room there is
+            with suppress(OSError):
+                parts.journal.begin()
+            ledger.sealed_all(parts.journal.end)
+            return False
+        return True
+
+    async def _commit(
+        self, built: Sequence[OutboxRow], *, everything: bool = False, checkpoint: bool = False, final: bool = False
+    ) -> None:
+        parts, ledger = self._parts, self._parts.ledger
+        started_ns = parts.clock.mono_ns()
+        await self._settle()
+        draft = self._draft(built, everything=everything, final=final)
+        ranges = draft.undelivered.ranges()
+        try:
+            async with parts.outbox.transaction():
+                await self._make_room(draft, self._expired_before_ms() if checkpoint else 0)
+                await parts.outbox.write_batches(draft.rows)
+                await parts.outbox.write_unsealed(draft.pieces, draft.cursor)
+                ranges = draft.undelivered.ranges()
+                await parts.outbox.write_picture(draft.card, None if ranges == self._on_card else ranges)
+        except BaseException:
+            self._on_card = None
+            ledger.changed = True
+            if draft.unsaved_ns is not None:
+                ledger.oldest_unsaved_ns = draft.unsaved_ns
+            raise
+        self._on_card = ranges
+        ledger.reserved = draft.card.reserved
+        ledger.committed(draft.card.stored_high)
+        ledger.evict(draft.gone, draft.loss)
+        if draft.pieces:
+            ledger.saved = draft.card.position
+        self._duration_s = (parts.clock.mono_ns() - started_ns) / NS_PER_S
+        await self._look()
+        parts.seal_wake.set()
+        if not final:
+            self._declare()
+
+    def _draft(self, built: Sequence[OutboxRow], *, everything: bool, final: bool) -> _Draft:
+        parts, ledger = self._parts, self._parts.ledger
+        rows = [*self._fresh_rows(limited=not built), *built]
+        stored_high = rows[-1].head.seq if rows and rows[-1].head.seq > ledger.stored_high else ledger.stored_high
+        held_s = parts.config.outbox.commit_interval_s or parts.config.outbox.batch_interval_s
+        card = ledger.picture(position=parts.journal.end, stored_high=stored_high, held_s=held_s)
+        card.reserved = ledger.high if final else max(ledger.reserved, ledger.high + self._ahead)
+        pieces: list[RawPiece] = []
+        unsaved_ns = ledger.oldest_unsaved_ns
+        if unsaved_ns is not None and (everything or self._raw_due_ns() <= parts.clock.mono_ns()):
+            start = max(ledger.saved, ledger.cursor)
+            pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(start)]
+            ledger.oldest_unsaved_ns = None
+        ledger.changed = False
+        undelivered = RangeSet(ledger.undelivered.ranges())
+        return _Draft(card, undelivered, rows, pieces, ledger.cursor, unsaved_ns if pieces else None)
+
+    def _fresh_rows(self, *, limited: bool) -> list[OutboxRow]:
+        rows: list[OutboxRow] = []
+        size = 0
+        for fresh in self._parts.ledger.fresh.values():
+            rows.append(OutboxRow(fresh.head, self._parts.journal.read(fresh.position, fresh.size)))
+            size += fresh.size
+            if limited and size >= CHUNK_BYTES:
+                break
+        return rows
+
+    async def _settle(self) -> None:
+        """Count the readings of batches on the card that arrived, or were refused, since the last time."""
+        parts, ledger = self._parts, self._parts.ledger
+        for fate, waiting in ledger.unsettled.items():
+            ranges = waiting.ranges()
+            if ranges:
+                batches, readings = await parts.outbox.readings_of(ranges)
+                ledger.settled(fate, ranges, batches, readings)
+        self._settle_ns = parts.clock.mono_ns()
+
+    async def _make_room(self, draft: _Draft, before_ms: int) -> None:
+        """Within the transaction: let go what has expired, and what must go so that the new rows fit."""
+        outbox, settings, high = self._parts.outbox, self._parts.config.outbox, self._parts.ledger.stored_high
+        incoming = sum(len(row.payload) for row in draft.rows) + sum(len(piece.records) for piece in draft.pieces)
+        target = settings.max_bytes - incoming - SLACK_BYTES
+        over = (await outbox.sizes()).used_bytes - target
+        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
+        while over > 0 or before_ms:
+            room = over + settings.max_bytes // 200 if over > 0 else 0
+            delivered = await outbox.oldest(kept.missing(1, high), room, before_ms)
+            if not delivered:
+                break
+            await outbox.delete_batches(row.seq for row in delivered)
+            over, before_ms = (await outbox.sizes()).used_bytes - target, 0
+        self.full = over > 0 and settings.when_full == "stop_polling"
+        if over > 0 and settings.when_full == "drop_oldest":
+            await self._drop_undelivered(draft, high, over)
+
+    async def _drop_undelivered(self, draft: _Draft, high: int, need: int) -> None:
+        outbox = self._parts.outbox
+        ranges = draft.undelivered.overlap(1, high)
+        draft.gone = await outbox.oldest(ranges, need, 0, events=False)
+        if not draft.gone:  # events are small, and they declare what was lost: they go last
+            draft.gone = await outbox.oldest(ranges, need, 0)
+        await outbox.delete_batches(row.seq for row in draft.gone)
+        readings = sum(row.readings for row in draft.gone)
+        for row in draft.gone:
+            draft.undelivered.discard(row.seq)
+        ranges = RangeSet((row.seq, row.seq) for row in draft.gone).ranges()
+        draft.loss = Loss(reason=FULL, ranges=ranges, readings=readings)
+        draft.card.stored -= readings
+        draft.card.lost[FULL] = draft.card.lost.get(FULL, 0) + readings
+        draft.card.undeclared = merged([*draft.card.undeclared, draft.loss])
+
+    async def _look(self) -> None:
+        """What `status` wants to know and only the file can tell."""
+        outbox, ledger = self._parts.outbox, self._parts.ledger
+        self.sizes = await outbox.sizes()
+        low = ledger.undelivered.first
+        if low is None or low > ledger.stored_high:
+            self._oldest = None
+        elif self._oldest is None or self._oldest[0] != low:
+            sealed_ms = await outbox.sealed_ms(low)
+            self._oldest = None if sealed_ms is None else (low, sealed_ms)
+
+    async def _shrink(self) -> None:
+        sizes = self.sizes
+        free = sizes.file_bytes - sizes.used_bytes
+        if free > SHRINK_ABOVE_BYTES and free > sizes.file_bytes // 4:
+            await self._parts.outbox.shrink()
+
+    def _declare(self) -> None:
+        """Tell the IOC of losses: the first of an episode at once, more of them together once a minute."""
+        parts, now_ns = self._parts, self._parts.clock.mono_ns()
+        if not parts.ledger.undeclared or now_ns < self._declare_ns:
+            return
+        self._declare_ns = now_ns + round(DECLARE_S * NS_PER_S)
+        losses, parts.ledger.undeclared = parts.ledger.undeclared, []
+        for loss in losses:
+            log.warning("data lost (%s): batches %s, readings %s", loss.reason, list(loss.ranges), loss.readings)
+            parts.append_event(
+                Event(
+                    type="data.lost",
+                    severity="major",
+                    mono_ns=now_ns,
+                    message={"vi": "Có dữ liệu bị mất", "en": "Data were lost"},
+                    ranges=loss.ranges,
+                    reason=loss.reason,
+                    readings=loss.readings,
+                    held_s=loss.held_s,
+                )
+            )
+
+    async def _guarded(self, work: Coroutine[Any, Any, None]) -> bool:
+        """Do `work` to its end even when cancelled; False where SQLite or the disk refused."""
+        self._busy_since_ns = self._parts.clock.mono_ns()
+        try:
+            await _to_the_end(work)
+        except (sqlite3.Error, OSError) as err:
+            damaged = isinstance(err, sqlite3.Error) and is_damaged(err)
+            self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
+            self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+            return False
+        finally:
+            self._busy_since_ns = None
+        self._episode.recovered()
+        self._retry_ns = _NEVER
+        return True
+
+    @property
+    def _archive_ns(self) -> int:
+        return round(self._parts.config.outbox.archive_interval_s * NS_PER_S)
+
+    def _checkpoint_due_ns(self) -> int:
+        parts = self._parts
+        if parts.checkpoint_asked or parts.journal.segment_bytes > SEGMENT_BYTES:
+            return _NEVER
+        return self._checkpoint_ns if parts.ledger.changed or parts.ledger.fresh else -_NEVER
+
+    def _commit_due_ns(self) -> int:
+        ledger, interval_s = self._parts.ledger, self._parts.config.outbox.commit_interval_s
+        if ledger.reserved - ledger.high < self._ahead // 4:
+            return _NEVER
+        if ledger.undeclared and self._declare_ns == _NEVER:
+            return _NEVER
+        due_ns = self._raw_due_ns()
+        head = next(iter(ledger.unsafe.values()), None)
+        return due_ns if head is None else min(due_ns, head.oldest_mono_ns + self._in_time_ns(interval_s))
+
+    def _raw_due_ns(self) -> int:
+        oldest_ns = self._parts.ledger.oldest_unsaved_ns
+        interval_s = self._parts.config.outbox.commit_interval_s or RAW_INTERVAL_S
+        return -_NEVER if oldest_ns is None else oldest_ns + self._in_time_ns(interval_s)
+
+    def _in_time_ns(self, interval_s: float) -> int:
+        """Begin early enough that the commit is done when `interval_s` have passed."""
+        lead_s = min(interval_s / 2, 0.05 + 2 * self._duration_s)
+        return round((interval_s - lead_s) * NS_PER_S)
+
+    def _expired_before_ms(self) -> int:
+        """Batches sealed before this are too old to keep; 0 where the clock is not to be believed."""
+        clock = self._parts.clock
+        if clock.state() is ClockState.UNSYNC:
+            return 0
+        return clock.wall_ms() - round(self._parts.config.outbox.retention_days * _DAY_MS)
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work`; a cancellation waits until it is done, so that a commit is known to be made or not."""
+    task = asyncio.create_task(work, name="outbox-commit")
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and task.exception() is not None:
+            log.warning("outbox: the last commit failed: %s", task.exception())
+        raise

@@ -1,0 +1,262 @@
+"""The outbox: the SQLite file on the card with what is undelivered, and the archive of what was delivered.
+
+One connection writes and checkpoints, a second one only reads (SQLite up to 3.51.2 can damage a WAL file when two
+connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is durable when it returns: WAL with
+synchronous=FULL. All SQL of the agent is in this module. Raises `sqlite3.Error`; whoever calls decides what it means.
+"""
+
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import aiosqlite
+import msgspec
+
+from agent.model import Batch, SeqRange
+from agent.store.ledger import Card
+from agent.store.records import SealedHead
+
+UPLINK = "ioc"
+BUSY_TIMEOUT_S = 5.0
+WAL_LIMIT_BYTES = 4 * 1024 * 1024
+OVER_LIMIT = 1.04
+ROW_BYTES = 64
+VACUUM_PAGES = 2_000
+MAX_EVICTED = 2_000
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+SELECT_BATCHES = (
+    "SELECT seq, kind, payload, readings, sealed_ms FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+)
+SELECT_ROWS = (
+    "SELECT seq, readings, length(payload), sealed_ms FROM batch"
+    " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
+)
+COUNT_READINGS = "SELECT count(*), coalesce(sum(readings), 0) FROM batch WHERE seq BETWEEN ? AND ?"
+SELECT_SIZES = (
+    "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
+)
+INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)"
+DELETE_BATCH = "DELETE FROM batch WHERE seq = ?"
+
+
+class NewerSchema(Exception):
+    """The file was made by a newer oc-agent; this one must not touch it."""
+
+
+class OutboxRow(NamedTuple):
+    """A sealed batch on its way onto the card."""
+
+    head: SealedHead
+    payload: bytes
+
+
+class EvictedRow(NamedTuple):
+    """What is known of a batch that had to go."""
+
+    seq: int
+    readings: int
+
+
+class RawPiece(NamedTuple):
+    """A piece of the journal of one boot, with readings that are not sealed yet."""
+
+    position: int
+    boot_id: str
+    records: bytes
+
+
+class Sizes(NamedTuple):
+    """How long the file is, and how much of it is in use."""
+
+    file_bytes: int
+    used_bytes: int
+
+
+class Outbox:
+    """The open file. Only the owner of the writing lock calls what changes it."""
+
+    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, path: Path) -> None:
+        self.path = path
+        self._writer = writer
+        self._reader = reader
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """All or nothing; on the card when it is left without an exception."""
+        await self._writer.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            await self._writer.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                if self._writer.in_transaction:
+                    await self._writer.execute("ROLLBACK")
+            raise
+
+    async def load(self) -> tuple[Card | None, list[SeqRange], list[RawPiece]]:
+        """The file's picture of itself, what is undelivered, and what was not sealed. None in a new file."""
+        meta = {str(key): value for key, value in await self._rows("SELECT key, value FROM meta ORDER BY key")}
+        ranges = await self._rows("SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first", UPLINK)
+        pieces = await self._rows("SELECT position, boot_id, records FROM unsealed ORDER BY position")
+        card = _card(meta) if meta else None
+        return card, [(first, last) for first, last in ranges], [RawPiece(*piece) for piece in pieces]
+
+    async def write_picture(self, card: Card, undelivered: Iterable[SeqRange] | None) -> None:
+        """Within a transaction: what the file says of itself; None where the undelivered are still the same."""
+        await self._writer.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta(card))
+        if undelivered is None:
+            return
+        await self._writer.execute("DELETE FROM undelivered WHERE uplink = ?", (UPLINK,))
+        rows = ((UPLINK, first, last) for first, last in undelivered)
+        await self._writer.executemany("INSERT INTO undelivered VALUES (?, ?, ?)", rows)
+
+    async def write_batches(self, rows: Iterable[OutboxRow]) -> None:
+        """Within a transaction: sealed batches. Writing one again with the same bytes changes nothing."""
+        await self._writer.executemany(INSERT_BATCH, (_row(head, payload) for head, payload in rows))
+
+    async def write_unsealed(self, pieces: Sequence[RawPiece], cursor: int) -> None:
+        """Within a transaction: keep `pieces`, forget those that end before `cursor`."""
+        await self._writer.execute("DELETE FROM unsealed WHERE position + length(records) <= ?", (cursor,))
+        if pieces:
+            await self._writer.executemany("INSERT OR REPLACE INTO unsealed VALUES (?, ?, ?)", pieces)
+
+    async def delete_batches(self, seqs: Iterable[int]) -> None:
+        """Within a transaction: take batches out of the file."""
+        await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in seqs))
+
+    async def readings_of(self, ranges: Iterable[SeqRange]) -> tuple[int, int]:
+        """How many batches of `ranges` are in the file, and how many readings they hold."""
+        batches = readings = 0
+        for first, last in ranges:
+            for count, total in await self._rows(COUNT_READINGS, first, last):
+                batches, readings = batches + count, readings + total
+        return batches, readings
+
+    async def read(self, ranges: Iterable[SeqRange], max_batches: int, max_bytes: int) -> list[Batch]:
+        """The batches of `ranges` that are in the file, lowest first; at least one where there is any."""
+        found: list[Batch] = []
+        size = 0
+        for first, last in ranges:
+            async with self._reader.execute(SELECT_BATCHES, (first, last, max_batches - len(found))) as rows:
+                async for seq, kind, payload, readings, sealed_ms in rows:
+                    size += len(payload)
+                    if found and size > max_bytes:
+                        return found
+                    found.append(Batch(seq=seq, kind=kind, payload=payload, readings=readings, sealed_ms=sealed_ms))
+            if len(found) >= max_batches:
+                break
+        return found
+
+    async def sealed_ms(self, seq: int) -> int | None:
+        """When a batch was sealed; None where it is not in the file."""
+        for (sealed_ms,) in await self._rows("SELECT sealed_ms FROM batch WHERE seq = ?", seq):
+            return int(sealed_ms)
+        return None
+
+    async def oldest(
+        self, ranges: Iterable[SeqRange], need_bytes: int, before_ms: int, *, events: bool = True
+    ) -> list[EvictedRow]:
+        """The oldest batches of `ranges`: so many that `need_bytes` come free, and all sealed before `before_ms`."""
+        chosen: list[EvictedRow] = []
+        freed = 0
+        for first, last in ranges:
+            while rows := await self._rows(SELECT_ROWS, first, last, events):
+                for seq, readings, size, sealed_ms in rows:
+                    if len(chosen) >= MAX_EVICTED or (freed >= need_bytes and sealed_ms >= before_ms):
+                        return chosen
+                    chosen.append(EvictedRow(seq, readings))
+                    freed += size + ROW_BYTES
+                first = rows[-1][0] + 1
+        return chosen
+
+    async def sizes(self) -> Sizes:
+        """The length of the file and what is used of it, in bytes, as this connection sees them."""
+        ((pages, free, page_bytes),) = await self._rows(SELECT_SIZES)
+        return Sizes(pages * page_bytes, (pages - free) * page_bytes)
+
+    async def shrink(self) -> None:
+        """Give some free pages back to the file system."""
+        await self._rows(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")
+
+    async def _rows(self, sql: str, *parameters: Any) -> list[Any]:
+        return list(await self._writer.execute_fetchall(sql, parameters))
+
+
+@asynccontextmanager
+async def open_outbox(path: Path, max_bytes: int) -> AsyncIterator[Outbox]:
+    """Open the file and bring its schema up to date; raises `sqlite3.Error` and `NewerSchema`."""
+    async with AsyncExitStack() as stack:
+        connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+        writer = await stack.enter_async_context(connect)
+        for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL"):
+            await writer.execute(f"PRAGMA {pragma}")
+        await writer.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
+        await _migrate(writer)
+        ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
+        await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
+        _sync_folder(path.parent)
+        uri = f"file:{quote(str(path))}?mode=ro"
+        connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
+        reader = await stack.enter_async_context(connect)
+        yield Outbox(writer, reader, path)
+
+
+def is_damaged(err: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file itself is broken."""
+    return getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def set_aside(path: Path, now_ms: int) -> Path:
+    """Rename a damaged file and what belongs to it, so that nothing of it is lost; gives the new name."""
+    aside = path.with_name(f"{path.name}.corrupt-{now_ms}")
+    for suffix in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
+    _sync_folder(path.parent)
+    return aside
+
+
+async def _migrate(writer: aiosqlite.Connection) -> None:
+    scripts = list(_scripts())
+    ((version,),) = await writer.execute_fetchall("PRAGMA user_version")
+    if version > len(scripts):
+        known = len(scripts)
+        raise NewerSchema(f"its schema is {version}, this oc-agent knows up to {known}: install the newer oc-agent")
+    for number, script in enumerate(scripts[version:], version + 1):
+        await writer.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
+
+
+def _scripts() -> Iterator[str]:
+    folder = resources.files("agent.store") / "migrations"
+    for script in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if script.name.endswith(".sql"):
+            yield script.read_text(encoding="utf-8")
+
+
+def _row(head: SealedHead, payload: bytes) -> tuple[Any, ...]:
+    return head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings, payload
+
+
+def _meta(card: Card) -> Iterator[tuple[str, Any]]:
+    for key, value in msgspec.structs.asdict(card).items():
+        yield key, value if isinstance(value, int | float | str) else msgspec.json.encode(value).decode()
+
+
+def _card(meta: dict[str, Any]) -> Card:
+    complex_keys = {field.name for field in msgspec.structs.fields(Card) if field.type not in (int, float, str)}
+    decoded = {key: msgspec.json.decode(value) if key in complex_keys else value for key, value in meta.items()}
+    return msgspec.convert(decoded, Card)
+
+
+def _sync_folder(folder: Path) -> None:
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

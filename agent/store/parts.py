@@ -1,0 +1,110 @@
+"""What the parts of the store share: its configuration, its files, its ledger and its clock."""
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from agent.clock import NS_PER_S, Clock
+from agent.model import Event
+from agent.settings import OutboxSettings
+from agent.store.journal import Journal
+from agent.store.ledger import Ledger, Loss, merged
+from agent.store.outbox import Outbox
+from agent.store.records import RecordType, pack_anchor, pack_segment_head
+from agent.store.sealing import event_fragment
+from agent.store.timekeeper import Timekeeper
+from agent.supervise import Episode
+
+log = logging.getLogger(__name__)
+
+
+class StoreError(Exception):
+    """The store cannot be opened; the message says which file, why, and what to do."""
+
+
+class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the store is told. `config_hash`: 8 hex digits of the birth that batches belong to."""
+
+    gateway: str
+    data_dir: Path
+    runtime_dir: Path
+    outbox: OutboxSettings
+    hold_unsynced_s: float
+    config_hash: str
+    max_payload_bytes: int = 60 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """The open store, without behaviour of its own but writing to the journal."""
+
+    config: StoreConfig
+    clock: Clock
+    random: Random
+    journal: Journal
+    ledger: Ledger
+    keeper: Timekeeper
+    outbox: Outbox
+    ram_disk: bool
+    journal_episode: Episode
+    config_hash: str
+    seal_wake: asyncio.Event = field(default_factory=asyncio.Event)
+    commit_wake: asyncio.Event = field(default_factory=asyncio.Event)
+    checkpoint_asked: bool = False
+
+    def begin_segment(self) -> None:
+        """Write what every segment begins with; raises OSError."""
+        now_ns = self.clock.mono_ns()
+        self.journal.write(RecordType.SEGMENT, 0, now_ns, pack_segment_head(self.ledger.epoch, self.ledger.boot_id))
+        self.anchor_clock()
+        self.journal.write(RecordType.CONNECTION, self.ledger.connection, now_ns, b"")
+
+    def anchor_clock(self) -> None:
+        """Write down what the wall clock says now; raises OSError."""
+        anchor = self.keeper.renew()
+        self.ledger.anchors[self.ledger.boot_id] = anchor
+        self.journal.write(RecordType.ANCHOR, 0, anchor.mono_ns, pack_anchor(anchor))
+
+    def note(self, type_: RecordType, count: int, body: bytes) -> None:
+        """Write a record that only spares work later; where the RAM disk is full, do without."""
+        try:
+            self.journal.write(type_, count, self.clock.mono_ns(), body)
+        except OSError as err:
+            self.journal_failed(err)
+
+    def append_event(self, event: Event) -> None:
+        """Write an event to the journal and wake the sealer."""
+        try:
+            self.journal.write(RecordType.EVENT, 0, event.mono_ns, event_fragment(event).body)
+        except OSError as err:
+            log.warning("event %s is lost: the journal cannot be written", event.type)
+            self.journal_failed(err)
+            return
+        self.ledger.accept_event(event.mono_ns)
+        self.seal_wake.set()
+
+    def declare_later(self, loss: Loss) -> None:
+        """Note a loss that the IOC is to be told of."""
+        self.ledger.undeclared = merged([*self.ledger.undeclared, loss])
+        self.commit_wake.set()
+
+    def journal_failed(self, err: OSError) -> None:
+        """The RAM disk is full or gone: ask for a checkpoint, which makes room."""
+        self.journal_episode.failed(err)
+        self.checkpoint_asked = True
+        self.commit_wake.set()
+
+    async def wait(self, wake: asyncio.Event, due_ns: int | None) -> bool:
+        """Sleep until `due_ns`, or until woken; True where woken."""
+        timeout_s = None if due_ns is None else max(0, due_ns - self.clock.mono_ns()) / NS_PER_S
+        try:
+            async with asyncio.timeout(timeout_s):
+                await wake.wait()
+        except TimeoutError:
+            return False
+        wake.clear()
+        return True

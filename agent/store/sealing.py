@@ -1,0 +1,176 @@
+"""Sealing: from what was read to the bytes that leave, which never change again. Pure.
+
+A scan or event is encoded once, when it is accepted, as a fragment with a hole where its time belongs. Sealing
+fills the holes, joins the fragments behind an envelope and compresses. The format is the contract's own JSON
+(docs/contract, payloads): the row in the outbox and the MQTT payload are the same bytes.
+"""
+
+import struct
+import zlib
+from collections.abc import Sequence
+from random import Random
+from typing import Final, NamedTuple
+
+import msgspec
+
+from agent.clock import NS_PER_MS, ClockState
+from agent.model import Event, Scan
+from drivers.api import Quality, Reading, Value
+
+MAX_SCANS: Final = 5_000
+MAX_PLAIN_BYTES: Final = 1024 * 1024
+MAX_TEXT: Final = 1_024
+COMPRESS_ABOVE_BYTES: Final = 512
+_CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_HOLE = struct.Struct("<H")
+_encode = msgspec.json.Encoder().encode
+
+
+class Stamp(NamedTuple):
+    """How monotonic times of one boot become wall time: add `offset_ms`. `state` is how far that may be believed."""
+
+    offset_ms: int
+    state: ClockState
+
+    def time_ms(self, mono_ns: int) -> int:
+        return self.offset_ms + mono_ns // NS_PER_MS
+
+
+class Fragment(NamedTuple):
+    """A scan or event as bytes, in two parts; the time goes between them. `readings` is how many it holds."""
+
+    readings: int
+    body: bytes
+
+
+class Envelope(NamedTuple):
+    """What every batch says about itself, besides its content."""
+
+    gateway: str
+    epoch: str
+    config: str
+    seq: int
+    sealed_ms: int
+    low: int
+    clock: ClockState
+
+    def head(self) -> bytes:
+        """The envelope as JSON, open at its end."""
+        return (
+            f'{{"v":1,"gateway":"{self.gateway}","epoch":"{self.epoch}","seq":{self.seq},"sealed_ms":{self.sealed_ms},'
+            f'"low":{self.low},"config":"{self.config}","clock":"{self.clock}",'
+        ).encode()
+
+
+def scan_fragments(scan: Scan, max_bytes: int) -> list[Fragment]:
+    """Encode a scan; one that is longer than `max_bytes` becomes several of the same device and time."""
+    readings = [_sendable(reading) for reading in scan.readings]
+    values = {r.point: r.value for r in readings}
+    parts = [b',"values":', _encode(values)]
+    quality = {r.point: r.quality for r in readings if r.quality}
+    if quality:
+        parts += [b',"quality":', _encode(quality)]
+    status = {r.point: r.status for r in readings if r.status is not None}
+    if status:
+        parts += [b',"status":', _encode(status)]
+    tail = b"".join(parts) + b"}"
+    if len(tail) > max_bytes and len(readings) > 1:
+        half = len(readings) // 2
+        return [
+            fragment
+            for part in (readings[:half], readings[half:])
+            for fragment in scan_fragments(Scan(scan.device, scan.mono_ns, part), max_bytes)
+        ]
+    return [Fragment(len(values), _with_hole(b'{"device":' + _encode(scan.device) + b',"time_ms":', tail))]
+
+
+def event_fragment(event: Event) -> Fragment:
+    """Encode an event; its id is given when it is sealed, with its time."""
+    rest = {
+        "device": event.device,
+        "message": event.message,
+        "reason": event.reason,
+        "ranges": [list(r) for r in event.ranges] or None,
+        "readings": event.readings,
+        "held_s": event.held_s,
+        "offset_ms": event.offset_ms,
+    }
+    head = f'"type":"{event.type}","severity":"{event.severity}","time_ms":'.encode()
+    fields = _encode({key: value for key, value in rest.items() if value is not None})
+    return Fragment(0, _with_hole(head, b"," + fields[1:]))
+
+
+def is_declaration(body: bytes, reason: str) -> bool:
+    """Whether an event fragment declares a loss for this reason."""
+    return b'"type":"data.lost"' in body and b'"reason":"%b"' % reason.encode() in body
+
+
+def stamped(body: bytes, time_ms: int) -> bytes:
+    """Fill the hole of a fragment."""
+    (head,) = _HOLE.unpack_from(body)
+    split = _HOLE.size + head
+    return b"%b%d%b" % (body[_HOLE.size : split], time_ms, body[split:])
+
+
+def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tuple[int, bytes]:
+    """Seal as many of `scans` as fit into `max_bytes`, at least one; gives how many, and the payload."""
+    head = envelope.head() + b'"scans":['
+    take, plain_bytes = 0, len(head)
+    for scan in scans[:MAX_SCANS]:
+        plain_bytes += len(scan) + 1
+        if plain_bytes > MAX_PLAIN_BYTES and take:
+            break
+        take += 1
+    while True:
+        payload = _squeezed(head + b",".join(scans[:take]) + b"]}")
+        if len(payload) <= max_bytes or take == 1:
+            return take, payload
+        take = max(1, min(take - 1, take * max_bytes * 9 // (len(payload) * 10)))
+
+
+def seal_event(envelope: Envelope, body: bytes, time_ms: int, random: Random) -> bytes:
+    """Seal one event."""
+    event_id = ulid(time_ms, random).encode("ascii")
+    return _squeezed(envelope.head() + b'"event":{"id":"' + event_id + b'",' + stamped(body, time_ms) + b"}")
+
+
+def seal_again(envelope: Envelope, payload: bytes) -> bytes:
+    """Put the content of a batch of a lost epoch, times and all, behind a new envelope."""
+    plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
+    starts = (plain.find(b',"scans":['), plain.find(b',"event":{'))
+    start = min(found for found in starts if found >= 0)
+    return _squeezed(envelope.head() + plain[start + 1 :])
+
+
+def ulid(time_ms: int, random: Random) -> str:
+    """A ULID: 48 bits of time, 80 bits of chance, in Crockford's base 32 (github.com/ulid/spec)."""
+    number = max(time_ms, 0) << 80 | random.getrandbits(80)
+    return "".join(_CROCKFORD[number >> shift & 31] for shift in range(125, -5, -5))
+
+
+def _sendable(reading: Reading) -> Reading:
+    """Never a null without a quality, nor a number that JSON does not know, nor a text without end."""
+    value: Value | None = reading.value
+    if type(value) is float:
+        if value - value == 0.0:
+            return reading
+        value = None
+    elif type(value) is str:
+        if len(value) <= MAX_TEXT:
+            return reading
+        value = value[:MAX_TEXT]
+    elif value is not None or reading.quality:
+        return reading
+    quality = Quality.FAULT if value is None and not reading.quality else reading.quality
+    return Reading(reading.point, value, reading.mono_ns, quality, reading.status)
+
+
+def _with_hole(head: bytes, tail: bytes) -> bytes:
+    return _HOLE.pack(len(head)) + head + tail
+
+
+def _squeezed(plain: bytes) -> bytes:
+    if len(plain) <= COMPRESS_ABOVE_BYTES:
+        return plain
+    packed = zlib.compress(plain, 1)
+    return packed if len(packed) < len(plain) else plain

@@ -1,0 +1,383 @@
+"""The store: the only place where undelivered data lives. Its invariants, each with a test of the same words:
+
+1. A reading survives kill -9 from the moment it was read.
+2. What is undelivered `commit_interval` after it was read survives a power cut.
+3. A number is durable as reserved before it is used.
+4. No number is ever used twice with other bytes.
+5. Batches are handed on in the order of their numbers.
+6. A batch never changes: a resend has the same bytes.
+7. Marking delivered touches what was named and nothing else.
+8. accepted = delivered + stored + lost, after every end and every opening.
+9. What may have been lost is declared, with its numbers and a reason.
+10. The file does not exceed its limit by more than 5 %; what goes is decided by the named policy and counted.
+11. A failing card stops no reading, and what was read reaches it when it works again.
+12. A corrupt file is set aside and the agent runs on.
+13. Readings of an unsynchronised clock wait, and are stamped with the right time when it is known.
+
+Readings go into the journal (RAM disk) at once, leave as sealed batches, and go onto the card when they are not
+delivered in time (`outbox.py`). Uplinks see `agent.model.BatchSource`; nothing here knows of MQTT or of devices.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from itertools import islice
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import Final
+
+import msgspec
+
+from agent.clock import NS_PER_S, Clock
+from agent.model import Account, Batch, Event, Scan, SeqRange
+from agent.store.committer import Committer
+from agent.store.journal import Journal, is_ram_disk, last_number, old_segments
+from agent.store.ledger import DELIVERED, FATES, REJECTED, Card, Ledger, Loss
+from agent.store.outbox import NewerSchema, Outbox, RawPiece, is_damaged, open_outbox, set_aside
+from agent.store.parts import Parts, StoreConfig, StoreError
+from agent.store.records import OFFSET_BITS, RecordType, pack_ranges
+from agent.store.recovery import Recovered, recover
+from agent.store.sealer import Sealer
+from agent.store.sealing import scan_fragments
+from agent.store.timekeeper import Timekeeper, anchor_now
+from agent.supervise import Episode
+
+log = logging.getLogger(__name__)
+
+OUTBOX_NAME: Final = "outbox.db"
+LOCK_NAME: Final = "outbox.lock"
+JOURNAL_NAME: Final = "journal"
+JOURNAL_FULL: Final = "journal_full"
+STUCK_S: Final = 120.0
+
+
+class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
+    """What `status` and health say of the outbox. `undelivered`, `dead`: batches; `dropped`: readings lost."""
+
+    undelivered: int
+    low: int
+    high: int
+    oldest_s: float
+    bytes: int
+    dead: int
+    dropped: int
+
+
+class Store:
+    """The open store. Satisfies `agent.model.BatchSource`. Made by `open_store` only."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._ledger = parts.ledger
+        self._committer = Committer(parts)
+        self._sealer = Sealer(parts, self._committer)
+
+    @property
+    def epoch(self) -> str:
+        """16 hex digits, made with the outbox file."""
+        return self._ledger.epoch
+
+    @property
+    def boot(self) -> int:
+        """How many boots the outbox has seen, from 1."""
+        return self._ledger.boot
+
+    @property
+    def high(self) -> int:
+        """Highest sequence number used so far; 0 for none."""
+        return self._ledger.high
+
+    @property
+    def low(self) -> int:
+        """Lowest undelivered sequence number; the next one to be used where there is none."""
+        return self._ledger.low
+
+    @property
+    def ram_disk(self) -> bool:
+        """Whether the journal is on a RAM disk; where not, each batch is committed before it is handed on."""
+        return self._parts.ram_disk
+
+    @property
+    def full(self) -> bool:
+        """With `when_full = "stop_polling"`: whether polling must stop until something is delivered."""
+        return self._committer.full
+
+    @property
+    def commit_failures(self) -> int:
+        """How many commits have failed since the start."""
+        return self._committer.failures
+
+    @property
+    def config_hash(self) -> str:
+        """8 hex digits of the birth that batches sealed from now on belong to."""
+        return self._parts.config_hash
+
+    @config_hash.setter
+    def config_hash(self, value: str) -> None:
+        self._parts.config_hash = value
+
+    @property
+    def on_sealed(self) -> Callable[[Batch], None] | None:
+        """Called with each batch when it may be sent, in the order of numbers."""
+        return self._sealer.on_sealed
+
+    @on_sealed.setter
+    def on_sealed(self, callback: Callable[[Batch], None] | None) -> None:
+        self._sealer.on_sealed = callback
+
+    def append(self, scan: Scan) -> None:
+        """Accept what was read: when this returns, it survives kill -9. Never raises for a disk; losses are counted."""
+        parts, ledger = self._parts, self._ledger
+        if not scan.readings:
+            return
+        for fragment in scan_fragments(scan, parts.config.max_payload_bytes // 2):
+            first = ledger.oldest_waiting_ns is None or ledger.oldest_unsaved_ns is None
+            try:
+                parts.journal.write(RecordType.SCAN, fragment.readings, scan.mono_ns, fragment.body)
+            except OSError as err:
+                self._journal_full(fragment.readings, err)
+                continue
+            ledger.accept(fragment.readings, scan.mono_ns)
+            if first:
+                parts.seal_wake.set()
+                parts.commit_wake.set()
+
+    def append_event(self, event: Event) -> None:
+        """Accept an event; it is sealed at once."""
+        self._parts.append_event(event)
+
+    def new_connection(self) -> int:
+        """Number of this connection, from 1 in each boot; never given twice in one boot."""
+        self._ledger.connection += 1
+        self._parts.note(RecordType.CONNECTION, self._ledger.connection, b"")
+        return self._ledger.connection
+
+    def is_undelivered(self, seq: int) -> bool:
+        """Whether the batch still waits for its acknowledgement."""
+        return seq in self._ledger.undelivered
+
+    def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
+        """These have arrived. Numbers that are unknown or delivered already are passed over."""
+        self._settle(ranges, DELIVERED)
+
+    def mark_dead(self, seq: int) -> None:
+        """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
+        self._settle([(seq, seq)], REJECTED)
+
+    async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
+        """Undelivered batches with seq above `after`, lowest first; at least one where there is any."""
+        ledger = self._ledger
+        while True:
+            seqs = list(islice(ledger.undelivered.after(after), max_batches))
+            on_card = [seq for seq in seqs if seq not in ledger.fresh]
+            if not on_card:
+                return self._from_journal(seqs, max_bytes)
+            ranges = ledger.undelivered.overlap(on_card[0], on_card[-1])
+            found = await self._parts.outbox.read(ranges, len(on_card), max_bytes)
+            waiting = [batch for batch in found if batch.seq in ledger.undelivered]
+            if waiting:
+                return waiting
+            after = on_card[-1]
+
+    def account(self) -> Account:
+        """Where every reading is. Deliveries of batches on the card are counted within about a second."""
+        return self._ledger.account()
+
+    def stats(self) -> StoreStats:
+        """Figures for `status` and health; the file's as of the last commit."""
+        ledger = self._ledger
+        return StoreStats(
+            undelivered=ledger.undelivered.count,
+            low=ledger.low,
+            high=ledger.high,
+            oldest_s=self._oldest_s(),
+            bytes=self._committer.sizes.file_bytes,
+            dead=ledger.dead,
+            dropped=sum(ledger.lost.values()),
+        )
+
+    def is_alive(self) -> bool:
+        """Whether sealing and committing make progress; a slow card, and one that fails, are no reason to say no."""
+        return self._sealer.overdue_s() < STUCK_S and self._committer.busy_s() < STUCK_S
+
+    async def run(self) -> None:
+        """Seal, commit and archive what is due, for ever."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sealer.run(), name="store-sealer")
+            tasks.create_task(self._committer.run(), name="store-committer")
+
+    async def step(self) -> None:
+        """Do once what `run` would do now, by the clock."""
+        await self._sealer.seal_due()
+        await self._committer.commit_due()
+
+    async def flush(self) -> bool:
+        """Seal what waits and bring everything undelivered onto the card; False where the card cannot be written."""
+        await self._sealer.seal(scans=True)
+        return await self._all_onto_card()
+
+    async def begin(self, found: Recovered, new_name: Path | None) -> None:
+        """Make the recovered state durable, salvage what is left, say what was lost."""
+        if found.loss is not None:
+            self._ledger.undeclared.append(found.loss)
+        await self._committer.opening(found.batches)
+        if not await self._sealer.salvage(found):
+            where = self._parts.outbox.path
+            raise StoreError(f"{where}: cannot be written; see the log, free the disk or replace the card")
+        for segment in found.stale:
+            segment.path.unlink(missing_ok=True)
+        if new_name is not None:
+            self._parts.append_event(_corrupt(new_name, self._parts.clock.mono_ns()))
+
+    async def end(self) -> None:
+        """Leave everything on the card, and the journal where something has to wait on."""
+        await self._sealer.seal(scans=True)
+        done = await self._all_onto_card() and await self._committer.commit(everything=True, final=True)
+        ledger = self._ledger
+        if not done:
+            log.error("the outbox could not be written; what is missing stays in the journal until the next start")
+        self._parts.journal.close(delete=done and not ledger.waiting and not ledger.waiting_events)
+
+    async def _all_onto_card(self) -> bool:
+        high = self._ledger.high
+        done = await self._committer.commit(everything=True)
+        while done and self._ledger.stored_high < high:
+            done = await self._committer.commit(everything=True)
+        return done
+
+    def _settle(self, ranges: Sequence[SeqRange], fate: str) -> None:
+        ledger = self._ledger
+        idle = not any(ledger.unsettled.values())
+        gone = ledger.settle(ranges, fate)
+        if gone:
+            self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
+        if idle and any(ledger.unsettled.values()):
+            self._parts.commit_wake.set()
+
+    def _from_journal(self, seqs: Sequence[int], max_bytes: int) -> list[Batch]:
+        found: list[Batch] = []
+        size = 0
+        for seq in seqs:
+            fresh = self._ledger.fresh[seq]
+            size += fresh.size
+            if found and size > max_bytes:
+                break
+            head, payload = fresh.head, self._parts.journal.read(fresh.position, fresh.size)
+            found.append(
+                Batch(
+                    seq=seq,
+                    kind=head.kind,
+                    payload=payload,
+                    readings=head.readings,
+                    sealed_ms=head.sealed_ms,
+                    sealed_mono_ns=head.sealed_mono_ns,
+                )
+            )
+        return found
+
+    def _journal_full(self, readings: int, err: OSError) -> None:
+        self._ledger.lose(JOURNAL_FULL, readings)
+        self._parts.declare_later(Loss(reason=JOURNAL_FULL, readings=readings))
+        self._parts.journal_failed(err)
+
+    def _oldest_s(self) -> float:
+        ledger, clock = self._ledger, self._parts.clock
+        head, oldest = next(iter(ledger.unsafe.values()), None), self._committer.oldest
+        if oldest is not None and ledger.low <= ledger.stored_high:
+            return round(max(0.0, (clock.wall_ms() - oldest[1]) / 1000), 1)
+        return 0.0 if head is None else round((clock.mono_ns() - head.sealed_mono_ns) / NS_PER_S, 1)
+
+
+@asynccontextmanager
+async def open_store(config: StoreConfig, clock: Clock, random: Random | None = None) -> AsyncIterator[Store]:
+    """Open the store, whatever the last end was like; leaving stops it cleanly.
+
+    Raises `StoreError` where the folders or the file cannot be used, or another process uses them.
+    """
+    random = random or SystemRandom()
+    journal_folder = config.runtime_dir / JOURNAL_NAME
+    async with AsyncExitStack() as stack:
+        try:
+            config.data_dir.mkdir(parents=True, exist_ok=True)
+            journal_folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(_only_one(config.data_dir / LOCK_NAME))
+            outbox, loaded, aside = await _open_sound(stack, config, clock)
+            card = loaded[0] or Card(epoch=f"{random.getrandbits(64):016x}")
+            number = max(last_number(journal_folder), card.position >> OFFSET_BITS) + 1
+            segments = old_segments(journal_folder)
+            found = recover(card, loaded[1], loaded[2], segments, clock.boot_id, anchor_now(clock))
+            del segments
+            journal = Journal(journal_folder, number, found.adopted)
+            parts = _parts(config, clock, random, outbox, journal, found.ledger)
+            stack.callback(journal.close, delete=False)
+            journal.begin = parts.begin_segment
+            journal.begin()
+            store = Store(parts)
+            await store.begin(found, aside)
+        except (sqlite3.Error, NewerSchema, OSError) as err:
+            where = config.data_dir / OUTBOX_NAME
+            raise StoreError(f"cannot open the outbox {where}, journal {journal_folder}: {err}") from err
+        stack.push_async_callback(store.end)
+        yield store
+
+
+def _parts(
+    config: StoreConfig, clock: Clock, random: Random, outbox: Outbox, journal: Journal, ledger: Ledger
+) -> Parts:
+    anchor = ledger.anchors.get(clock.boot_id)
+    return Parts(
+        config=config,
+        clock=clock,
+        random=random,
+        journal=journal,
+        ledger=ledger,
+        keeper=Timekeeper(clock, ledger.boot_opened_ns, config.hold_unsynced_s, anchor),
+        outbox=outbox,
+        ram_disk=is_ram_disk(config.runtime_dir / JOURNAL_NAME),
+        journal_episode=Episode("journal", clock),
+        config_hash=config.config_hash,
+    )
+
+
+async def _open_sound(
+    stack: AsyncExitStack, config: StoreConfig, clock: Clock
+) -> tuple[Outbox, tuple[Card | None, list[SeqRange], list[RawPiece]], Path | None]:
+    """Open the file; one that is damaged is renamed and a new one made. Gives also the name it has now."""
+    path, max_bytes = config.data_dir / OUTBOX_NAME, config.outbox.max_bytes
+    attempt = await stack.enter_async_context(AsyncExitStack())
+    try:
+        outbox = await attempt.enter_async_context(open_outbox(path, max_bytes))
+        return outbox, await outbox.load(), None
+    except (sqlite3.DatabaseError, msgspec.DecodeError) as err:
+        if isinstance(err, sqlite3.DatabaseError) and not is_damaged(err):
+            raise
+        await attempt.aclose()
+        aside = set_aside(path, clock.wall_ms())
+        log.critical("the outbox %s is damaged (%s); it is now %s, and a new one is made", path, err, aside)
+    outbox = await stack.enter_async_context(open_outbox(path, max_bytes))
+    return outbox, await outbox.load(), aside
+
+
+@contextmanager
+def _only_one(path: Path) -> Iterator[None]:
+    """Hold the lock file; raises `StoreError` where another process does."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as err:
+            what = f"another oc-agent uses {path.parent}"
+            raise StoreError(f"{what}: stop it first, or give this one its own folder") from err
+        yield
+    finally:
+        os.close(fd)
+
+
+def _corrupt(new_name: Path, mono_ns: int) -> Event:
+    name = new_name.name
+    message = {"vi": f"Tệp lưu trữ bị hỏng, đã đổi tên: {name}", "en": f"The outbox was damaged, it is now {name}"}
+    return Event(type="store.corrupt", severity="critical", mono_ns=mono_ns, message=message)
