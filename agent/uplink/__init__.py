@@ -1,0 +1,1 @@
+"""The northbound loop: sealed batches to the IOC's broker, acknowledgements back."""

@@ -1,0 +1,379 @@
+"""One MQTT connection, on the event loop, without threads once it is open: the only home of paho in the agent.
+
+Promises: a connection has a fresh paho client, so nothing is ever sent that was published before it; everything
+that is in flight when it ends fails with `UplinkDown`; nothing is queued secretly, the caller's window is the only one.
+
+paho keeps the state of a session in its client object. Ours is fresh, so on our side each session begins empty, while
+MQTT 5 lets the broker keep its side for two minutes: that alone spares the Will when we are back in time, and brings
+commands that were sent meanwhile. MQTT 3.1.1 cannot say for how long, so there the session is clean.
+"""
+
+import asyncio
+import logging
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import msgspec
+import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.reasons import TOO_LARGE
+
+log = logging.getLogger(__name__)
+
+SESSION_EXPIRY_S: Final = 120
+WILL_DELAY_S: Final = 30
+MISC_S: Final = 1.0
+GOODBYE_S: Final = 1.0
+PACKET_OVERHEAD_BYTES: Final = 32
+"""More than a PUBLISH has beside topic and payload: headers, packet id, the two properties that we send."""
+_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
+
+OnMessage = Callable[[str, bytes], None]
+
+
+class Will(msgspec.Struct, frozen=True):
+    """What the broker says for us, retained, when we vanish and are not back within `WILL_DELAY_S`."""
+
+    topic: str
+    payload: bytes
+
+
+class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up."""
+
+    host: str
+    port: int
+    client_id: str
+    will: Will
+    protocol: Literal["5", "3.1.1"] = "5"
+    keepalive_s: int = 60
+    connect_timeout_s: float = 10.0
+    tls: bool = True
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+    username: str = ""
+    password_file: str = ""
+
+    @property
+    def broker(self) -> str:
+        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the broker allows, from its CONNACK (MQTT 5, 3.2.2.3). `maximum_packet_size` is None without a limit."""
+
+    receive_maximum: int = 65_535
+    maximum_packet_size: int | None = None
+    topic_alias_maximum: int = 0
+    server_keep_alive_s: int | None = None
+
+
+class MqttSession:
+    """An open connection. `closed` is done when it has ended, with the reason; it never raises."""
+
+    def __init__(self, client: paho.Client, options: MqttOptions) -> None:
+        loop = asyncio.get_running_loop()
+        self.limits = Limits()
+        self.closed: asyncio.Future[UplinkDown] = loop.create_future()
+        self._loop = loop
+        self._client = client
+        self._options = options
+        self._connected: asyncio.Future[Limits] = loop.create_future()
+        self._acks: dict[int, asyncio.Future[int]] = {}
+        self._subscribed: dict[int, asyncio.Future[None]] = {}
+        self._room = asyncio.Event()
+        self._timer: asyncio.TimerHandle | None = None
+        self._expiry: dict[int, Properties] = {}
+
+    @property
+    def in_flight(self) -> int:
+        """How many QoS 1 messages wait for their PUBACK; the broker allows `limits.receive_maximum`."""
+        return len(self._acks)
+
+    def send(
+        self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, retain: bool = False, expiry_s: int | None = None
+    ) -> asyncio.Future[int]:
+        """Send one message now; the future gives the PUBACK's reason code, or raises `UplinkDown` when it cannot come.
+
+        Raises `UplinkDown`, and `MessageRejected` where it is larger than the broker takes. With QoS 0 the future
+        is done at once: nobody will ever say what became of the message.
+        """
+        if self.closed.done():
+            raise self.closed.result()
+        largest = self.limits.maximum_packet_size
+        if largest is not None and len(topic.encode()) + len(payload) + PACKET_OVERHEAD_BYTES > largest:
+            raise MessageRejected(TOO_LARGE, f"{len(payload)} bytes on {topic}: {self._options.broker} takes {largest}")
+        info = self._client.publish(topic, payload, qos, retain, self._properties(expiry_s))
+        if info.rc != paho.MQTT_ERR_SUCCESS:
+            raise UplinkDown(f"{self._options.broker}: {paho.error_string(info.rc)}")
+        future: asyncio.Future[int] = self._loop.create_future()
+        if qos:
+            self._acks[info.mid] = future
+        else:
+            future.set_result(0)
+        return future
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False, timeout_s: float) -> int:
+        """Send with QoS 1 when the broker has room, and wait for the PUBACK; returns its reason code.
+
+        Raises `UplinkDown`, also after `timeout_s` seconds without an answer, and `MessageRejected`.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self.in_flight >= self.limits.receive_maximum and not self.closed.done():
+                    self._room.clear()
+                    await self._room.wait()
+                return await self.send(topic, payload, retain=retain)
+        except TimeoutError as err:
+            raise UplinkDown(f"{self._options.broker}: no PUBACK for {topic} within {timeout_s:g} s") from err
+
+    async def subscribe(self, filters: tuple[str, ...], *, timeout_s: float) -> None:
+        """Ask for `filters` with QoS 1; raises `UplinkDown`. A grant proves nothing: brokers filter at delivery."""
+        if self.closed.done():
+            raise self.closed.result()
+        code, mid = self._client.subscribe([(topic, 1) for topic in filters])
+        if code != paho.MQTT_ERR_SUCCESS or mid is None:
+            raise UplinkDown(f"{self._options.broker}: {paho.error_string(code)}")
+        future = self._subscribed[mid] = self._loop.create_future()
+        try:
+            async with asyncio.timeout(timeout_s):
+                await future
+        except TimeoutError as err:
+            raise UplinkDown(f"{self._options.broker}: no answer to SUBSCRIBE within {timeout_s:g} s") from err
+
+    async def disconnect(self, *, with_will: bool) -> None:
+        """Say goodbye and close, within `GOODBYE_S`; `with_will` lets the broker tell everyone that we have gone."""
+        if self.closed.done():
+            return
+        if self._options.protocol == "5":
+            name = "Disconnect with will message" if with_will else "Normal disconnection"
+            self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
+        elif not with_will:
+            self._client.disconnect()
+        else:
+            self._end(UplinkDown("closed by this gateway"))  # 3.1.1 publishes the Will only when nobody says goodbye
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GOODBYE_S):
+                await asyncio.shield(self.closed)
+
+    def close(self) -> None:
+        """Drop the connection without a word; the broker publishes the Will after its delay."""
+        self._end(UplinkDown("closed by this gateway"))
+
+    async def open(self) -> None:
+        """Connect, and wait for the broker's word; raises `UplinkDown`. Only `connect` calls this, once."""
+        try:
+            async with asyncio.timeout(self._options.connect_timeout_s):
+                await self._dial()
+                self._attach()
+                self.limits = await self._connected
+        except TimeoutError as err:
+            what = f"does not answer within {self._options.connect_timeout_s:g} s"
+            raise UplinkDown(f"{self._options.broker} {what}") from err
+
+    async def _dial(self) -> None:
+        """Connect in a thread, for DNS, TCP and TLS all block; one that hangs is left alone and tidies up itself."""
+        done: asyncio.Future[None] = self._loop.create_future()
+
+        def finish(failure: UplinkDown | None) -> None:
+            if done.done():
+                self._hang_up()
+            elif failure:
+                done.set_exception(failure)
+            else:
+                done.set_result(None)
+
+        def work() -> None:
+            failure = _connect(self._client, self._options)
+            with suppress(RuntimeError):  # the loop has ended meanwhile, and the process with it
+                self._loop.call_soon_threadsafe(finish, failure)
+
+        threading.Thread(target=work, name="mqtt connect", daemon=True).start()
+        await done
+
+    def _attach(self) -> None:
+        """Let the event loop read and write for paho."""
+        client, loop = self._client, self._loop
+
+        def stop(_client: Any, _data: Any, sock: Any) -> None:
+            loop.remove_reader(sock)
+            loop.remove_writer(sock)
+
+        def start_writing(_client: Any, _data: Any, sock: Any) -> None:
+            loop.add_writer(sock, client.loop_write)
+
+        def stop_writing(_client: Any, _data: Any, sock: Any) -> None:
+            loop.remove_writer(sock)
+
+        client.on_socket_close = stop
+        client.on_socket_register_write = start_writing
+        client.on_socket_unregister_write = stop_writing
+        client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
+        client.on_publish = self._on_publish
+        client.on_subscribe = self._on_subscribe
+        sock = client.socket()
+        if sock is None:
+            raise UplinkDown(f"{self._options.broker} closed the connection")
+        loop.add_reader(sock, self._read)
+        if client.want_write():
+            loop.add_writer(sock, client.loop_write)
+        self._timer = loop.call_later(MISC_S, self._misc)
+
+    def _read(self) -> None:
+        """What has arrived, and what TLS has unpacked already: the socket will not wake us for that."""
+        self._client.loop_read()
+        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
+            self._client.loop_read()
+
+    def _misc(self) -> None:
+        """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent."""
+        self._timer = self._loop.call_later(MISC_S, self._misc)
+        self._client.loop_misc()
+
+    def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, said: Properties | None) -> None:
+        if self._connected.done():
+            return
+        if code.is_failure:
+            self._connected.set_exception(UplinkRefused(f"{self._options.broker} refuses us: {code}", code.value))
+        else:
+            self._connected.set_result(_limits(said))
+
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
+        if flags.is_disconnect_packet_from_server:
+            self._end(UplinkDown(f"{self._options.broker} ended the connection: {code}", code.value))
+        elif str(code) == "Keep alive timeout":
+            self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
+        else:
+            self._end(UplinkDown(f"{self._options.broker}: the connection was cut"))
+
+    def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
+        future = self._acks.pop(mid, None)
+        self._room.set()
+        if future and not future.done():
+            future.set_result(code.value)
+
+    def _on_subscribe(self, _client: Any, _data: Any, mid: int, _codes: Any, _properties: Any) -> None:
+        future = self._subscribed.pop(mid, None)
+        if future and not future.done():
+            future.set_result(None)
+
+    def _end(self, down: UplinkDown) -> None:
+        """Close, and fail everything that waits. The first reason is the one that counts."""
+        if not self.closed.done():
+            self.closed.set_result(down)
+        waiting: list[asyncio.Future[Any]] = [self._connected, *self._acks.values(), *self._subscribed.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(down)
+                future.exception()  # who still waits gets it; nobody need
+        self._acks.clear()
+        self._subscribed.clear()
+        self._room.set()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._client.on_socket_close = self._client.on_socket_unregister_write = None
+        sock = self._client.socket()
+        if sock is not None and sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
+            self._loop.remove_writer(sock)
+            sock.close()
+
+    def _properties(self, expiry_s: int | None) -> Properties | None:
+        if expiry_s is None or self._options.protocol != "5":
+            return None
+        if expiry_s not in self._expiry:
+            self._expiry[expiry_s] = _made(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+        return self._expiry[expiry_s]
+
+
+@asynccontextmanager
+async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[MqttSession]:
+    """Connect to the broker; raises `UplinkDown`, or `UplinkRefused` where the broker says no.
+
+    `on_message(topic, payload)` is called on the loop for all that arrives; it must not raise. Leaving the context
+    without `disconnect` lets the Will speak, so that the retained status never says online for one who has left.
+    """
+    client = paho.Client(
+        CallbackAPIVersion.VERSION2,
+        client_id=options.client_id,
+        protocol=_PROTOCOLS[options.protocol],
+        clean_session=True if options.protocol == "3.1.1" else None,
+        reconnect_on_failure=False,
+    )
+    client.max_inflight_messages = 0  # unlimited: the window is the caller's, paho may not hold anything back
+    client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
+    session = MqttSession(client, options)
+    try:
+        await session.open()
+        yield session
+        await session.disconnect(with_will=True)
+    finally:
+        session.close()
+
+
+def _connect(client: paho.Client, options: MqttOptions) -> UplinkDown | None:
+    """Everything that blocks: files, DNS, TCP, TLS. Says what went wrong, by name."""
+    try:
+        _prepare(client, options)
+        if options.protocol == "5":
+            expiry = _made(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S)
+            client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=expiry)
+        else:
+            client.connect(options.host, options.port, options.keepalive_s)
+        sock = client.socket()
+        if isinstance(sock, socket.socket):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except ssl.SSLCertVerificationError as err:
+        return UplinkDown(f"{options.broker}: its certificate is not accepted: {err.verify_message}")
+    except ssl.SSLError as err:
+        return UplinkDown(f"{options.broker}: TLS failed: {err.reason or err}")
+    except (OSError, ValueError) as err:
+        return UplinkDown(f"{options.broker}: {err}")
+    return None
+
+
+def _prepare(client: paho.Client, options: MqttOptions) -> None:
+    client.connect_timeout = options.connect_timeout_s
+    if options.tls:
+        context = ssl.create_default_context(cafile=options.ca_file or None)
+        if options.cert_file:
+            context.load_cert_chain(options.cert_file, options.key_file or None)
+        client.tls_set_context(context)
+    if options.username:
+        password = Path(options.password_file).read_text(encoding="utf-8").strip() if options.password_file else None
+        client.username_pw_set(options.username, password)
+    delay = _made(PacketTypes.WILLMESSAGE, WillDelayInterval=WILL_DELAY_S) if options.protocol == "5" else None
+    client.will_set(options.will.topic, options.will.payload, qos=1, retain=True, properties=delay)
+
+
+def _limits(properties: Properties | None) -> Limits:
+    """What the CONNACK says; what it leaves out is the default of MQTT 5."""
+    said = properties.json() if properties else {}  # type: ignore[no-untyped-call] # paho has no types here
+    return Limits(
+        receive_maximum=said.get("ReceiveMaximum", 65_535),
+        maximum_packet_size=said.get("MaximumPacketSize"),
+        topic_alias_maximum=said.get("TopicAliasMaximum", 0),
+        server_keep_alive_s=said.get("ServerKeepAlive"),
+    )
+
+
+def _made(packet: int, **values: int) -> Properties:
+    properties = Properties(packet)  # type: ignore[no-untyped-call] # paho has no types here
+    for name, value in values.items():
+        setattr(properties, name, value)
+    return properties

@@ -1,0 +1,58 @@
+"""Who is at the other end, and whose word means delivered. Pure.
+
+Promises: `auto` follows the retained state of the IOC; where an IOC that acknowledges was seen once, a PUBACK never
+counts again until the IOC says otherwise, for a broker that has just started knows neither its state nor its
+subscription. A new process waits `decide_s` before it takes a missing state for "there is no such IOC".
+"""
+
+from typing import Literal
+
+from agent.clock import NS_PER_S
+from agent.uplink.downlink import IocState, NoIocState
+
+AckMode = Literal["ioc", "broker", "undecided"]
+
+
+class Peer:
+    """What is known of the IOC. `setting` is `uplink.ack`, `protocol` is `uplink.protocol` of the configuration."""
+
+    def __init__(
+        self, setting: Literal["auto", "ioc", "broker"], protocol: Literal["5", "3.1.1"], decide_s: float
+    ) -> None:
+        self._setting = setting
+        self._protocol = protocol
+        self._decide_ns = round(decide_s * NS_PER_S)
+        self._first_connected_ns: int | None = None
+        self._acks = False
+        self.state: IocState | None = None
+
+    @property
+    def online(self) -> bool | None:
+        """Whether the IOC's ingest is up; None where it has not said."""
+        return None if self.state is None else self.state.online
+
+    def connected(self, now_ns: int) -> None:
+        """A connection was opened: what was retained on an earlier one need not be true any more."""
+        self.state = None
+        if self._first_connected_ns is None:
+            self._first_connected_ns = now_ns
+
+    def heard(self, state: IocState | NoIocState) -> bool:
+        """Take in what the IOC says; True where it has come up, so that it may lack what was sent before."""
+        was_online = self.online is True
+        if isinstance(state, NoIocState):
+            self.state, self._acks = None, False
+            return False
+        self.state = state
+        self._acks = state.ack or (self._acks and not state.online)
+        return state.online and not was_online
+
+    def mode(self, now_ns: int) -> AckMode:
+        """Whose word counts now. On MQTT 3.1.1 a PUBACK says nothing, not even that somebody subscribes."""
+        if self._setting != "auto":
+            return self._setting
+        if self._acks or self._protocol == "3.1.1":
+            return "ioc"
+        if self.state is None and now_ns - (self._first_connected_ns or now_ns) < self._decide_ns:
+            return "undecided"
+        return "broker"

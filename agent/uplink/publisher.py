@@ -1,0 +1,438 @@
+"""The uplink: connect for ever, say who we are, send what is sealed, hear what has arrived.
+
+Promises: nothing is marked delivered but by the word that counts; whatever was in flight when a connection ends is
+sent again on the next one; the retained status never says online for a gateway that has left; a message from the IOC,
+however broken, stops nothing.
+
+Reading order: `run`, `_connection`, `_serve`, `_listen`. The lanes are in `agent.uplink.sender`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from agent.clock import NS_PER_S, Clock
+from agent.health import Hardware, hardware
+from agent.model import Batch, BatchSource, Event
+from agent.settings import Settings
+from agent.supervise import Backoff, Episode
+from agent.uplink.announced import read_announced, write_announced
+from agent.uplink.birth import Moment, birth, config_hash, device_births
+from agent.uplink.downlink import (
+    Ack,
+    Bad,
+    Command,
+    Down,
+    IocState,
+    NoIocState,
+    OwnStatus,
+    Replay,
+    acked_ranges,
+    read_down,
+)
+from agent.uplink.encoders import Message
+from agent.uplink.encoders.ocg1 import Ocg1, packed
+from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
+from agent.uplink.peer import AckMode, Peer
+from agent.uplink.reasons import TAKEN_OVER, Verdict, reason_name, verdict
+from agent.uplink.sender import Pace, Progress, Sender
+from agent.uplink.status import Why, health, status
+from agent.uplink.topics import Topics
+
+log = logging.getLogger(__name__)
+
+MAX_INBOX: Final = 1_000
+STABLE_S: Final = 5.0
+"""A connection that held so long was a good one: the next attempt after it comes with the shortest delay."""
+REFUSED_FIRST_S, REFUSED_MAX_S = 1.0, 60.0
+TAKEN_OVER_S: Final = 60.0
+BEAT_S: Final = 5.0
+ALIVE_S: Final = 60.0
+OFFLINE_S: Final = 2.0
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Tuning(msgspec.Struct, frozen=True, kw_only=True):
+    """Times that are not settings, in seconds; tests make them short.
+
+    `decide_s`: see `agent.uplink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
+    the retained state of the IOC has arrived. `silence_s`: without any PUBACK for so long the connection is given up.
+    """
+
+    decide_s: float = 10.0
+    barrier_s: float = 2.0
+    silence_s: float = 60.0
+
+
+class UplinkState(msgspec.Struct, kw_only=True):
+    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend."""
+
+    connected: bool
+    broker: str
+    error: str
+    alarm: str
+    since_ms: int | None
+    connection: int
+    ack: AckMode
+    ioc_online: bool | None
+    in_flight: int
+    published: int
+    acked: int
+    rejected: dict[str, int]
+    dead: int
+    last_ack_ms: int | None
+    ignored: dict[str, int]
+
+
+class Publisher:
+    """The uplink to one IOC. `on_event`, where it is set, takes what the IOC must know about the uplink itself."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        source: BatchSource,
+        clock: Clock,
+        retry_delays: Callable[[], Iterator[float]],
+        *,
+        random: Random | None = None,
+        tuning: Tuning | None = None,
+    ) -> None:
+        uplink = settings.uplink
+        self.on_event: Callable[[Event], None] | None = None
+        self._settings = settings
+        self._source = source
+        self._clock = clock
+        self._retry_delays = retry_delays
+        self._random = random or Random()
+        self._tuning = tuning or Tuning()
+        self._topics = Topics(settings.gateway.id)
+        self._encoder = Ocg1(self._topics)
+        self._config = config_hash(settings)
+        self._peer = Peer(uplink.ack, uplink.protocol, self._tuning.decide_s)
+        self._progress = Progress()
+        self._broker = f"{'mqtts' if uplink.tls else 'mqtt'}://{uplink.host}:{uplink.port}"
+        self._episode = Episode("uplink", clock)
+        self._hardware = Hardware()
+        self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_INBOX)
+        self._ignored: dict[str, int] = {}
+        self._session: MqttSession | None = None
+        self._sender: Sender | None = None
+        self._echo = asyncio.Event()
+        self._ready = asyncio.Event()
+        self._health: bytes | None = None
+        self._connection_number = 0
+        self._since_ms: int | None = None
+        self._was_online = False
+        self._error = ""
+        self._alive_until_ns = clock.mono_ns() + round(ALIVE_S * NS_PER_S)
+        self._stopping = False
+
+    async def run(self) -> None:
+        """Connect and send, for ever; returns after `drain`. Raises only what the store raises."""
+        self._hardware = hardware()
+        delays, refusals = self._retry_delays(), self._refusal_delays()
+        while not self._stopping:
+            started_ns = self._clock.mono_ns()
+            down = await self._connection()
+            if self._clock.mono_ns() - started_ns > STABLE_S * NS_PER_S:
+                delays, refusals = self._retry_delays(), self._refusal_delays()
+            if not self._stopping:
+                await self._wait(down, delays, refusals)
+
+    def on_sealed(self, batch: Batch) -> None:
+        """Send a batch live. Without a connection it stays in the store, and goes with the backlog."""
+        if self._sender:
+            self._sender.offer(batch)
+
+    async def publish_health(self, figures: dict[str, Any]) -> None:
+        """Say how the gateway is, with QoS 0. Without a connection the newest waits for one, older ones are dropped."""
+        if self._health is not None:
+            self._ignore("health")
+        self._health = packed(_encode(health(self._settings.gateway.id, self._moment(), figures)))
+        if self._session and self._sender:
+            self._send_health(self._session)
+
+    async def drain(self) -> None:
+        """Deliver what waits, for at most `drain_s`; then say that we go offline, and disconnect."""
+        self._stopping = True
+        session = self._session
+        if session is None:
+            return
+        try:
+            async with asyncio.timeout(self._settings.uplink.drain_s):
+                await self._ready.wait()
+                if self._sender and self._peer.online is not False:
+                    await self._sender.wait_quiet()
+        except TimeoutError:
+            log.info("not everything was delivered in %g s: the rest is kept", self._settings.uplink.drain_s)
+        try:
+            await session.publish(*self._status("stop"), retain=True, timeout_s=OFFLINE_S)
+        except UplinkDown as err:
+            log.info("the status could not be said at the end: %s", err)
+        await session.disconnect(with_will=False)
+
+    def state(self) -> UplinkState:
+        """How the uplink is now."""
+        return UplinkState(
+            connected=self._session is not None,
+            broker=self._broker,
+            error=self._error,
+            alarm=self._progress.alarm,
+            since_ms=self._since_ms,
+            connection=self._connection_number,
+            ack=self._peer.mode(self._clock.mono_ns()),
+            ioc_online=self._peer.online,
+            in_flight=self._sender.in_flight if self._sender else 0,
+            published=self._progress.published,
+            acked=self._progress.acked,
+            rejected=dict(self._progress.rejected),
+            dead=self._progress.dead,
+            last_ack_ms=self._progress.last_ack_ms,
+            ignored=dict(self._ignored),
+        )
+
+    def is_alive(self) -> bool:
+        """Whether the loop of `run` turns; for the watchdog. A broker that is away is no reason to restart."""
+        return self._clock.mono_ns() < self._alive_until_ns
+
+    async def _connection(self) -> UplinkDown:
+        """One connection from CONNECT to its end; returns why it ended."""
+        self._stay_alive(self._settings.uplink.connect_timeout_s)
+        if self._connection_number == 0 or self._since_ms is not None:
+            self._connection_number = self._source.new_connection()  # a number that nobody has seen is used again
+            self._since_ms = None
+        try:
+            async with connect(self._options(), self._receive) as session:
+                self._opened(session)
+                try:
+                    return await self._served(session)
+                finally:
+                    self._session = None
+                    self._ready.set()
+        except UplinkDown as err:
+            return err
+
+    def _opened(self, session: MqttSession) -> None:
+        self._session = session
+        self._since_ms = self._clock.wall_ms()
+        self._echo.clear()
+        self._ready.clear()
+        self._peer.connected(self._clock.mono_ns())
+
+    async def _served(self, session: MqttSession) -> UplinkDown:
+        downs: list[UplinkDown] = []
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._until_closed(session), name="uplink connection")
+                tasks.create_task(self._listen(session), name="uplink downlink")
+                tasks.create_task(self._serve(session), name="uplink session")
+        except* UplinkDown as group:
+            downs.extend(_flat(group))
+        return session.closed.result() if session.closed.done() else downs[0]
+
+    async def _until_closed(self, session: MqttSession) -> None:
+        while True:
+            self._stay_alive(BEAT_S)
+            await asyncio.wait({session.closed}, timeout=BEAT_S)
+            if session.closed.done():
+                raise session.closed.result()
+
+    async def _serve(self, session: MqttSession) -> None:
+        """Say who we are; when our own status has come back, so has the state of the IOC: send."""
+        timeout_s = self._settings.uplink.connect_timeout_s
+        await session.subscribe(self._topics.subscriptions, timeout_s=timeout_s)
+        await self._announce(session, timeout_s)
+        try:
+            async with asyncio.timeout(self._tuning.barrier_s):
+                await self._echo.wait()
+        except TimeoutError:
+            log.warning("our own status does not come back: may %s be read?", self._topics.status)
+            self._echo.set()
+        self._error = ""
+        if not self._episode.recovered():
+            log.info("connected to %s", self._broker)
+        self._send_health(session)
+        self._sender = Sender(
+            session, self._source, self._encoder, self._clock, self._peer, self._pace(), self._random, self._progress
+        )
+        self._ready.set()
+        try:
+            await self._sender.run()
+        finally:
+            self._sender = None
+
+    async def _announce(self, session: MqttSession, timeout_s: float) -> None:
+        """Publish status and births, retained; take away the births of devices that are not there any more."""
+        data_dir = Path(self._settings.gateway.data_dir)
+        devices = {device.name for device in self._settings.devices}
+        announced = await asyncio.to_thread(read_announced, data_dir)
+        async with asyncio.TaskGroup() as tasks:
+            for message in self._births(announced - devices):
+                tasks.create_task(self._say(session, message, timeout_s), name=f"say {message.topic}")
+        if announced != devices:
+            await asyncio.to_thread(write_announced, data_dir, devices)
+
+    def _births(self, removed: frozenset[str]) -> Iterator[Message]:
+        moment, config, topics = self._moment(), self._config, self._topics
+        yield Message(*self._status("connect"))
+        yield Message(topics.birth, packed(_encode(birth(self._settings, config, moment, self._hardware))))
+        for device, said in device_births(self._settings, config, moment).items():
+            yield Message(topics.device_birth(device), packed(_encode(said)))
+        for device in sorted(removed):
+            yield Message(topics.device_birth(device), b"")
+
+    async def _say(self, session: MqttSession, message: Message, timeout_s: float) -> None:
+        try:
+            code = await session.publish(message.topic, message.payload, retain=True, timeout_s=timeout_s)
+        except MessageRejected as err:
+            log.warning("%s cannot be published: %s", message.topic, err)
+            return
+        if verdict(code) not in (Verdict.ACCEPTED, Verdict.NO_SUBSCRIBER):
+            log.error("the broker does not take %s: %s (0x%02X)", message.topic, reason_name(code), code)
+
+    async def _listen(self, session: MqttSession) -> None:
+        while True:
+            topic, payload = await self._inbox.get()
+            message = read_down(self._topics, topic, payload)
+            if isinstance(message, OwnStatus):
+                await self._heard_status(session, message)
+            elif message is not None:
+                self._heard(message)
+
+    def _heard(self, message: Down) -> None:
+        match message:
+            case Ack():
+                self._heard_ack(message)
+            case IocState() | NoIocState():
+                came_up = self._peer.heard(message)
+                if self._sender:
+                    self._sender.peer_changed(came_up=came_up)
+            case Replay() | Command():
+                self._ignore(type(message).__name__.lower())
+                log.info("%s %s is not supported by this version", type(message).__name__, message.id)
+            case Bad():
+                self._bad(message)
+
+    def _heard_ack(self, ack: Ack) -> None:
+        ranges = acked_ranges(ack, self._source.epoch, self._source.high)
+        if isinstance(ranges, Bad):
+            self._bad(ranges)
+        elif self._sender:
+            self._sender.acknowledged(ranges)
+        else:
+            self._source.mark_delivered(ranges)
+
+    async def _heard_status(self, session: MqttSession, said: OwnStatus) -> None:
+        """Our own status: the first one of this connection is the barrier; a late Will is answered."""
+        us = (self._source.epoch, self._source.boot, self._connection_number)
+        if said.online and (said.epoch, said.boot, said.connection) == us:
+            self._echo.set()
+            self._was_online = True
+        elif said.online and self._was_online and self._is_foreign(said):
+            raise UplinkDown(f"{self._broker}: another client says that it is this gateway", TAKEN_OVER)
+        elif not said.online and self._echo.is_set() and not self._stopping:
+            log.info("a late %s says that we are offline: saying that we are not", said.why)
+            await self._say(session, Message(*self._status("connect")), self._settings.uplink.connect_timeout_s)
+
+    def _is_foreign(self, said: OwnStatus) -> bool:
+        """Whether this cannot be one of our own earlier words. Not every broker says 0x8E (Mosquitto 2.0.11 does not)."""
+        ours = (said.epoch, said.boot) == (self._source.epoch, self._source.boot)
+        return not ours or said.connection > self._connection_number
+
+    def _receive(self, topic: str, payload: bytes) -> None:
+        """From the broker. When the inbox is full the message is dropped and counted: acks come again."""
+        try:
+            self._inbox.put_nowait((topic, payload))
+        except asyncio.QueueFull:
+            self._ignore("inbox_full")
+
+    def _bad(self, bad: Bad) -> None:
+        level = logging.DEBUG if f"bad_{bad.reason}" in self._ignored else logging.WARNING
+        log.log(level, "a message from the IOC breaks the contract and is ignored: %s: %s", bad.reason, bad.detail)
+        self._ignore(f"bad_{bad.reason}")
+
+    def _ignore(self, reason: str) -> None:
+        self._ignored[reason] = self._ignored.get(reason, 0) + 1
+
+    def _send_health(self, session: MqttSession) -> None:
+        if self._health is None:
+            return
+        try:
+            session.send(self._topics.health, self._health, qos=0)
+        except (UplinkDown, MessageRejected):
+            self._ignore("health")
+        self._health = None
+
+    async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
+        self._error = down.reason
+        self._episode.failed(down.reason)
+        if down.code == TAKEN_OVER:
+            self._report_takeover()
+            delay_s = TAKEN_OVER_S
+        else:
+            delay_s = next(refusals if isinstance(down, UplinkRefused) else delays)
+        self._stay_alive(delay_s)
+        await asyncio.sleep(delay_s)
+
+    def _report_takeover(self) -> None:
+        gateway = self._settings.gateway.id
+        log.error("another client has connected as %s: two gateways with one id, or somebody has its key", gateway)
+        if self.on_event:
+            said = {"vi": f"Thiết bị khác đã kết nối với mã {gateway}", "en": f"Another client connected as {gateway}"}
+            now_ns = self._clock.mono_ns()
+            self.on_event(Event(type="security.takeover", severity="critical", mono_ns=now_ns, message=said))
+
+    def _refusal_delays(self) -> Iterator[float]:
+        return Backoff(REFUSED_FIRST_S, REFUSED_MAX_S, self._random).delays()
+
+    def _stay_alive(self, busy_s: float) -> None:
+        self._alive_until_ns = self._clock.mono_ns() + round((busy_s + ALIVE_S) * NS_PER_S)
+
+    def _moment(self) -> Moment:
+        source = self._source
+        return Moment(source.epoch, source.boot, self._connection_number, self._clock.wall_ms())
+
+    def _status(self, why: Why) -> tuple[str, bytes]:
+        said = status(self._settings.gateway.id, self._config, self._moment(), why)
+        return self._topics.status, _encode(said)
+
+    def _pace(self) -> Pace:
+        uplink = self._settings.uplink
+        return Pace(
+            resend_s=uplink.resend_s,
+            silence_s=self._tuning.silence_s,
+            backfill_readings_per_s=uplink.backfill_readings_per_s,
+        )
+
+    def _options(self) -> MqttOptions:
+        uplink = self._settings.uplink
+        return MqttOptions(
+            host=uplink.host,
+            port=uplink.port,
+            client_id=self._settings.gateway.id,
+            will=Will(*self._status("will")),
+            protocol=uplink.protocol,
+            keepalive_s=uplink.keepalive_s,
+            connect_timeout_s=uplink.connect_timeout_s,
+            tls=uplink.tls,
+            ca_file=uplink.ca_file,
+            cert_file=uplink.cert_file,
+            key_file=uplink.key_file,
+            username=uplink.username,
+            password_file=uplink.password_file,
+        )
+
+
+def _flat(group: BaseExceptionGroup[UplinkDown]) -> Iterator[UplinkDown]:
+    for err in group.exceptions:
+        if isinstance(err, BaseExceptionGroup):
+            yield from _flat(err)
+        else:
+            yield err

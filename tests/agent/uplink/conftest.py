@@ -1,0 +1,19 @@
+"""A broker of one's own, and the helpers beside this file."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from processes import Mosquitto
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+@pytest.fixture
+def broker(mosquitto: str, tmp_path: Path) -> Iterator[Mosquitto]:
+    """A mosquitto that runs."""
+    server = Mosquitto(mosquitto, tmp_path)
+    server.start()
+    yield server
+    server.kill()

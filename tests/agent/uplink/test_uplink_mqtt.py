@@ -1,0 +1,199 @@
+"""The MQTT session against a real broker."""
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+
+import pytest
+from processes import Mosquitto, free_port
+from uplink_helpers import GATEWAY, AclMosquitto, Ioc, until
+
+from agent.uplink.errors import MessageRejected, UplinkDown
+from agent.uplink.mqtt import MqttOptions, Will, connect
+
+STATUS = f"ocg/v1/{GATEWAY}/up/status"
+
+
+def options(port: int, **changes: object) -> MqttOptions:
+    given: dict[str, object] = {"host": "127.0.0.1", "port": port, "client_id": GATEWAY, "tls": False}
+    given |= {"will": Will(STATUS, b'{"online":false}'), "connect_timeout_s": 3.0}
+    return MqttOptions(**(given | changes))  # type: ignore[arg-type]
+
+
+def nothing(topic: str, payload: bytes) -> None:
+    pass
+
+
+async def test_a_puback_gives_the_reason_code(broker: Mosquitto) -> None:
+    async with connect(options(broker.port), nothing) as session:
+        assert await session.publish("nobody/listens", b"1", timeout_s=5) == 0x10
+        ioc = await asyncio.to_thread(Ioc, broker.port, ("here",))
+        assert await session.publish("here", b"2", timeout_s=5) == 0x00
+        await until(lambda: ioc.messages == [("here", b"2")])
+        ioc.close()
+
+
+async def test_a_publish_that_the_acl_denies_is_answered_0x87(mosquitto: str, tmp_path: Path) -> None:
+    broker = AclMosquitto(mosquitto, tmp_path, f"topic readwrite allowed/#\ntopic write {STATUS}\n")
+    broker.start()
+    try:
+        async with connect(options(broker.port), nothing) as session:
+            assert await session.publish("forbidden", b"1", timeout_s=5) == 0x87
+            assert await session.publish("allowed/x", b"1", timeout_s=5) == 0x10
+    finally:
+        broker.kill()
+
+
+async def test_the_brokers_limits_are_known(broker: Mosquitto) -> None:
+    async with connect(options(broker.port), nothing) as session:
+        assert session.limits.receive_maximum == 20
+
+
+async def test_on_3_1_1_there_are_no_limits_and_every_publish_succeeds(broker: Mosquitto) -> None:
+    async with connect(options(broker.port, protocol="3.1.1"), nothing) as session:
+        assert await session.publish("nobody/listens", b"1", timeout_s=5) == 0
+        assert session.limits.receive_maximum == 65_535
+
+
+async def test_a_message_over_the_brokers_limit_is_rejected_before_it_is_sent(mosquitto: str, tmp_path: Path) -> None:
+    broker = Mosquitto(mosquitto, tmp_path)
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(config.read_text(encoding="ascii") + "max_packet_size 1000\n", encoding="ascii")
+    broker.start()
+    try:
+        async with connect(options(broker.port), nothing) as session:
+            assert session.limits.maximum_packet_size == 1000
+            with pytest.raises(MessageRejected) as err:
+                session.send("t", b"x" * 1000)
+            assert err.value.reason_code == 0x95
+            assert await session.publish("t", b"x" * 900, timeout_s=5) == 0x10
+    finally:
+        broker.kill()
+
+
+async def test_every_publish_in_flight_fails_when_the_broker_is_killed(broker: Mosquitto) -> None:
+    async with connect(options(broker.port), nothing) as session:
+        futures = [session.send("t", b"x" * 1000) for _ in range(200)]
+        broker.kill()
+        down = await asyncio.wait_for(asyncio.shield(session.closed), 5)
+        results = await asyncio.gather(*futures, return_exceptions=True)
+        assert all(isinstance(r, UplinkDown) or r == 0x10 for r in results)
+        assert any(isinstance(r, UplinkDown) for r in results)
+        assert "cut" in down.reason
+        with pytest.raises(UplinkDown):
+            session.send("t", b"late")
+
+
+async def test_nothing_published_before_a_connection_is_ever_sent_on_it(broker: Mosquitto) -> None:
+    ioc = await asyncio.to_thread(Ioc, broker.port, ("t",))
+    with pytest.raises(UplinkDown):
+        async with connect(options(broker.port), nothing) as session:
+            session.close()
+            session.send("t", b"lost")
+    async with connect(options(broker.port), nothing) as session:
+        await session.publish("t", b"new", timeout_s=5)
+        await until(lambda: ioc.messages)
+    assert ioc.messages == [("t", b"new")]
+    ioc.close()
+
+
+async def test_a_broker_that_is_not_there_is_said_with_its_address(broker: Mosquitto) -> None:
+    port = free_port()
+    with pytest.raises(UplinkDown, match=f"mqtt://127.0.0.1:{port}: .*refused"):
+        async with connect(options(port), nothing):
+            pass
+
+
+async def test_a_broker_that_never_answers_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(UplinkDown, match="does not answer"):
+            async with connect(options(port, connect_timeout_s=0.3), nothing):
+                pass
+
+
+async def test_a_refusal_is_told_apart(mosquitto: str, tmp_path: Path) -> None:
+    broker = Mosquitto(mosquitto, tmp_path)
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(config.read_text(encoding="ascii").replace("allow_anonymous true", "allow_anonymous false"))
+    broker.start()
+    try:
+        for protocol in ("5", "3.1.1"):
+            with pytest.raises(UplinkDown, match="refuses us: Not authorized") as err:
+                async with connect(options(broker.port, protocol=protocol), nothing):
+                    pass
+            assert type(err.value).__name__ == "UplinkRefused"
+    finally:
+        broker.kill()
+
+
+async def test_a_goodbye_without_will_is_silent_and_leaving_without_goodbye_lets_the_will_speak(
+    broker: Mosquitto,
+) -> None:
+    ioc = await asyncio.to_thread(Ioc, broker.port, (STATUS, "mark"))
+    async with connect(options(broker.port), nothing) as session:
+        await session.disconnect(with_will=False)
+        assert session.closed.done()
+    async with connect(options(broker.port, protocol="3.1.1"), nothing) as session:
+        await session.publish("mark", b"1", timeout_s=5)
+    await until(lambda: len(ioc.messages) == 2)
+    assert ioc.messages == [("mark", b"1"), (STATUS, b'{"online":false}')]
+    ioc.close()
+
+
+async def test_a_reconnect_within_the_delay_publishes_no_will(broker: Mosquitto) -> None:
+    ioc = await asyncio.to_thread(Ioc, broker.port, (STATUS, "mark"))
+    async with connect(options(broker.port), nothing) as session:
+        session.close()
+    async with connect(options(broker.port), nothing) as session:
+        await session.publish("mark", b"1", timeout_s=5)
+        await until(lambda: ioc.messages)
+        assert ioc.messages == [("mark", b"1")]
+        await session.disconnect(with_will=False)
+    ioc.close()
+
+
+async def test_a_takeover_ends_the_session_with_its_code() -> None:
+    """Mosquitto 2.0.11 closes without a word when a client is taken over, so here a few bytes play the broker."""
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(2)
+        writer.write(bytes.fromhex("20 03 00 00 00") + bytes.fromhex("e0 02 8e 00"))
+        await writer.drain()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(play, "127.0.0.1", 0)
+    async with server, connect(options(server.sockets[0].getsockname()[1]), nothing) as session:
+        down = await asyncio.wait_for(asyncio.shield(session.closed), 5)
+        assert down.code == 0x8E
+
+
+async def test_messages_arrive_by_subscription(broker: Mosquitto) -> None:
+    heard: list[tuple[str, bytes]] = []
+    async with connect(options(broker.port), lambda topic, payload: heard.append((topic, payload))) as session:
+        await session.subscribe(("a/#", "b"), timeout_s=5)
+        await session.publish("a/1", b"x", timeout_s=5)
+        await until(lambda: heard == [("a/1", b"x")])
+
+
+async def test_a_publish_waits_for_room_in_the_brokers_window(broker: Mosquitto) -> None:
+    async with connect(options(broker.port), nothing) as session:
+        most = 0
+
+        async def one() -> int:
+            nonlocal most
+            future = asyncio.ensure_future(session.publish("t", b"x", timeout_s=5))
+            await asyncio.sleep(0)
+            most = max(most, session.in_flight)
+            return await future
+
+        codes = await asyncio.gather(*(one() for _ in range(100)))
+        assert set(codes) == {0x10}
+        assert most <= 20
+
+
+async def test_the_message_expiry_reaches_the_broker(broker: Mosquitto) -> None:
+    async with connect(options(broker.port), nothing) as session:
+        assert await session.send("t", json.dumps({}).encode(), retain=True, expiry_s=1) == 0x10

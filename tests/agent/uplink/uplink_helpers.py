@@ -1,0 +1,177 @@
+"""What the uplink's tests share: a store in memory, settings, a listening client, a broker with its own ACL."""
+
+import asyncio
+import json
+import signal
+import time
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import paho.mqtt.client as paho
+from processes import Mosquitto
+
+from agent.model import Batch, BatchKind, SeqRange
+from agent.settings import (
+    ClockSettings,
+    GatewaySettings,
+    LogSettings,
+    OutboxSettings,
+    Settings,
+    SiteSettings,
+    UplinkSettings,
+)
+
+GATEWAY = "dng-hc-01"
+EPOCH = "9f3c1a7be2d04455"
+
+
+class MemorySource:
+    """A `BatchSource` in a dict, with a list of what happened."""
+
+    def __init__(self) -> None:
+        self.epoch = EPOCH
+        self.boot = 3
+        self.high = 0
+        self.connections = 0
+        self.batches: dict[int, Batch] = {}
+        self.delivered: list[int] = []
+        self.dead: list[int] = []
+        self.on_sealed: Callable[[Batch], None] = lambda batch: None
+
+    def new_connection(self) -> int:
+        self.connections += 1
+        return self.connections
+
+    def is_undelivered(self, seq: int) -> bool:
+        return seq in self.batches
+
+    async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
+        await asyncio.sleep(0)
+        found: list[Batch] = []
+        for seq in sorted(seq for seq in self.batches if seq > after)[:max_batches]:
+            if found and sum(len(b.payload) for b in found) + len(self.batches[seq].payload) > max_bytes:
+                break
+            found.append(self.batches[seq])
+        return found
+
+    def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
+        for first, last in ranges:
+            for seq in [seq for seq in self.batches if first <= seq <= last]:
+                del self.batches[seq]
+                self.delivered.append(seq)
+
+    def mark_dead(self, seq: int) -> None:
+        if self.batches.pop(seq, None):
+            self.dead.append(seq)
+
+    def seal(self, kind: BatchKind = "data", readings: int = 10, size: int = 0) -> Batch:
+        """One more batch, handed on as the store does."""
+        self.high += 1
+        payload = json.dumps({"seq": self.high, "pad": "x" * size}).encode()
+        batch = Batch(seq=self.high, kind=kind, payload=payload, readings=readings, sealed_ms=1_795_432_800_000)
+        self.batches[batch.seq] = batch
+        self.on_sealed(batch)
+        return batch
+
+
+def settings(port: int, data_dir: Path, **uplink: Any) -> Settings:
+    """Settings without devices, for a broker on loopback."""
+    defaults: dict[str, Any] = {"host": "127.0.0.1", "port": port, "tls": False, "connect_timeout_s": 5.0}
+    return Settings(
+        gateway=GatewaySettings(id=GATEWAY, data_dir=str(data_dir), runtime_dir=str(data_dir)),
+        site=SiteSettings(oc="oc-haichau"),
+        uplink=UplinkSettings(**(defaults | uplink)),
+        outbox=OutboxSettings(),
+        clock=ClockSettings(),
+        log=LogSettings(),
+        links=(),
+        devices=(),
+        file=data_dir / "agent.toml",
+    )
+
+
+def quick() -> Iterator[float]:
+    """Delays for tests: try again at once."""
+    while True:
+        yield 0.05
+
+
+async def until(condition: Callable[[], Any], seconds: float = 10.0, what: str = "the condition") -> Any:
+    """Wait for something true without stopping the loop."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if result := condition():
+            return result
+        await asyncio.sleep(0.005)
+    raise AssertionError(f"not within {seconds:g} s: {what}")
+
+
+class Ioc:
+    """A client beside the agent: sees everything, may acknowledge."""
+
+    def __init__(self, port: int, topics: Sequence[str] = ("ocg/v1/#",), will: bytes | None = None) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5, client_id="")
+        self._client.on_message = lambda _c, _d, m: self.messages.append((m.topic, bytes(m.payload)))
+        if will:
+            self._client.will_set("ocg/v1/ioc/state", will, qos=1, retain=True)
+        granted: list[int] = []
+        self._client.on_subscribe = lambda *_: granted.append(1)
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+        while not self._client.is_connected():
+            time.sleep(0.005)
+        for topic in topics:
+            self._client.subscribe(topic, qos=1)
+        while len(granted) < len(topics):
+            time.sleep(0.005)
+
+    def say(self, topic: str, message: Any, *, retain: bool = True) -> None:
+        payload = message if isinstance(message, bytes) else json.dumps(message).encode()
+        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
+
+    def state(self, *, online: bool = True, ack: bool = True) -> None:
+        self.say("ocg/v1/ioc/state", {"v": 1, "online": online, "time_ms": 1, "ack": ack})
+
+    def ack(self, cumulative: int, selective: Sequence[SeqRange] = (), epoch: str = EPOCH) -> None:
+        said = {"v": 1, "epoch": epoch, "cumulative": cumulative, "selective": list(selective), "time_ms": 1}
+        self.say(f"ocg/v1/{GATEWAY}/down/ack", said)
+
+    def seqs(self, *names: str) -> list[int]:
+        """The numbers that came on `up/<name>`, in order of arrival."""
+        topics = {f"ocg/v1/{GATEWAY}/up/{name}" for name in names}
+        return [said(payload)["seq"] for topic, payload in self.messages if topic in topics]
+
+    def said(self, name: str) -> list[dict[str, Any]]:
+        """What came on `up/<name>`, in order of arrival."""
+        topic = f"ocg/v1/{GATEWAY}/up/{name}"
+        return [said(payload) for heard, payload in self.messages if heard == topic and payload]
+
+    def close(self) -> None:
+        self._client.disconnect()
+        self._client.loop_stop()
+
+
+def said(payload: bytes) -> dict[str, Any]:
+    """A payload as JSON."""
+    return dict(json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload))
+
+
+class AclMosquitto(Mosquitto):
+    """A broker that forbids writing what does not match `acl`."""
+
+    def __init__(self, binary: str, folder: Path, acl: str) -> None:
+        super().__init__(binary, folder)
+        self.acl_file = folder / "acl"
+        self.acl_file.write_text(acl, encoding="ascii")
+        self.acl_file.chmod(0o700)
+        config = folder / "mosquitto.conf"
+        text = config.read_text(encoding="ascii").replace("max_queued_messages 0\n", "")  # 2.0.11 cuts denied clients
+        config.write_text(f"{text}user root\nacl_file {self.acl_file}\n", encoding="ascii")
+
+    def reload(self) -> None:
+        """Read the ACL again."""
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
