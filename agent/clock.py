@@ -66,7 +66,7 @@ class SystemClock:
     def _kernel_synchronised(self) -> bool:
         timex = ctypes.create_string_buffer(_TIMEX_BYTES)  # modes = 0: read only
         answer: int = self._adjtimex(timex)
-        status = int.from_bytes(timex[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
+        status = int.from_bytes(timex.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
         return 0 <= answer < _TIME_ERROR and not status & _STA_UNSYNC
 
 

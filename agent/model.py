@@ -97,3 +97,6 @@ class BatchSource(Protocol):
 
     def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
         """These have arrived. Numbers that are unknown or delivered already are passed over."""
+
+    def mark_dead(self, seq: int) -> None:
+        """This can never be delivered: it counts as lost, and is not sent again."""

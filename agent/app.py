@@ -1,0 +1,138 @@
+"""The composition root: build everything from the settings, run the two loops around the store, stop in order.
+
+*Core* (store writer, publisher, health, watchdog) crashes together: the process ends non-zero, systemd starts it
+again, the data is in the journal. *Links* are isolated: one that crashes starts again, its neighbours do not notice.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+
+from agent import __version__
+from agent.clock import NS_PER_S, Clock, SystemClock
+from agent.control import control_server
+from agent.model import Account, Scan
+from agent.polling.poller import LinkPoller
+from agent.report import Reporter
+from agent.sdnotify import Notifier, watchdog_interval_s
+from agent.settings import Settings
+from agent.store.parts import StoreConfig
+from agent.store.store import Store, open_store
+from agent.supervise import Backoff, keep_running
+from agent.uplink.birth import config_hash
+from agent.uplink.publisher import Publisher
+from drivers.api import Reading
+
+log = logging.getLogger(__name__)
+
+HEALTH_INTERVAL_S = 60.0
+QUIET_S = 600.0
+"""A gateway that sealed nothing for so long seals its own health, so that `low` keeps moving at the IOC."""
+WATCHDOG_MAX_S = 10.0
+GATEWAY_DEVICE = "_gateway"
+LINK_RESTART_FIRST_S, LINK_RESTART_MAX_S = 1.0, 60.0
+UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S = 0.1, 1.0
+
+
+async def run_agent(settings: Settings) -> Account:
+    """Run until SIGTERM or SIGINT; returns the account of the store after a clean stop."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: settings are read at start only: restart the service")
+    notifier = Notifier()
+    clock = SystemClock()
+    async with open_store(_store_config(settings), clock) as store:
+        if not store.ram_disk:
+            log.warning("%s is not on a RAM disk: each batch is committed", settings.gateway.runtime_dir)
+        await _serve(settings, clock, store, notifier, stop)
+        await store.flush()
+        return store.account()
+
+
+async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notifier, stop: asyncio.Event) -> None:
+    random = Random()
+    uplink_backoff = Backoff(UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S, random)
+    publisher = Publisher(settings, store, clock, uplink_backoff.delays)
+    store.on_sealed = publisher.on_sealed
+    publisher.on_event = store.append_event
+    pollers = _pollers(settings, clock, random, store)
+    reporter = Reporter(settings, clock, store, publisher, pollers)
+    runtime_dir = Path(settings.gateway.runtime_dir)
+    async with control_server(runtime_dir, {"status": reporter.status}), asyncio.TaskGroup() as core:
+        tasks = [
+            core.create_task(store.run(), name="store"),
+            core.create_task(publisher.run(), name="uplink"),
+            core.create_task(_health(reporter, store, publisher, clock), name="health"),
+            core.create_task(_watchdog(store, publisher, notifier), name="watchdog"),
+        ]
+        links = core.create_task(_poll_links(pollers, clock, random), name="links")
+        log.info("oc-agent %s: gateway %s, %d devices", __version__, settings.gateway.id, len(settings.devices))
+        notifier.send("READY=1", f"STATUS={len(settings.devices)} devices on {len(settings.links)} links")
+        await stop.wait()
+        notifier.send("STOPPING=1")
+        log.info("stopping: polling ends, what was read is sealed and sent")
+        await _cancel(links)
+        await store.flush()
+        await publisher.drain()
+        for task in tasks:
+            await _cancel(task)
+
+
+def _store_config(settings: Settings) -> StoreConfig:
+    return StoreConfig(
+        gateway=settings.gateway.id,
+        data_dir=Path(settings.gateway.data_dir),
+        runtime_dir=Path(settings.gateway.runtime_dir),
+        outbox=settings.outbox,
+        hold_unsynced_s=settings.clock.hold_unsynced_s,
+        config_hash=config_hash(settings),
+    )
+
+
+def _pollers(settings: Settings, clock: Clock, random: Random, store: Store) -> list[LinkPoller]:
+    return [
+        LinkPoller(link, devices, clock, random, store.append, store.append_event, lambda: store.full)
+        for link in settings.links
+        if (devices := settings.on_link(link.name))
+    ]
+
+
+async def _poll_links(pollers: Sequence[LinkPoller], clock: Clock, random: Random) -> None:
+    async with asyncio.TaskGroup() as links:
+        for poller in pollers:
+            name = f"link {poller.link.name}"
+            backoff = Backoff(LINK_RESTART_FIRST_S, LINK_RESTART_MAX_S, random)
+            links.create_task(keep_running(name, poller.run, backoff, clock), name=name)
+
+
+async def _health(reporter: Reporter, store: Store, publisher: Publisher, clock: Clock) -> None:
+    """Send the health message each minute; seal a quiet batch where nothing was sealed for ten."""
+    high, since_ns = store.high, clock.mono_ns()
+    while True:
+        await publisher.publish_health(reporter.health())
+        await asyncio.sleep(HEALTH_INTERVAL_S)
+        now_ns = clock.mono_ns()
+        if store.high != high:
+            high, since_ns = store.high, now_ns
+        elif now_ns - since_ns >= QUIET_S * NS_PER_S:
+            readings = [Reading(point, value, now_ns) for point, value in reporter.health_values().items()]
+            store.append(Scan(GATEWAY_DEVICE, now_ns, readings))
+
+
+async def _watchdog(store: Store, publisher: Publisher, notifier: Notifier) -> None:
+    """Pat the watchdog of systemd while the loop turns and the writer and the publisher make progress."""
+    interval_s = watchdog_interval_s()
+    while interval_s is not None:
+        if store.is_alive() and publisher.is_alive():
+            notifier.send("WATCHDOG=1")
+        await asyncio.sleep(min(interval_s, WATCHDOG_MAX_S))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])

@@ -1,0 +1,47 @@
+"""The command line: one verb a file. stdout is data, stderr is talk.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 78 configuration (sysexits.h, EX_CONFIG).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from agent import __version__
+from agent.cli import check, decode, read, run, status
+from agent.cli.messages import set_language, tr
+from agent.cli.output import Failed, show_problems
+from agent.configuration import DEFAULT_FILE, ConfigError
+
+VERBS = (run, check, read, decode, status)
+EXIT_CONFIG = 78
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb and exit."""
+    parser = argparse.ArgumentParser(prog="oc-agent", description="Sensors and cameras to the IOC.")
+    parser.add_argument("--version", action="version", version=f"oc-agent {__version__}")
+    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
+    parser.add_argument("--lang", choices=("vi", "en"), help="language of messages; default from the locale")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in VERBS:
+        name = verb.__name__.rpartition(".")[2]
+        lines = (verb.__doc__ or "").strip().splitlines()
+        sub = verbs.add_parser(name, help=lines[0], description=verb.__doc__)
+        verb.add_arguments(sub)
+        sub.set_defaults(main=verb.main, json=False)
+    args = parser.parse_args(argv)
+    set_language(args.lang)
+    try:
+        sys.exit(args.main(args))
+    except ConfigError as err:
+        show_problems(err.problems, as_json=args.json)
+        sys.exit(EXIT_CONFIG)
+    except Failed as err:
+        print(tr("error: {what}", what=err), file=sys.stderr)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

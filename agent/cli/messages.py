@@ -1,0 +1,24 @@
+"""Texts for people, in English in the code and in Vietnamese by a catalogue beside this file.
+
+A text without a translation is shown in English. `messages.vi.toml` maps English to Vietnamese.
+"""
+
+import os
+import tomllib
+from pathlib import Path
+
+_CATALOGUE = Path(__file__).with_name("messages.vi.toml")
+_texts: dict[str, str] = {}
+
+
+def set_language(language: str | None) -> None:
+    """Use `vi` or `en`; None takes what the locale of the environment says."""
+    locale = next((os.environ[key] for key in ("LC_ALL", "LC_MESSAGES", "LANG") if os.environ.get(key)), "")
+    _texts.clear()
+    if (language or locale)[:2] == "vi":
+        _texts.update(tomllib.loads(_CATALOGUE.read_text(encoding="utf-8")))
+
+
+def tr(text: str, /, **values: object) -> str:
+    """`text` in the chosen language, with `values` put into its braces."""
+    return _texts.get(text, text).format(**values)

@@ -1,0 +1,58 @@
+"""What verbs share: tables, JSON, and how problems of files are shown."""
+
+import sys
+import unicodedata
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from agent.cli.messages import tr
+from drivers.api import Quality, Reading
+from drivers.tomlfile import Problem
+
+
+class Failed(Exception):
+    """A verb could not do its work; the message says what to try."""
+
+
+def show_json(value: Any) -> None:
+    """One JSON document on stdout."""
+    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+
+
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as their widest cell; Vietnamese in either normal form lines up."""
+    cells = [[unicodedata.normalize("NFC", cell) for cell in row] for row in (head, *rows)]
+    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
+        print("  ".join(padded).rstrip())
+
+
+def show_problems(problems: Sequence[Problem], *, as_json: bool, title: str | None = None) -> None:
+    """All problems: as JSON on stdout, else as text on stderr."""
+    if as_json:
+        show_json({"ok": False, "problems": problems})
+        return
+    print(title or tr("{count} problem(s) in the configuration:", count=len(problems)), file=sys.stderr)
+    for problem in problems:
+        print(f"  {problem.file}:{problem.line}  {problem.key}: {problem.what}", file=sys.stderr)
+        print(f"      -> {problem.fix}", file=sys.stderr)
+
+
+def value_text(value: Any) -> str:
+    """A value as a person reads it."""
+    return "—" if value is None else tr("yes") if value is True else tr("no") if value is False else str(value)
+
+
+def values_and_quality(readings: Sequence[Reading]) -> dict[str, dict[str, Any]]:
+    """`{"values": {…}, "quality": {…}}`, quality only for what is not good, as in the contract."""
+    return {
+        "values": {r.point: r.value for r in readings},
+        "quality": {r.point: r.quality for r in readings if r.quality is not Quality.GOOD},
+    }
+
+
+def _width(text: str) -> int:
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -1,0 +1,66 @@
+"""Read one device now, once, through the real driver, and show it.
+
+The port must be free: stop the service first where the device is on a serial port that it holds.
+"""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+
+from agent.cli.messages import tr
+from agent.cli.output import Failed, show_json, show_table, value_text, values_and_quality
+from agent.configuration import by_interval, load_configuration
+from agent.settings import DeviceSettings, LinkSettings, Settings
+from drivers.api import Reading
+from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("device", help="name of a [[device]] of the configuration")
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def main(args: argparse.Namespace) -> int:
+    settings = load_configuration(args.config).settings
+    device, link = _find(settings, args.device)
+    try:
+        readings = asyncio.run(_read(device, link))
+    except NoReply as err:
+        hint = tr("check power, wiring (A/B), unit id and baud rate")
+        raise Failed(f"{err}\n  -> {hint}") from err
+    except BadReply as err:
+        hint = tr("check baud rate and parity, termination, and that no other device has this unit id")
+        raise Failed(f"{err}\n  -> {hint}") from err
+    except LinkDown as err:
+        hint = tr("check the cable and the address; a running agent holds its serial ports: stop it first")
+        raise Failed(f"{err}\n  -> {hint}") from err
+    except DeviceRefused as err:
+        raise Failed(f"{err}\n  -> {tr('check that the profile fits this exact model')}") from err
+    if args.json:
+        show_json({"device": device.name, **values_and_quality(readings)})
+    else:
+        _show(device, readings)
+    return 0
+
+
+def _find(settings: Settings, name: str) -> tuple[DeviceSettings, LinkSettings]:
+    device = next((d for d in settings.devices if d.name == name), None)
+    if device is None:
+        known = ", ".join(d.name for d in settings.devices)
+        raise Failed(tr('there is no device "{name}" that is enabled; there are: {known}', name=name, known=known))
+    return device, next(link for link in settings.links if link.name == device.link)
+
+
+async def _read(device: DeviceSettings, link: LinkSettings) -> list[Reading]:
+    readings: list[Reading] = []
+    async with link.spec.open_link(link.options) as opened:
+        for points in by_interval(device).values():
+            plan = link.spec.compile_plan(device.profile, [p.point for p in points])
+            readings.extend(await opened.read(device.unit, plan))
+    return readings
+
+
+def _show(device: DeviceSettings, readings: Sequence[Reading]) -> None:
+    units = {p.point.name: p.point.unit for p in device.points}
+    rows = [[r.point, value_text(r.value), units[r.point], r.quality or tr("good")] for r in readings]
+    show_table([tr("point"), tr("value"), tr("unit"), tr("quality")], rows)

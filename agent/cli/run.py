@@ -1,0 +1,29 @@
+"""Run the agent in the foreground, for systemd.
+
+SIGTERM stops it in order: what was read is sealed, committed, sent for at most `uplink.drain_s`. The account is
+one JSON line on stdout at the end.
+"""
+
+import argparse
+import asyncio
+import sys
+
+import msgspec
+
+from agent.app import run_agent
+from agent.configuration import load_configuration
+from agent.logs import set_up_logs
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """No arguments of its own."""
+
+
+def main(args: argparse.Namespace) -> int:
+    configuration = load_configuration(args.config)
+    set_up_logs(configuration.settings.log.level)
+    for warning in configuration.warnings:
+        print(f"{warning.file}:{warning.line}: {warning.key}: {warning.what}", file=sys.stderr)
+    account = asyncio.run(run_agent(configuration.settings))
+    sys.stdout.write(msgspec.json.encode(account).decode() + "\n")
+    return 0

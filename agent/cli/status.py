@@ -1,0 +1,66 @@
+"""Show the state of the running agent: links, devices with their last values and ages, outbox, uplink."""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from agent.cli.messages import tr
+from agent.cli.output import Failed, show_json, show_table, value_text
+from agent.configuration import load_configuration
+from agent.control import AgentNotRunning, ask_agent
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="JSON on stdout")
+
+
+def main(args: argparse.Namespace) -> int:
+    runtime_dir = Path(load_configuration(args.config).settings.gateway.runtime_dir)
+    try:
+        report = ask_agent(runtime_dir, "status")
+    except AgentNotRunning as err:
+        raise Failed(tr("no agent is running on {place}: start it, or see its log", place=runtime_dir)) from err
+    except PermissionError as err:
+        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
+    if args.json:
+        show_json(report)
+    else:
+        _show(report)
+    return 0
+
+
+def _show(report: dict[str, Any]) -> None:
+    uplink, outbox = report["uplink"], report["outbox"]
+    print(
+        tr(
+            "gateway {gateway}, oc-agent {version}, clock {clock}",
+            **{k: report[k] for k in ("gateway", "version", "clock")},
+        )
+    )
+    state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=uplink["error"] or "…")
+    print(
+        tr("uplink {broker}: {state}; acknowledged by: {ack}", broker=uplink["broker"], state=state, ack=uplink["ack"])
+    )
+    print(
+        tr(
+            "outbox: {undelivered} batches wait, the oldest for {oldest_s} s; {bytes} bytes on disk",
+            **{k: outbox[k] for k in ("undelivered", "oldest_s", "bytes")},
+        )
+    )
+    for link in report["links"]:
+        print()
+        text = tr("up") if link["up"] else tr("DOWN: {error}", error=link["error"] or "…")
+        print(tr("link {link} ({endpoint}): {state}", link=link["link"], endpoint=link["endpoint"], state=text))
+        show_table([tr("device"), tr("point"), tr("value"), tr("unit"), tr("quality"), tr("age")], _rows(link))
+
+
+def _rows(link: dict[str, Any]) -> list[list[str]]:
+    rows = []
+    for device in link["devices"]:
+        if device["error"] or not device["points"]:
+            rows.append([device["device"], "—", "—", "—", device["error"] or tr("not read yet"), "—"])
+        for point in device["points"]:
+            quality = point["quality"] or tr("good")
+            age = f"{point['age_s']:g} s"
+            rows.append([device["device"], point["point"], value_text(point["value"]), point["unit"], quality, age])
+    return rows

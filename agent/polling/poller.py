@@ -1,0 +1,205 @@
+"""One link's task: open it, read its devices when they are due, hand scans on. One for each link.
+
+A device that fails never stops the others on its bus: its points become `com`, it rests, the next one is asked.
+A link that goes down takes its devices down together and is opened again with backoff. While the store is full and
+its policy is to stop polling, polls are skipped and counted as missed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+import msgspec
+
+from agent.clock import NS_PER_S, Clock
+from agent.configuration import by_interval
+from agent.model import Event, Scan
+from agent.polling.filters import ReportFilter
+from agent.polling.quarantine import Quarantine
+from agent.polling.schedule import Schedule
+from agent.settings import DeviceSettings, LinkSettings
+from agent.supervise import Backoff, Episode
+from drivers.api import Link, LinkStats, Quality, Reading
+from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
+
+log = logging.getLogger(__name__)
+
+REOPEN_FIRST_S = 0.5
+REOPEN_MAX_S = 10.0
+STUCK_S = 60.0
+"""A read that takes this much longer than its timeout is stuck in the driver; the link is opened again."""
+
+
+class DeviceState(msgspec.Struct, kw_only=True):
+    """What is known of one device now, for `status` and the live displays."""
+
+    name: str
+    up: bool | None = None
+    error: str | None = None
+    answered_mono_ns: int | None = None
+    readings: dict[str, Reading] = {}
+
+
+class DevicePolling:
+    """One device of a link: its settings, its filter, its failures in a row."""
+
+    def __init__(self, settings: DeviceSettings, random: Random) -> None:
+        self.settings = settings
+        self.filter = ReportFilter(settings.points)
+        self.quarantine = Quarantine(random)
+        self.state = DeviceState(name=settings.name)
+
+    def no_answer(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
+        return [Reading(p.name, None, mono_ns, Quality.NO_ANSWER) for p in points if not p.optional]
+
+
+@dataclass(frozen=True, eq=False)
+class Poll:
+    """Points of one device that share an interval, as one plan."""
+
+    device: DevicePolling
+    interval_s: float
+    plan: Any
+
+
+class LinkPoller:
+    """Polls the devices of one link for ever."""
+
+    def __init__(
+        self,
+        link: LinkSettings,
+        devices: Sequence[DeviceSettings],
+        clock: Clock,
+        random: Random,
+        on_scan: Callable[[Scan], None],
+        on_event: Callable[[Event], None],
+        is_full: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.link = link
+        self.devices = [DevicePolling(device, random) for device in devices]
+        self.stats = LinkStats()
+        self.schedule: Schedule[Poll] = Schedule()
+        self.up = False
+        self.error: str | None = None
+        self._clock = clock
+        self._backoff = Backoff(REOPEN_FIRST_S, REOPEN_MAX_S, random)
+        self._on_scan = on_scan
+        self._on_event = on_event
+        self._is_full = is_full
+        self._opening = Episode(f"link {link.name}", clock)
+
+    async def run(self) -> None:
+        """Open the link and poll; after `LinkDown` wait and open it again. Ends only by cancellation."""
+        self._plan()
+        attempt = 0
+        while True:
+            try:
+                async with self.link.spec.open_link(self.link.options) as link:
+                    attempt = 0
+                    await self._poll(link, self.stats)
+            except LinkDown as err:
+                attempt += 1
+                self._link_down(err)
+            await asyncio.sleep(self._backoff.delay_s(attempt))
+
+    def _plan(self) -> None:
+        self.schedule = Schedule()
+        now_ns = self._clock.mono_ns()
+        for device in self.devices:
+            for interval_s, points in by_interval(device.settings).items():
+                plan = self.link.spec.compile_plan(device.settings.profile, [p.point for p in points])
+                self.schedule.add(Poll(device, interval_s, plan), round(interval_s * NS_PER_S), now_ns)
+
+    async def _poll(self, link: Link, before: LinkStats) -> None:
+        while True:
+            poll, due_ns = self.schedule.next()
+            await asyncio.sleep(max(0, due_ns - self._clock.mono_ns()) / NS_PER_S)
+            if self._is_full():
+                self.schedule.done(poll, self._clock.mono_ns() + 1)
+                self.schedule.missed += 1
+                continue
+            started_ns = self._clock.mono_ns()
+            try:
+                answered = await self._read(link, poll)
+            finally:
+                self.stats = before.plus(link.stats)
+            now_ns = self._clock.mono_ns()
+            rest_s = 0.0
+            if not answered:
+                rest_s = poll.device.quarantine.rest_s(poll.interval_s, (now_ns - started_ns) / NS_PER_S)
+            self.schedule.done(poll, now_ns, now_ns + round(rest_s * NS_PER_S) if rest_s else 0)
+
+    async def _read(self, link: Link, poll: Poll) -> bool:
+        """Read one plan and hand on what came; False where the device did not answer."""
+        device = poll.device
+        try:
+            async with asyncio.timeout(self.link.options.timeout_s + STUCK_S):
+                readings = await link.read(device.settings.unit, poll.plan)
+        except TimeoutError as err:
+            raise LinkDown(f"{self.link.name}: a read of {device.settings.name} was stuck") from err
+        except (NoReply, BadReply) as err:
+            self._device_failed(device, poll, err)
+            return False
+        except DeviceRefused as err:
+            self._answered(device)
+            device.state.error = str(err)
+            now_ns = self._clock.mono_ns()
+            readings = [Reading(p.name, None, now_ns, Quality.CONFIGURATION) for p in poll.plan.points]
+            self._hand_on(device, readings)
+            return True
+        self._answered(device)
+        device.state.error = None
+        self._hand_on(device, readings)
+        return True
+
+    def _answered(self, device: DevicePolling) -> None:
+        self.up = True
+        self.error = None
+        self._opening.recovered()
+        if device.quarantine.answered() or device.state.up is False:
+            log.info("device %s answers again", device.settings.name)
+            self._event(device, "device.up", "info", {"vi": "Đã có liên lạc trở lại", "en": "Answers again"})
+        device.state.up = True
+        device.state.answered_mono_ns = self._clock.mono_ns()
+
+    def _device_failed(self, device: DevicePolling, poll: Poll, err: DriverError) -> None:
+        device.state.error = str(err)
+        self._hand_on(device, device.no_answer(poll.plan.points, self._clock.mono_ns()))
+        if device.quarantine.failed() and device.state.up is not False:
+            log.warning("device %s is down: %s", device.settings.name, err)
+            self._device_down(device, "No reply")
+        else:
+            log.debug("device %s: %s", device.settings.name, err)
+
+    def _link_down(self, err: LinkDown) -> None:
+        self.up = False
+        self.error = str(err)
+        self._opening.failed(err)
+        now_ns = self._clock.mono_ns()
+        for device in self.devices:
+            device.state.error = str(err)
+            if device.state.up is not False:
+                self._hand_on(device, device.no_answer([p.point for p in device.settings.points], now_ns))
+                self._device_down(device, "The link is down")
+
+    def _device_down(self, device: DevicePolling, english: str) -> None:
+        device.state.up = False
+        self._event(device, "device.down", "major", {"vi": "Mất liên lạc", "en": english})
+
+    def _event(self, device: DevicePolling, type_: str, severity: Any, message: dict[str, str]) -> None:
+        event = Event(
+            type=type_, severity=severity, mono_ns=self._clock.mono_ns(), message=message, device=device.settings.name
+        )
+        self._on_event(event)
+
+    def _hand_on(self, device: DevicePolling, readings: Sequence[Reading]) -> None:
+        """One scan for each moment at which answers arrived, filtered."""
+        device.state.readings.update((reading.point, reading) for reading in readings)
+        by_time: dict[int, list[Reading]] = {}
+        for reading in device.filter.passing(readings):
+            by_time.setdefault(reading.mono_ns, []).append(reading)
+        for mono_ns, together in by_time.items():
+            self._on_scan(Scan(device.settings.name, mono_ns, together))

@@ -1,0 +1,114 @@
+"""What the running agent says of itself: the answer to `oc-agent status` and the health message of the contract."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent import __version__
+from agent.clock import NS_PER_S, Clock
+from agent.configuration import bus_load
+from agent.health import system_figures, uptime_s
+from agent.polling.poller import DevicePolling, LinkPoller
+from agent.settings import Settings
+from agent.store.store import Store
+from agent.uplink.publisher import Publisher
+
+
+class Reporter:
+    """Looks at both loops and the store; changes nothing."""
+
+    def __init__(
+        self, settings: Settings, clock: Clock, store: Store, publisher: Publisher, pollers: Sequence[LinkPoller]
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._store = store
+        self._publisher = publisher
+        self._pollers = pollers
+        self._started_ns = clock.mono_ns()
+
+    def status(self) -> dict[str, Any]:
+        """Everything a technician wants to see: links, devices, last values and their ages, outbox, uplink."""
+        return {
+            "gateway": self._settings.gateway.id,
+            "version": __version__,
+            "running_s": self._age_s(self._started_ns),
+            "time_ms": self._clock.wall_ms(),
+            "clock": self._clock.state(),
+            "uplink": self._publisher.state(),
+            "outbox": {**msgspec.structs.asdict(self._store.stats()), "ram_disk": self._store.ram_disk},
+            "account": self._store.account(),
+            "links": [self._link(poller) for poller in self._pollers],
+        }
+
+    def health(self) -> dict[str, Any]:
+        """The health message without its envelope (contract, `up/health`)."""
+        figures = msgspec.structs.asdict(system_figures(Path(self._settings.gateway.data_dir)))
+        system = {key: value for key, value in figures.items() if value is not None}
+        stats = self._store.stats()
+        return {
+            "uptime_s": uptime_s(),
+            "clock": {"state": self._clock.state()},
+            "outbox": msgspec.structs.asdict(stats),
+            "system": system,
+            "links": [self._link_counters(poller) for poller in self._pollers],
+        }
+
+    def health_values(self) -> dict[str, float | int]:
+        """The few figures that a quiet gateway seals as readings of the device `_gateway`."""
+        health = self.health()
+        return {
+            "uptime_s": health["uptime_s"],
+            "cpu_pct": health["system"]["cpu_pct"],
+            "memory_pct": health["system"]["memory_pct"],
+            "disk_free_bytes": health["system"]["disk_free_bytes"],
+            "undelivered": health["outbox"]["undelivered"],
+        }
+
+    def _link_counters(self, poller: LinkPoller) -> dict[str, Any]:
+        stats = poller.stats
+        return {
+            "link": poller.link.name,
+            "up": poller.up,
+            "requests": stats.requests,
+            "no_reply": stats.no_reply,
+            "bad_reply": stats.bad_reply,
+            "refused": stats.refused,
+            "late": stats.late_bytes,
+            "load_pct": round(100 * bus_load(poller.link, [d.settings for d in poller.devices]), 1),
+        }
+
+    def _link(self, poller: LinkPoller) -> dict[str, Any]:
+        return {
+            **self._link_counters(poller),
+            "kind": poller.link.spec.kind,
+            "endpoint": poller.link.options.endpoint,
+            "error": poller.error,
+            "missed": poller.schedule.missed,
+            "devices": [self._device(device) for device in poller.devices],
+        }
+
+    def _device(self, device: DevicePolling) -> dict[str, Any]:
+        state = device.state
+        units = {p.point.name: p.point.unit for p in device.settings.points}
+        return {
+            "device": state.name,
+            "up": state.up,
+            "error": state.error,
+            "answered_s_ago": self._age_s(state.answered_mono_ns),
+            "points": [
+                {
+                    "point": reading.point,
+                    "value": reading.value,
+                    "unit": units.get(reading.point, "1"),
+                    "quality": reading.quality,
+                    "age_s": self._age_s(reading.mono_ns),
+                }
+                for reading in state.readings.values()
+            ],
+        }
+
+    def _age_s(self, mono_ns: int | None) -> float | None:
+        return None if mono_ns is None else round((self._clock.mono_ns() - mono_ns) / NS_PER_S, 1)

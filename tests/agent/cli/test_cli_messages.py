@@ -1,0 +1,43 @@
+import ast
+import string
+import tomllib
+from pathlib import Path
+
+import agent.cli
+from agent.cli.messages import set_language, tr
+
+FOLDER = Path(agent.cli.__file__).parent
+CATALOGUE = tomllib.loads((FOLDER / "messages.vi.toml").read_text(encoding="utf-8"))
+
+
+def _texts() -> set[str]:
+    texts = set()
+    for path in FOLDER.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
+                argument = node.args[0]
+                assert isinstance(argument, ast.Constant), f"{path}:{node.lineno}: tr() wants the text itself"
+                texts.add(argument.value)
+    return texts
+
+
+def test_every_text_has_its_vietnamese_and_no_translation_is_left_over() -> None:
+    assert _texts() == CATALOGUE.keys()
+
+
+def test_translations_fill_the_same_braces() -> None:
+    def names(text: str) -> set[str | None]:
+        return {field for _, field, _, _ in string.Formatter().parse(text) if field}
+
+    assert {en: names(vi) for en, vi in CATALOGUE.items()} == {en: names(en) for en in CATALOGUE}
+
+
+def test_the_locale_chooses_the_language_and_the_option_wins(monkeypatch) -> None:
+    monkeypatch.setenv("LC_ALL", "vi_VN.UTF-8")
+    set_language(None)
+    assert tr("good") == "tốt"
+    set_language("en")
+    assert tr("good") == "good"
+    monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
+    set_language(None)
+    assert tr("good") == "good"

@@ -1,0 +1,174 @@
+"""The poller with a driver in the hands of the test; the real drivers have tests of their own."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+from agent.clock import SystemClock
+from agent.model import Event, Scan
+from agent.polling.poller import LinkPoller
+from agent.settings import DeviceSettings, LinkSettings, PolledPoint
+from drivers.api import LinkStats, Quality, Reading
+from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
+from drivers.profile import Point, Profile
+
+PROFILE = Profile(
+    vendor="v", model="m", kind="fake", source="-", point=(Point(name="x"), Point(name="y", optional=True))
+)
+Answer = Callable[[], Any]
+
+
+class FakeLink:
+    def __init__(self, answers: dict[int, Answer]) -> None:
+        self.stats = LinkStats()
+        self.answers = answers
+
+    async def read(self, unit: int, plan: Any) -> list[Reading]:
+        self.stats.requests += 1
+        await asyncio.sleep(0)
+        return self.answers[unit]()
+
+
+def _good(value: float = 1.0) -> list[Reading]:
+    return [Reading("x", value, SystemClock().mono_ns())]
+
+
+def _fails(error: Exception) -> Answer:
+    def fail() -> list[Reading]:
+        raise error
+
+    return fail
+
+
+class Bench:
+    """A link with devices 1..n, and what came out of its poller."""
+
+    def __init__(self, answers: dict[int, Answer], opens: Callable[[], None] = lambda: None) -> None:
+        self.scans: list[Scan] = []
+        self.events: list[Event] = []
+        self.link = FakeLink(answers)
+        self.opened = 0
+        self.full = False
+
+        @asynccontextmanager
+        async def open_link(options: Any) -> AsyncIterator[FakeLink]:
+            opens()
+            self.opened += 1
+            self.link.stats = LinkStats()
+            yield self.link
+
+        spec = SimpleNamespace(
+            kind="fake", open_link=open_link, compile_plan=lambda profile, points: SimpleNamespace(points=points)
+        )
+        devices = [
+            DeviceSettings(
+                name=f"d{unit}", link="l", profile_name="p", profile=PROFILE, unit=unit, label={}, station="", location=None,
+                points=tuple(PolledPoint(p, 0.05) for p in PROFILE.point),
+            )
+            for unit in answers
+        ]  # fmt: skip
+        options = SimpleNamespace(timeout_s=0.1, endpoint="fake")
+        self.poller = LinkPoller(
+            LinkSettings("l", spec, options),  # type: ignore[arg-type]
+            devices, SystemClock(), Random(1), self.scans.append, self.events.append, lambda: self.full,
+        )  # fmt: skip
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        task = asyncio.create_task(self.poller.run())
+        try:
+            async with asyncio.timeout(10):
+                while not condition():
+                    assert not task.done(), task.exception()
+                    await asyncio.sleep(0.001)
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+
+    def of(self, device: str) -> list[Reading]:
+        return [r for scan in self.scans if scan.device == device for r in scan.readings]
+
+
+async def test_one_bad_device_never_stops_the_others() -> None:
+    bench = Bench({1: _good, 2: _fails(NoReply("2: no answer")), 3: _fails(BadReply("3: CRC")), 4: _good})
+    await bench.until(lambda: len(bench.of("d1")) >= 10 and len(bench.of("d4")) >= 10)
+    assert {r.quality for r in bench.of("d1")} == {Quality.GOOD}
+    assert len(bench.of("d2")) < len(bench.of("d1"))
+
+
+async def test_a_silent_device_has_quality_com_and_one_event_for_each_end_of_the_episode() -> None:
+    answers: dict[int, Answer] = {1: _fails(NoReply("no answer"))}
+    bench = Bench(answers)
+    bench.poller.devices[0].quarantine.rest_s = lambda *_: 0.0  # type: ignore[method-assign]
+    await bench.until(lambda: len(bench.of("d1")) >= 5)
+    assert all(r.value is None and r.quality is Quality.NO_ANSWER for r in bench.of("d1"))
+    assert [e.type for e in bench.events] == ["device.down"]
+    assert bench.poller.devices[0].state.error == "no answer"
+    bench.link.answers[1] = _good
+    await bench.until(lambda: len(bench.events) >= 2)
+    assert [e.type for e in bench.events] == ["device.down", "device.up"]
+    assert bench.poller.devices[0].state.error is None
+
+
+async def test_points_that_a_device_may_not_have_are_not_reported_as_silent() -> None:
+    bench = Bench({1: _fails(NoReply("no answer"))})
+    await bench.until(lambda: len(bench.of("d1")) >= 1)
+    assert {r.point for r in bench.of("d1")} == {"x"}
+
+
+async def test_a_link_that_goes_down_takes_its_devices_down_once_and_comes_back() -> None:
+    ports = {"there": False}
+
+    def opens() -> None:
+        if not ports["there"]:
+            raise LinkDown("/dev/ttyUSB0 is gone")
+
+    bench = Bench({1: _good, 2: _good}, opens)
+    await bench.until(lambda: len(bench.events) >= 2)
+    assert [(e.type, e.device) for e in bench.events] == [("device.down", "d1"), ("device.down", "d2")]
+    assert bench.poller.error == "/dev/ttyUSB0 is gone"
+    ports["there"] = True
+    await bench.until(lambda: len(bench.events) >= 4)
+    assert [(e.type, e.device) for e in bench.events[2:]] == [("device.up", "d1"), ("device.up", "d2")]
+    assert bench.poller.up
+
+
+async def test_a_device_that_refuses_everything_is_up_and_its_points_are_cfg() -> None:
+    bench = Bench({1: _fails(DeviceRefused("exception 2", 2))})
+    await bench.until(lambda: len(bench.of("d1")) >= 2)
+    assert {(r.point, r.value, r.quality) for r in bench.of("d1")} == {
+        ("x", None, Quality.CONFIGURATION), ("y", None, Quality.CONFIGURATION)
+    }  # fmt: skip
+    assert bench.events == []
+
+
+async def test_counters_go_on_when_a_link_is_opened_again() -> None:
+    calls = iter(range(100))
+
+    def answer() -> list[Reading]:
+        if next(calls) % 3 == 2:
+            raise LinkDown("unplugged")
+        return _good()
+
+    bench = Bench({1: answer})
+    bench.poller._backoff.delay_s = lambda attempt: 0.0  # type: ignore[method-assign]
+    await bench.until(lambda: bench.opened >= 3)
+    assert bench.poller.stats.requests >= 4
+
+
+async def test_answers_that_arrived_at_different_times_are_different_scans() -> None:
+    now_ns = SystemClock().mono_ns()
+    bench = Bench({1: lambda: [Reading("x", 1, now_ns), Reading("y", 2, now_ns + 1), Reading("z", 3, now_ns)]})
+    await bench.until(lambda: len(bench.scans) >= 2)
+    assert [[r.point for r in scan.readings] for scan in bench.scans[:2]] == [["x", "z"], ["y"]]
+
+
+async def test_while_the_store_is_full_polls_are_skipped_and_counted_as_missed() -> None:
+    bench = Bench({1: _good})
+    bench.full = True
+    await bench.until(lambda: bench.poller.schedule.missed >= 3)
+    assert bench.scans == []
+    bench.full = False
+    await bench.until(lambda: len(bench.scans) >= 2)

@@ -1,0 +1,43 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agent.clock import ClockState, SystemClock, wall_ms_at
+from agent.health import hardware, system_figures, uptime_s
+
+
+def test_the_kernel_decides_whether_the_clock_is_synchronised(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SystemClock()
+    monkeypatch.setattr(clock, "_kernel_synchronised", lambda: False)
+    assert clock.state() is ClockState.UNSYNC
+    monkeypatch.setattr(clock, "_kernel_synchronised", lambda: True)
+    assert clock.state() is ClockState.SYNC
+    monkeypatch.setattr(clock, "_kernel_synchronised", lambda: False)
+    assert clock.state() is ClockState.HOLD
+
+
+def test_our_reading_of_adjtimex_agrees_with_the_python_of_the_machine() -> None:
+    """The offset of `status` in struct timex is checked against a second reading of the same structure."""
+    code = (
+        "import ctypes; b=(ctypes.c_long*32)(); r=ctypes.CDLL(None).adjtimex(b);"
+        "s=b[5] & 0xffffffff if ctypes.sizeof(ctypes.c_long)==8 else b[5]; print(int(0<=r<5 and not s & 0x40))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert SystemClock()._kernel_synchronised() == bool(int(done.stdout))
+
+
+def test_wall_time_of_an_earlier_moment_is_now_minus_its_age() -> None:
+    clock = SystemClock()
+    before_ms = clock.wall_ms()
+    assert abs(wall_ms_at(clock, clock.mono_ns() - 5_000_000_000) - (before_ms - 5_000)) < 1_000
+
+
+def test_the_machine_tells_its_figures(tmp_path: Path) -> None:
+    figures = system_figures(tmp_path)
+    assert 0 < figures.memory_pct < 100
+    assert figures.disk_free_bytes > 0
+    assert figures.rss_bytes > 5_000_000
+    assert uptime_s() > 0
+    assert isinstance(hardware().model, str)

@@ -1,0 +1,206 @@
+import re
+import tomllib
+import unicodedata
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from agent import settings as model
+from agent.configuration import ConfigError, load_configuration
+from agent.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+EXAMPLE = ROOT / "config" / "agent.example.toml"
+
+GOOD = """\
+[gateway]
+id = "dng-hc-01"
+[site]
+oc = "oc-haichau"
+[uplink]
+host = "127.0.0.1"
+tls = false
+[[link]]
+name = "bus-1"
+kind = "modbus"
+transport = "rtu"
+port = "/dev/ttyUSB0"
+[[device]]
+name = "meter-1"
+link = "bus-1"
+profile = "eastron/sdm120"
+unit = 1
+"""
+
+
+def _write(tmp_path: Path, text: str, name: str = "agent.toml") -> Path:
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def _load(tmp_path: Path, text: str) -> Settings:
+    return load_configuration(_write(tmp_path, text)).settings
+
+
+def _problems(tmp_path: Path, text: str) -> list[tuple[int, str, str]]:
+    path = _write(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(path)
+    assert all(p.fix and p.what and p.file for p in caught.value.problems)
+    return [(p.line, p.key, p.what) for p in caught.value.problems]
+
+
+def test_a_good_file_becomes_settings(tmp_path: Path) -> None:
+    settings = _load(tmp_path, GOOD)
+    assert settings.gateway.id == "dng-hc-01"
+    assert [d.name for d in settings.on_link("bus-1")] == ["meter-1"]
+    assert {p.interval_s for p in settings.devices[0].points} <= {10.0, 60.0, 300.0, 3600.0}
+
+
+def test_every_mistake_is_found_at_once_with_its_line_and_what_to_write(tmp_path: Path) -> None:
+    text = """\
+[gateway]
+id = "Đà Nẵng"
+[site]
+oc = "oc-haichau"
+[uplink]
+host = 5
+prot = 8883
+keepalive_s = "60"
+[outbox]
+batch_interval_s = -1
+[[link]]
+name = "bus-1"
+kind = "modbus"
+transport = "rtu"
+[[link]]
+name = "bus-1"
+kind = "modbos"
+[[device]]
+name = "a"
+link = "bus-9"
+profile = "eastron/sdm102"
+unit = 1
+[[device]]
+name = "a"
+link = "bus-1"
+unit = "one"
+profile = "eastron/sdm120"
+interval_s = 0
+"""
+    found = {(line, key) for line, key, _ in _problems(tmp_path, text)}
+    assert found >= {
+        (2, "gateway.id"), (6, "uplink.host"), (7, "uplink.prot"), (8, "uplink.keepalive_s"),
+        (10, "outbox.batch_interval_s"), (17, "link[2].kind"), (20, "device[1].link"), (21, "device[1].profile"),
+        (26, "device[2].unit"), (28, "device[2].interval_s"),
+    }  # fmt: skip
+    assert any(key.startswith("link[1]") and "port" in key for _, key in found)
+
+
+@pytest.mark.parametrize(
+    ("extra", "key", "what"),
+    [
+        ('[[device]]\nname = "m2"\nlink = "bus-1"\nprofile = "eastron/sdm120"\nunit = 1\n', "device[2].unit", "unit 1"),
+        ('[[device]]\nname = "meter-1"\nlink = "bus-1"\nprofile = "eastron/sdm120"\nunit = 2\n', "device[2].name", "already"),
+        ('[[link]]\nname = "bus-2"\nkind = "modbus"\ntransport = "rtu"\nport = "/dev/ttyUSB0"\n', "link[2]", "as link"),
+        ('[[device]]\nname = "s"\nlink = "bus-1"\nprofile = "plantower/pms5003"\nunit = 3\n', "device[2].profile", "is for serial"),
+        ('points = ["voltage", "volt"]\n', "device[1].points[2]", "no point"),
+        ("deadband = { voltag = 1.0 }\n", "device[1].deadband.voltag", "not a point"),
+        ("heartbeat_s = { voltage = 0.5 }\n", "device[1].heartbeat_s.voltage", "read every"),
+        ("interval_s = 0.05\n", "link[1]", "cannot fit"),
+        ("[sight]\n", "sight", "not a known key"),
+    ],
+)  # fmt: skip
+def test_what_no_single_key_shows_is_found_too(tmp_path: Path, extra: str, key: str, what: str) -> None:
+    problems = _problems(tmp_path, GOOD + extra)
+    assert any(k == key and what in w for _, k, w in problems), problems
+
+
+def test_a_secret_in_the_file_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace("tls = false", 'tls = false\nusername = "x"\npassword = "hunter2"')
+    problems = _problems(tmp_path, text)
+    assert [key for _, key, _ in problems] == ["uplink.password"]
+    assert "hunter2" not in str(problems)
+
+
+def test_files_that_are_not_there_are_named(tmp_path: Path) -> None:
+    text = GOOD.replace("tls = false", 'ca_file = "certs/ca.pem"\nkey_file = "gw.key"')
+    found = {key for _, key, _ in _problems(tmp_path, text)}
+    assert found == {"uplink.ca_file", "uplink.key_file"}
+
+
+def test_drop_ins_are_merged_and_errors_in_them_name_their_file(tmp_path: Path) -> None:
+    path = _write(tmp_path, GOOD)
+    device = '[uplink]\nport = 1884\n[[device]]\nname = "m2"\nlink = "bus-1"\nprofile = "eastron/sdm120"\nunit = 2\n'
+    _write(tmp_path, device, "conf.d/20-more.toml")
+    settings = load_configuration(path).settings
+    assert [d.name for d in settings.devices] == ["meter-1", "m2"]
+    assert (settings.uplink.host, settings.uplink.port) == ("127.0.0.1", 1884)
+    _write(tmp_path, device.replace("unit = 2", "unit = 1"), "conf.d/20-more.toml")
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(path)
+    [problem] = caught.value.problems
+    assert problem.file == str(tmp_path / "conf.d" / "20-more.toml")
+    assert problem.line == 7
+
+
+def test_a_disabled_device_is_checked_but_not_polled(tmp_path: Path) -> None:
+    assert _load(tmp_path, GOOD + "enabled = false\n").devices == ()
+    assert _problems(tmp_path, GOOD + 'enabled = false\npoints = ["nope"]\n')
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_vietnamese_names_work_in_both_normal_forms(tmp_path: Path, form: str) -> None:
+    folder = tmp_path / unicodedata.normalize(form, "Cấu hình quận Hải Châu")
+    folder.mkdir()
+    text = GOOD.replace('oc = "oc-haichau"', 'oc = "oc-haichau"\nname = { vi = "OC quận Hải Châu" }')
+    text += 'label = { vi = "Điện kế tủ 1" }\n'
+    settings = load_configuration(_write(folder, unicodedata.normalize(form, text))).settings
+    assert settings.site.name == {"vi": unicodedata.normalize("NFC", "OC quận Hải Châu")}
+    assert settings.devices[0].label == {"vi": unicodedata.normalize("NFC", "Điện kế tủ 1")}
+    assert Path(settings.gateway.data_dir).is_absolute()
+
+
+def test_broken_profiles_are_reported_with_their_own_file_and_line(tmp_path: Path) -> None:
+    _write(tmp_path, 'kind = "modbus"\nvendor = "x"\n[[point]]\nname = "A"\naddress = "40001"\n', "p/own.toml")
+    problems = _problems(tmp_path, GOOD.replace('"eastron/sdm120"', '"p/own.toml"'))
+    keys = {key for _, key, _ in problems}
+    assert {"model", "source", "point[1].name", "point[1].address"} <= keys
+
+
+def test_no_tls_is_a_warning(tmp_path: Path) -> None:
+    warnings = load_configuration(_write(tmp_path, GOOD)).warnings
+    assert [w.key for w in warnings] == ["uplink.tls"]
+
+
+def _everything() -> str:
+    """The example with each commented default switched on."""
+    return re.sub(r"(?m)^#([a-z_]+ = )", r"\1", EXAMPLE.read_text(encoding="utf-8"))
+
+
+def _loadable(text: str) -> str:
+    return re.sub(r"(?m)^(ca_file|cert_file|key_file) = .*$", "", text)
+
+
+def test_the_example_is_good_as_it_stands() -> None:
+    settings = load_configuration(EXAMPLE).settings
+    assert {link.spec.kind for link in settings.links} == {"modbus", "serial"}
+
+
+def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
+    bare = load_configuration(_write(tmp_path, EXAMPLE.read_text(encoding="utf-8"), "bare.toml")).settings
+    shown = tomllib.loads(_everything())
+    full = load_configuration(_write(tmp_path, _loadable(_everything()), "full.toml")).settings
+    for table, cls in (
+        ("gateway", model.GatewaySettings), ("site", model.SiteSettings), ("uplink", model.UplinkSettings),
+        ("outbox", model.OutboxSettings), ("clock", model.ClockSettings), ("log", model.LogSettings),
+    ):  # fmt: skip
+        fields = msgspec.structs.fields(cls)
+        assert {f.name for f in fields} == shown[table].keys(), table
+        if table != "site":
+            assert getattr(full, table) == getattr(bare, table), table
+    assert {f.name for f in msgspec.structs.fields(model.DeviceKeys)} <= shown["device"][0].keys()
+    assert [link.options for link in full.links] == [link.options for link in bare.links]
