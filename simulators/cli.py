@@ -1,0 +1,41 @@
+"""`oc-sim`: one verb a file. stdout is data, stderr is talk.
+
+Exit codes: 0 ok, 1 failed, 2 usage, 78 configuration (sysexits.h, EX_CONFIG).
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from simulators.endpoints import CannotServe
+from simulators.processes import ChildFailed
+from simulators.site import SiteError
+from simulators.verbs import demo, ioc, run
+
+VERBS = (run, ioc, demo)
+EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 78, 130
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one verb and exit."""
+    parser = argparse.ArgumentParser(prog="oc-sim", description="Simulated sites, IOC and broker for testers.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in VERBS:
+        text = verb.__doc__ or ""
+        name = verb.__name__.rpartition(".")[2]
+        sub = verbs.add_parser(name, help=text.strip().splitlines()[0], description=text)
+        verb.add_arguments(sub)
+        sub.set_defaults(main=verb.main)
+    args = parser.parse_args(argv)
+    try:
+        sys.exit(args.main(args))
+    except SiteError as err:
+        print(err, file=sys.stderr)
+        sys.exit(EXIT_CONFIG)
+    except (CannotServe, ChildFailed) as err:
+        print(f"error: {err}", file=sys.stderr)
+        sys.exit(EXIT_FAILED)
+    except BrokenPipeError:
+        sys.exit(EXIT_FAILED)
+    except KeyboardInterrupt:
+        sys.exit(EXIT_INTERRUPTED)

@@ -1,0 +1,47 @@
+"""Where simulated devices listen: TCP ports, and what to say when one cannot be had."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+
+class CannotServe(Exception):
+    """An address of the configuration cannot be served here; the message says what to try."""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A TCP port that is open, with its real number."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+
+@asynccontextmanager
+async def listen(protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> AsyncIterator[Listening]:
+    """Open `host:port` (0: any free port) until the context ends; raises `CannotServe`."""
+    loop = asyncio.get_running_loop()
+    try:
+        server = await loop.create_server(protocol, host, port, reuse_address=True)
+    except OSError as err:
+        raise CannotServe(
+            f"cannot listen on {host}:{port}: {err.strerror or err}. Write an address of this machine, "
+            "like 127.0.0.1, and a port above 1023 that nothing else uses"
+        ) from err
+    try:
+        yield Listening(host, server.sockets[0].getsockname()[1])
+    finally:
+        server.close()
+
+
+def free_port(host: str = "127.0.0.1") -> int:
+    """A TCP port that was free a moment ago, for programs that cannot be given port 0."""
+    with socket.socket() as probe:
+        probe.bind((host, 0))
+        number: int = probe.getsockname()[1]
+        return number

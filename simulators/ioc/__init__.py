@@ -1,0 +1,1 @@
+"""The reference IOC: receives, checks, stores and acknowledges as the contract says."""

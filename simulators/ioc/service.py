@@ -1,0 +1,100 @@
+"""The IOC's ingest as a service: connected for ever, acknowledging once a second.
+
+`state` is retained, with a Will; while the broker is away everything waits at the gateways, which is what they are for.
+"""
+
+import asyncio
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Literal
+
+import msgspec
+
+from simulators.ioc.ingest import Ingest
+from simulators.ioc.mqtt import BrokerAddress, BrokerDown, Session, Will, connect
+
+STATE_TOPIC = "ocg/v1/ioc/state"
+UPLINK_TOPICS = "ocg/v1/+/up/#"
+ACK_EVERY_S = 1.0
+RECONNECT_S = 0.5
+MAX_BYTES = 65_536
+
+
+class IocService:
+    """One run of the IOC. `connections` counts how often it has been ready."""
+
+    def __init__(
+        self, ingest: Ingest, broker: BrokerAddress, *, protocol: Literal["5", "3.1.1"] = "5", ack: bool = True
+    ) -> None:
+        self.ingest = ingest
+        self.broker = broker
+        self.connections = 0
+        self.error = ""
+        self._protocol = protocol
+        self._ack = ack
+        self._failure: sqlite3.Error | None = None
+        self._client_id = f"ioc-ingest-{os.getpid()}-{time.monotonic_ns():x}"
+
+    async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
+        """Connect, serve, connect again. Ends by cancellation, and says that it is offline; raises `sqlite3.Error`."""
+        while True:
+            try:
+                await self._serve(on_ready)
+            except BrokerDown as err:
+                self.error = str(err)
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _serve(self, on_ready: Callable[[], None]) -> None:
+        will = Will(STATE_TOPIC, self._state(online=False))
+        async with connect(self.broker, self._protocol, self._client_id, will, self._take) as session:
+            session.subscribe(UPLINK_TOPICS)
+            session.publish(STATE_TOPIC, self._state(online=True), retain=True)
+            self.connections += 1
+            self.error = ""
+            on_ready()
+            try:
+                await self._answer_for_ever(session)
+            finally:
+                with suppress(BrokerDown):
+                    self._answer(session)
+                    session.publish(STATE_TOPIC, self._state(online=False), retain=True)
+
+    async def _answer_for_ever(self, session: Session) -> None:
+        while not session.closed.done():
+            if self._failure is not None:
+                raise self._failure
+            self._answer(session)
+            await asyncio.wait([session.closed], timeout=ACK_EVERY_S)
+        raise BrokerDown(session.closed.result())
+
+    def _take(self, topic: str, payload: bytes) -> bool:
+        """Store one message; where the database fails the run ends, and the broker keeps the message."""
+        try:
+            self.ingest.take(topic, payload)
+        except sqlite3.Error as err:
+            self._failure = err
+        return self._failure is None
+
+    def _answer(self, session: Session) -> None:
+        if not self._ack:
+            return
+        for topic, payload in self.ingest.acks():
+            session.publish(topic, payload, retain=True)
+        for topic, payload in self.ingest.replays():
+            session.publish(topic, payload)
+
+    def _state(self, *, online: bool) -> bytes:
+        state = {
+            "v": 1,
+            "online": online,
+            "time_ms": time.time_ns() // 1_000_000,
+            "ack": self._ack,
+            "max_bytes": MAX_BYTES,
+            "encodings": ["json", "deflate"],
+            "host": socket.gethostname(),
+        }
+        return msgspec.json.encode(state)

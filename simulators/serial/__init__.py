@@ -1,0 +1,1 @@
+"""Simulated instruments that send frames by themselves."""

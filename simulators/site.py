@@ -1,0 +1,143 @@
+"""Which devices a site has, read from the same `agent.toml` and `conf.d` that the agent reads.
+
+Only what a simulator must know: links, devices, profiles. `oc-agent check` looks at everything else.
+"""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from drivers.api import DriverSpec
+from drivers.profile import Profile, ProfileError, find_profile, load_profile, profile_folders
+from drivers.registry import driver_specs
+from drivers.tomlfile import Problem, Section, load_with_drop_ins
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class SiteError(Exception):
+    """The files do not say what to simulate; `problems` holds everything that was found."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class SiteDevice(msgspec.Struct, frozen=True):
+    """One instrument to simulate. `unit` is the Modbus unit id, None where the link has one device only."""
+
+    name: str
+    unit: int | None
+    profile: Profile
+    profile_file: Path
+
+
+class SiteLink(msgspec.Struct, frozen=True):
+    """One link to serve: its kind, the driver's own options, and the devices on it."""
+
+    name: str
+    kind: str
+    options: Any
+    devices: tuple[SiteDevice, ...]
+
+
+class Site(msgspec.Struct, frozen=True):
+    """All links that have devices, in the order of the file."""
+
+    links: tuple[SiteLink, ...]
+
+    @property
+    def devices(self) -> tuple[SiteDevice, ...]:
+        return tuple(device for link in self.links for device in link.devices)
+
+
+class _LinkKeys(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    kind: str
+
+
+class _DeviceKeys(msgspec.Struct, frozen=True, kw_only=True):
+    name: str
+    link: str
+    profile: str
+    unit: int | None = None
+    enabled: bool = True
+
+
+def load_site(file: Path) -> Site:
+    """Read `file` and the `conf.d/*.toml` beside it; raises `SiteError` with every problem found."""
+    problems: list[Problem] = []
+    tree = load_with_drop_ins(file, problems)
+    if tree is None:
+        raise SiteError(problems)
+    root = Section.root(tree, problems)
+    specs = driver_specs()
+    options = _links(root, specs)
+    devices = _devices(root, file.parent, options, specs)
+    if problems:
+        raise SiteError(problems)
+    links = (SiteLink(name, kind, opts, tuple(devices[name])) for name, (kind, opts) in options.items())
+    return Site(tuple(link for link in links if link.devices))
+
+
+def _links(root: Section, specs: Mapping[str, DriverSpec]) -> dict[str, tuple[str, Any]]:
+    links: dict[str, tuple[str, Any]] = {}
+    for section in root.children("link"):
+        keys = _own_keys(section, _LinkKeys)
+        if keys is None:
+            continue
+        spec = specs.get(keys.kind)
+        if spec is None:
+            section.problem("kind", f'there is no driver "{keys.kind}"', f"write one of: {', '.join(sorted(specs))}")
+            continue
+        options = spec.parse_link(section)
+        if options is not None:
+            links[keys.name] = (keys.kind, options)
+    return links
+
+
+def _devices(
+    root: Section, folder: Path, links: Mapping[str, tuple[str, Any]], specs: Mapping[str, DriverSpec]
+) -> dict[str, list[SiteDevice]]:
+    devices: dict[str, list[SiteDevice]] = {name: [] for name in links}
+    taken: set[tuple[str, int | None]] = set()
+    for section in root.children("device"):
+        keys = _own_keys(section, _DeviceKeys)
+        if keys is None or not keys.enabled or keys.link not in links:
+            _report_link(section, keys, links)
+            continue
+        if (keys.link, keys.unit) in taken:
+            section.problem("unit", f'another device on "{keys.link}" has it already', "give each its own unit id")
+        taken.add((keys.link, keys.unit))
+        found = _profile(section, keys.profile, folder, specs)
+        if found is not None and found[0].kind != links[keys.link][0]:
+            what = f'is for {found[0].kind}, and "{keys.link}" is {links[keys.link][0]}'
+            section.problem("profile", what, "choose a profile for this kind of link")
+        elif found is not None:
+            devices[keys.link].append(SiteDevice(keys.name, keys.unit, *found))
+    return devices
+
+
+def _report_link(section: Section, keys: _DeviceKeys | None, links: Mapping[str, Any]) -> None:
+    if keys is not None and keys.enabled and not section.problem_count:
+        section.problem("link", f'there is no link "{keys.link}"', f"known: {', '.join(sorted(links)) or 'none'}")
+
+
+def _profile(section: Section, name: str, folder: Path, specs: Mapping[str, DriverSpec]) -> tuple[Profile, Path] | None:
+    file = find_profile(name, folder, profile_folders(folder))
+    if file is None:
+        section.problem("profile", f'there is no profile "{name}"', "write vendor/model, or a path ending in .toml")
+        return None
+    try:
+        return load_profile(file, specs), file
+    except ProfileError as err:
+        section.report(err.problems)
+        return None
+
+
+def _own_keys(section: Section, cls: type[StructT]) -> StructT | None:
+    """The keys that a simulator reads; the others belong to the agent or to the driver."""
+    known = {field.encode_name for field in msgspec.structs.fields(cls)}
+    return section.with_data({key: value for key, value in section.data.items() if key in known}).convert(cls)

@@ -1,0 +1,198 @@
+"""What simulated devices measure: seeded waveforms. Pure: the same seed, names and time give the same value.
+
+A waveform fits the quantity (its unit and name), stays within the plausible range and within what the wire can
+carry, and moves from one second to the next. Counters only go up, so that a lost or repeated reading shows.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+from typing import Protocol
+
+from drivers.api import Value
+
+Waveform = Callable[[float], Value]
+"""From seconds since the start to a value in the point's unit."""
+
+Limits = tuple[float, float]
+DAY_S = 86_400.0
+UNLIMITED: Limits = (-math.inf, math.inf)
+
+_BANDS: dict[str, Limits] = {
+    "V": (218.0, 242.0),
+    "A": (0.5, 12.0),
+    "W": (100.0, 2_500.0),
+    "kW": (0.1, 2.5),
+    "VA": (120.0, 2_600.0),
+    "V.A": (120.0, 2_600.0),
+    "var": (10.0, 400.0),
+    "Hz": (49.9, 50.1),
+    "Cel": (19.0, 36.0),
+    "%": (40.0, 85.0),
+    "Pa": (99_900.0, 102_000.0),
+    "hPa": (999.0, 1_020.0),
+    "kPa": (99.9, 102.0),
+    "ug/m3": (4.0, 80.0),
+    "m/s": (0.3, 9.0),
+    "deg": (0.0, 359.9),
+    "m": (0.4, 3.5),
+    "mm": (0.0, 20.0),
+    "lx": (100.0, 60_000.0),
+    "dB": (45.0, 75.0),
+    "s": (900.0, 5_400.0),
+    "[ppm]": (400.0, 900.0),
+    "[pH]": (6.5, 8.5),
+}
+_NAMED_BANDS: tuple[tuple[str, Limits], ...] = (
+    (r"power_factor|^pf$", (0.82, 0.99)),
+    (r"latitude", (16.0600, 16.0602)),
+    (r"longitude", (108.2200, 108.2202)),
+    (r"dew_?point", (16.0, 24.0)),
+    (r"battery.*volt|volt.*battery", (52.0, 55.0)),
+    (r"thermal|^max|hot", (30.0, 60.0)),
+)
+_ELSEWHERE: Limits = (0.0, 100.0)
+_COUNTER = re.compile(r"^(energy|total)(_|$)|_(energy|total)$|energy")
+_RATES: dict[str, Limits] = {"kW.h": (0.01, 0.05), "W.h": (5.0, 20.0)}
+"""Units a second: far more than a real meter's, so that each reading differs from the one before."""
+_ANY_RATE: Limits = (0.5, 2.0)
+_TRUE_AT_REST = re.compile(r"on_?line|valid|ready|running|enabled|ok$|normal|high_efficiency")
+_BOOL_FLIP_S = 5.0
+
+
+class Quantity(Protocol):
+    """What a waveform must know of a point."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def unit(self) -> str: ...
+    @property
+    def range(self) -> Limits | None: ...
+    @property
+    def enum(self) -> dict[str, str]: ...
+    @property
+    def wire_type(self) -> str: ...
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A quantity that is true or false and nothing else."""
+
+    name: str
+    unit: str = "1"
+    range: Limits | None = None
+    enum: dict[str, str] = field(default_factory=dict)
+    wire_type: str = "bool"
+
+
+def waveform(seed: int, device: str, point: Quantity, capacity: Limits = UNLIMITED) -> Waveform:
+    """The waveform of one point of one device; `capacity` is what its place on the wire can carry, in its unit."""
+    random = Random(f"{seed}/{device}/{point.name}")
+    if point.enum:
+        return _changing(random, sorted(point.enum.values()))
+    if point.wire_type == "bool":
+        return _flag(random, at_rest=bool(_TRUE_AT_REST.search(point.name)))
+    if point.wire_type == "string":
+        return _constant(_text(random, device, point.name))
+    if is_counter(point):
+        return _counter(random, point, _intersection(point.range or UNLIMITED, capacity) or (0.0, 100.0))
+    return _wave(random, band(point, capacity))
+
+
+def is_counter(point: Quantity) -> bool:
+    """Whether the point only ever goes up: an energy or a total."""
+    return bool(_COUNTER.search(point.name)) or point.unit.endswith(".h")
+
+
+def band(point: Quantity, capacity: Limits = UNLIMITED) -> Limits:
+    """Between which values a point moves: what is usual for it, within its range and `capacity`."""
+    usual = next((limits for name, limits in _NAMED_BANDS if re.search(name, point.name)), None)
+    usual = usual or _BANDS.get(point.unit, _ELSEWHERE)
+    allowed = _intersection(point.range or UNLIMITED, capacity) or capacity
+    both = _intersection(usual, allowed)
+    if both is not None and both[1] - both[0] >= 0.2 * (usual[1] - usual[0]):
+        return both
+    low, high = (_finite(limit) for limit in allowed)
+    return low + 0.3 * (high - low), low + 0.7 * (high - low)
+
+
+def _wave(random: Random, limits: Limits) -> Waveform:
+    """A slow and a quick swing, a day curve and noise; their weights add up to 1, so `limits` hold."""
+    low, high = float(limits[0]), float(limits[1])
+    middle, swing = (low + high) / 2, (high - low) / 2
+    slow, quick = math.tau / random.uniform(25, 70), math.tau / random.uniform(5, 12)
+    phases = [random.uniform(0, math.tau) for _ in range(3)]
+    salt = random.getrandbits(32)
+
+    def at(elapsed_s: float) -> float:
+        part = 0.45 * math.sin(slow * elapsed_s + phases[0]) + 0.25 * math.sin(quick * elapsed_s + phases[1])
+        part += 0.2 * math.sin(math.tau / DAY_S * elapsed_s + phases[2])
+        value = middle + swing * (part + 0.1 * _noise(int(elapsed_s * 10), salt))
+        return min(high, max(low, value))
+
+    return at
+
+
+def _counter(random: Random, point: Quantity, limits: Limits) -> Waveform:
+    """Grows at a rate that changes and is never negative; stays at its highest value once it is there."""
+    low = max(0.0, float(limits[0]))
+    high = max(low, float(limits[1]))
+    rate = random.uniform(*_RATES.get(point.unit, _ANY_RATE))
+    start = low + min(high - low, 10_000.0) * random.uniform(0.01, 0.1)
+    turn = math.tau / random.uniform(20, 60)
+
+    def at(elapsed_s: float) -> float:
+        return min(high, start + rate * (elapsed_s + 0.8 * math.sin(turn * elapsed_s) / turn))
+
+    return at
+
+
+def _flag(random: Random, *, at_rest: bool) -> Waveform:
+    """At rest but for 5 s in each minute or so."""
+    period, phase = random.uniform(40, 90), random.uniform(0, 40)
+
+    def at(elapsed_s: float) -> bool:
+        return at_rest is not ((elapsed_s + phase) % period < _BOOL_FLIP_S)
+
+    return at
+
+
+def _changing(random: Random, names: list[str]) -> Waveform:
+    period, salt = random.uniform(15, 40), random.getrandbits(32)
+
+    def at(elapsed_s: float) -> str:
+        return names[int((_noise(int(elapsed_s / period), salt) + 1) / 2 * len(names)) % len(names)]
+
+    return at
+
+
+def _constant(value: Value) -> Waveform:
+    return lambda _elapsed_s: value
+
+
+def _text(random: Random, device: str, point: str) -> str:
+    if "serial" in point:
+        return f"S{random.randrange(10**9):09d}"
+    if "firmware" in point or "version" in point:
+        return f"{random.randrange(1, 10)}.{random.randrange(10)}"
+    return f"SIM {device}".encode("ascii", "replace").decode()
+
+
+def _noise(step: int, salt: int) -> float:
+    """A number from -1 to 1 that looks random and depends on nothing else (the finisher of MurmurHash3)."""
+    mixed = (step * 0x9E3779B1 ^ salt) & 0xFFFFFFFF
+    mixed = ((mixed ^ mixed >> 16) * 0x85EBCA6B) & 0xFFFFFFFF
+    mixed = ((mixed ^ mixed >> 13) * 0xC2B2AE35) & 0xFFFFFFFF
+    return (mixed ^ mixed >> 16) / 2**31 - 1.0
+
+
+def _intersection(one: Limits, other: Limits) -> Limits | None:
+    low, high = max(one[0], other[0]), min(one[1], other[1])
+    return (low, high) if low < high else None
+
+
+def _finite(limit: float) -> float:
+    return max(-1e6, min(1e6, limit))

@@ -1,0 +1,1 @@
+"""The verbs of `oc-sim`, one a file."""

@@ -1,0 +1,105 @@
+"""Be the IOC: receive, check, store and acknowledge what gateways publish, as the contract says.
+
+Prints a report every few seconds and one at the end; with --json each is one JSON line. The first line on stdout is
+always JSON and comes when the broker has accepted the connection.
+"""
+
+import argparse
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from simulators.ioc.db import Database
+from simulators.ioc.ingest import Ingest
+from simulators.ioc.mqtt import BrokerAddress, parse_broker
+from simulators.ioc.report import as_text, report
+from simulators.ioc.service import IocService
+from simulators.output import show_line, show_text, stop_signal, wait_for
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--broker", type=_broker, default=parse_broker("mqtt://127.0.0.1:1883"), metavar="URL")
+    parser.add_argument("--password-file", type=Path, metavar="FILE", help="password of the user in the URL")
+    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="CA of the broker, for mqtts://")
+    parser.add_argument("--db", type=Path, metavar="FILE", help="keep what was received; default: in memory")
+    parser.add_argument("--json", action="store_true", help="reports as JSON lines")
+    parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds; default: at SIGTERM")
+    parser.add_argument("--every", type=float, default=5.0, metavar="N", help="a report every N seconds; default 5")
+    parser.add_argument("--no-ack", action="store_true", help="do not acknowledge: the broker's word counts")
+    parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version; default 5")
+
+
+def main(args: argparse.Namespace) -> int:
+    database = Database(args.db)
+    try:
+        database.open()
+        service = IocService(Ingest(database), _address(args), protocol=args.protocol, ack=not args.no_ack)
+        asyncio.run(_serve(service, args))
+    except sqlite3.Error as err:
+        print(f"error: the database {args.db or 'in memory'} failed: {err}", file=sys.stderr)
+        return 1
+    except OSError as err:
+        print(f"error: {err}", file=sys.stderr)
+        return 1
+    finally:
+        database.close()
+    return 0
+
+
+async def _serve(service: IocService, args: argparse.Namespace) -> None:
+    show = partial(_show, service, as_json=args.json)
+    async with stop_signal() as stop:
+        run = asyncio.create_task(service.run(lambda: _ready(service, args)), name="ioc")
+        reports = asyncio.create_task(_report_for_ever(show, args.every), name="reports")
+        ended = asyncio.create_task(wait_for(stop, args.seconds), name="end")
+        try:
+            await asyncio.wait((run, ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (run, reports, ended):
+                task.cancel()
+            results = await asyncio.gather(run, reports, ended, return_exceptions=True)
+    show()
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _report_for_ever(show: Callable[[], None], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        show()
+
+
+def _show(service: IocService, *, as_json: bool) -> None:
+    snapshot = report(service.ingest)
+    if as_json:
+        show_line({"report": snapshot})
+    else:
+        show_text(as_text(snapshot) + (f"\n  not connected: {service.error}" if service.error else ""))
+
+
+def _ready(service: IocService, args: argparse.Namespace) -> None:
+    if service.connections == 1:
+        db = str(args.db) if args.db else None
+        show_line({"ready": True, "pid": os.getpid(), "broker": str(service.broker), "db": db, "ack": not args.no_ack})
+
+
+def _address(args: argparse.Namespace) -> BrokerAddress:
+    broker: BrokerAddress = args.broker
+    if args.ca_file:
+        broker = replace(broker, ca_file=str(args.ca_file))
+    if args.password_file:
+        broker = replace(broker, password=args.password_file.read_text(encoding="utf-8").strip())
+    return broker
+
+
+def _broker(url: str) -> BrokerAddress:
+    try:
+        return parse_broker(url)
+    except ValueError as err:
+        raise argparse.ArgumentTypeError(str(err)) from err

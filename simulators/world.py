@@ -1,0 +1,74 @@
+"""What all simulated devices of one run share: the seed, the time, and the record of what was served."""
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+import msgspec
+
+from drivers.api import Value
+
+
+class Served(msgspec.Struct, frozen=True, gc=False):
+    """One value that a device gave in an answer or a frame; `time_ms` is the wall clock when it was given."""
+
+    device: str
+    point: str
+    value: Value
+    time_ms: int
+
+
+Record = Callable[[Iterable[Served]], None]
+
+
+def forget(_served: Iterable[Served]) -> None:
+    """The record of a run that nobody will check."""
+
+
+@dataclass(frozen=True)
+class World:
+    """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device."""
+
+    seed: int = 0
+    elapsed_s: Callable[[], float] = field(default_factory=lambda: _since(time.monotonic()))
+    wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    record: Record = forget
+
+
+class TruthFile:
+    """Appends each served value as one JSON line. Call `flush` twice a second; at most 20,000 lines wait."""
+
+    MAX_WAITING = 20_000
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lines: list[bytes] = []
+        self._file: IO[bytes] | None = None
+        self._encoder = msgspec.json.Encoder()
+
+    def __enter__(self) -> Self:
+        self._file = self.path.open("ab")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, err: BaseException | None, at: TracebackType | None) -> None:
+        self.flush()
+        if self._file is not None:
+            self._file.close()
+
+    def record(self, served: Iterable[Served]) -> None:
+        self._lines.extend(map(self._encoder.encode, served))
+        if len(self._lines) > self.MAX_WAITING:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._lines and self._file is not None:
+            self._file.write(b"\n".join(self._lines) + b"\n")
+            self._file.flush()
+            self._lines.clear()
+
+
+def _since(start_s: float) -> Callable[[], float]:
+    return lambda: time.monotonic() - start_s

@@ -1,0 +1,242 @@
+"""The IOC stores what is sound, counts what is not, and never takes one gateway's word for another's."""
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from simulators.ioc.db import Database
+from simulators.ioc.ingest import Ingest, Latencies
+from simulators.ioc.messages import MAX_JSON_BYTES, MAX_MESSAGE_BYTES, Malformed, plain
+from simulators.ioc.report import as_text, report
+from simulators.ioc.rules import GAP_AGE_S
+
+EPOCH = "9f3c1a7be2d04455"
+
+
+def sealed(seq: int, low: int = 1, *, gateway: str = "gw-1", epoch: str = EPOCH, **more: Any) -> dict[str, Any]:
+    """A message as the contract shows it."""
+    scans = [{"device": "aq-01", "time_ms": seq * 1_000, "values": {"pm25": 35.2, "ok": True, "text": "é"}}]
+    head = {"v": 1, "gateway": gateway, "epoch": epoch, "seq": seq, "sealed_ms": seq * 1_000 + 5, "low": min(low, seq)}
+    return {**head, "config": "a1b2c3d4", "clock": "sync", "scans": scans} | more
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[Database]:
+    database = Database(tmp_path / "ioc.db")
+    database.open()
+    yield database
+    database.close()
+
+
+class Time:
+    mono_s = 0.0
+    wall_ms = 10_000
+
+
+@pytest.fixture
+def ingest(db: Database) -> Ingest:
+    return Ingest(db, lambda: Time.wall_ms, lambda: Time.mono_s)
+
+
+def _send(ingest: Ingest, *messages: dict[str, Any], lane: str = "data") -> None:
+    for message in messages:
+        ingest.take(f"ocg/v1/{message['gateway']}/up/{lane}", json.dumps(message).encode())
+
+
+def _rows(tmp_path: Path, sql: str) -> list[tuple[Any, ...]]:
+    db = sqlite3.connect(tmp_path / "ioc.db")
+    rows = db.execute(sql).fetchall()
+    db.close()
+    return rows
+
+
+def test_readings_are_stored_with_value_quality_and_time(ingest: Ingest, tmp_path: Path) -> None:
+    scan = {"device": "wl-02", "time_ms": 7, "values": {"level": None, "rain": 0.2}, "quality": {"level": "com"}}
+    _send(ingest, sealed(1, scans=[scan]))
+    rows = _rows(tmp_path, "SELECT device, point, time_ms, value, quality FROM reading ORDER BY point")
+    assert rows == [("wl-02", "level", 7, "null", "com"), ("wl-02", "rain", 7, "0.2", "")]
+
+
+def test_a_duplicate_is_counted_and_does_nothing(ingest: Ingest, tmp_path: Path) -> None:
+    _send(ingest, sealed(1), sealed(1, scans=[{"device": "x", "time_ms": 1, "values": {"y": 1}}]))
+    (gateway,) = report(ingest).gateways
+    assert (gateway.readings, gateway.duplicates) == (3, 1)
+    assert _rows(tmp_path, "SELECT COUNT(*) FROM reading WHERE device = 'x'") == [(0,)]
+
+
+def test_an_unpacked_and_a_packed_message_are_the_same(ingest: Ingest) -> None:
+    ingest.take("ocg/v1/gw-1/up/backfill", zlib.compress(json.dumps(sealed(1)).encode()))
+    assert report(ingest).readings == 3
+
+
+def test_a_reading_that_comes_again_with_another_value_is_counted_as_changed(ingest: Ingest, tmp_path: Path) -> None:
+    one, same, other = ({"device": "d", "time_ms": 1, "values": {"p": v, "q": 1}} for v in (1, 1, 2))
+    _send(ingest, sealed(1, scans=[one]), sealed(2, scans=[same]))
+    assert report(ingest).gateways[0].changed == 0
+    _send(ingest, sealed(3, scans=[other]))
+    gateway = report(ingest).gateways[0]
+    assert (gateway.changed, gateway.readings) == (1, 2)
+    assert _rows(tmp_path, "SELECT value, changed FROM reading WHERE point = 'p'") == [("2", 1)]
+
+
+def test_the_order_of_arrival_is_kept_for_each_lane(ingest: Ingest, tmp_path: Path) -> None:
+    _send(ingest, sealed(3), sealed(5))
+    _send(ingest, sealed(1), sealed(2), lane="backfill")
+    _send(ingest, sealed(6))
+    rows = _rows(tmp_path, "SELECT lane, seq FROM message ORDER BY id")
+    assert rows == [("data", 3), ("data", 5), ("backfill", 1), ("backfill", 2), ("data", 6)]
+
+
+@pytest.mark.parametrize(
+    ("topic", "payload", "reason"),
+    [
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, gateway="gw-2")).encode(), "gateway"),
+        ("ocg/v1/ioc/up/data", json.dumps(sealed(1, gateway="ioc")).encode(), "topic"),
+        ("ocg/v1/GW/up/data", b"{}", "topic"),
+        ("ocg/v1/gw-1/up/nonsense", b"{}", "topic"),
+        ("ocg/v1/gw-1/up/data", b"", "encoding"),
+        ("ocg/v1/gw-1/up/data", b"hello", "encoding"),
+        ("ocg/v1/gw-1/up/data", b"{", "json"),
+        ("ocg/v1/gw-1/up/data", b'{"v":1,"gateway":"\xff"}', "json"),
+        ("ocg/v1/gw-1/up/data", b'{"x":' + b"[" * 100_000, "json"),
+        ("ocg/v1/gw-1/up/health", b'{"v":1,"gateway":"gw-1","later":"\xff"}', "json"),
+        ("ocg/v1/gw-1/up/data", b"{}", "schema"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, sealed_ms=2**70)).encode(), "schema"),
+        (
+            "ocg/v1/gw-1/up/data",
+            json.dumps(sealed(1, scans=[{"device": "d", "time_ms": 1, "values": {"p": 2**64}}])).encode(),
+            "schema",
+        ),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, scans=[{"device": "\ud800", "time_ms": 1}])).encode(), "json"),
+        ("ocg/v1/gw-1/up/data", b"\x78\x9cnot zlib", "zlib"),
+        ("ocg/v1/gw-1/up/data", zlib.compress(b"{}")[:-1], "zlib"),
+        ("ocg/v1/gw-1/up/data", zlib.compress(b" " * (MAX_JSON_BYTES + 1)), "too_big"),
+        ("ocg/v1/gw-1/up/data", b"{" + bytes(MAX_MESSAGE_BYTES), "too_big"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(2) | {"low": 3}).encode(), "low"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(0)).encode(), "schema"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(2**53)).encode(), "schema"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, epoch="XYZ")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, v=2)).encode(), "schema"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, scans=[])).encode(), "schema"),
+        ("ocg/v1/gw-1/up/data", json.dumps({k: v for k, v in sealed(1).items() if k != "scans"}).encode(), "empty"),
+        (
+            "ocg/v1/gw-1/up/data",
+            json.dumps(sealed(1, scans=[{"device": "d", "time_ms": 1, "values": {"p": None}}])).encode(),
+            "quality",
+        ),
+        (
+            "ocg/v1/gw-1/up/data",
+            json.dumps(sealed(1, scans=[{"device": "d", "time_ms": 1, "values": {"p": "x" * 1_025}}])).encode(),
+            "schema",
+        ),
+        ("ocg/v1/gw-1/up/status", b'{"v":1,"gateway":"gw-2","online":true}', "gateway"),
+    ],
+)
+def test_a_malformed_message_is_counted_by_reason_and_changes_nothing(
+    ingest: Ingest, topic: str, payload: bytes, reason: str
+) -> None:
+    ingest.take(topic, payload)
+    assert ingest.malformed == {reason: 1}
+    assert ingest.gateways == {}
+    assert list(ingest.acks()) == []
+    assert "malformed" in as_text(report(ingest))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=300), st.sampled_from(["data", "event", "status", "birth/x", "health", "blob/1/2"]))
+def test_no_message_makes_the_ioc_fail(ingest: Ingest, payload: bytes, lane: str) -> None:
+    ingest.take(f"ocg/v1/gw-1/up/{lane}", payload)
+
+
+def test_fields_that_the_ioc_does_not_know_are_ignored(ingest: Ingest) -> None:
+    _send(ingest, sealed(1, later="more"))
+    assert report(ingest).readings == 3
+
+
+def test_an_ack_is_given_once_for_what_is_new_and_again_for_a_duplicate(ingest: Ingest) -> None:
+    _send(ingest, sealed(1), sealed(3))
+    ((topic, payload),) = ingest.acks()
+    ack = json.loads(payload)
+    assert topic == "ocg/v1/gw-1/down/ack"
+    assert (ack["v"], ack["epoch"], ack["cumulative"], ack["selective"]) == (1, EPOCH, 1, [[3, 3]])
+    assert list(ingest.acks()) == []
+    _send(ingest, sealed(3))
+    assert len(list(ingest.acks())) == 1
+
+
+def test_an_old_gap_asks_for_replay(ingest: Ingest) -> None:
+    Time.mono_s = 0.0
+    _send(ingest, sealed(1), sealed(4))
+    assert list(ingest.replays()) == []
+    Time.mono_s = GAP_AGE_S
+    ((topic, payload),) = ingest.replays()
+    assert topic == "ocg/v1/gw-1/down/replay"
+    assert json.loads(payload)["ranges"] == [[2, 3]]
+    assert list(ingest.replays()) == []
+
+
+def test_a_new_epoch_of_a_known_gateway_is_a_notice_to_the_operator(ingest: Ingest) -> None:
+    _send(ingest, sealed(5), sealed(1, epoch="0" * 16))
+    (notice,) = report(ingest).notices
+    assert "gw-1: new epoch 0000000000000000" in notice
+    assert [e.received for e in report(ingest).gateways[0].epochs] == [1, 1]
+
+
+def test_losses_that_the_gateway_declared_are_told_from_those_it_did_not(ingest: Ingest) -> None:
+    event = {"id": "1", "type": "data.lost", "severity": "major", "time_ms": 1, "message": {}, "ranges": [[2, 4]]}
+    _send(ingest, sealed(1), sealed(9, 8))
+    _send(ingest, sealed(10, 8, scans=None, event=event | {"readings": 30}), lane="event")
+    (gateway,) = report(ingest).gateways
+    assert (gateway.lost, gateway.epochs[0].declared, gateway.declared_lost_readings) == (6, 3, 30)
+
+
+def test_a_restarted_ioc_goes_on_where_its_database_ends(ingest: Ingest, db: Database) -> None:
+    _send(ingest, sealed(1), sealed(2), sealed(2), sealed(5, 4), sealed(7, 4))
+    before = report(ingest)
+    again = Ingest(db)
+    after = report(again)
+    assert (after.readings, after.duplicates, after.lost) == (before.readings, before.duplicates, before.lost)
+    assert after.gateways[0].epochs == before.gateways[0].epochs
+    _send(again, sealed(7, 4))
+    assert report(again).duplicates == before.duplicates + 1
+
+
+def test_status_says_whether_a_gateway_is_online_and_an_empty_birth_takes_a_device_back(
+    ingest: Ingest, tmp_path: Path
+) -> None:
+    ingest.take("ocg/v1/gw-1/up/status", b'{"v":1,"gateway":"gw-1","online":true}')
+    assert report(ingest).gateways[0].online is True
+    ingest.take("ocg/v1/gw-1/up/birth/a", b'{"v":1,"gateway":"gw-1","device":"a"}')
+    ingest.take("ocg/v1/gw-1/up/birth/a", b"")
+    ingest.take("ocg/v1/gw-1/up/status", b'{"v":1,"gateway":"gw-1","online":false}')
+    assert report(ingest).gateways[0].online is False
+    assert [topic for (topic,) in _rows(tmp_path, "SELECT topic FROM retained")] == ["ocg/v1/gw-1/up/status"]
+
+
+def test_latency_is_of_live_data_only(ingest: Ingest) -> None:
+    _send(ingest, sealed(1), lane="backfill")
+    assert report(ingest).latency_p50_ms is None
+    Time.wall_ms = 2_040
+    _send(ingest, sealed(2))
+    Time.wall_ms = 10_000
+    assert (report(ingest).latency_p50_ms, report(ingest).latency_p99_ms) == (40, 40)
+
+
+def test_percentiles_are_the_smallest_latency_that_so_many_do_not_exceed() -> None:
+    latencies = Latencies()
+    for latency_ms in range(1, 101):
+        latencies.add(latency_ms, 1)
+    latencies.add(10**9, 1)
+    assert (latencies.percentile(50), latencies.percentile(99), latencies.percentile(100)) == (51, 100, 60_000)
+
+
+def test_bytes_that_begin_like_neither_json_nor_zlib_are_refused() -> None:
+    with pytest.raises(Malformed, match="encoding"):
+        plain(b"\x00")

@@ -1,0 +1,64 @@
+"""Requests are found on the wire however they are cut, and rubbish never becomes one."""
+
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from simulators.modbus.framing import MbapRequests, NotModbus, RtuRequests, crc16, mbap_frame, rtu_frame
+
+READ = st.tuples(st.integers(1, 4), st.binary(min_size=4, max_size=4)).map(lambda p: bytes((p[0],)) + p[1])
+REQUESTS = st.lists(st.tuples(st.integers(1, 247), READ), max_size=5)
+
+
+def _pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    ends = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
+    return [data[a:b] for a, b in pairwise(ends)]
+
+
+@pytest.mark.parametrize("frame", ["010400010002200b", "010404013102222ace"])
+def test_the_crc_is_that_of_documented_frames(frame: str) -> None:
+    data = bytes.fromhex(frame)
+    assert crc16(data[:-2]) == int.from_bytes(data[-2:], "little")
+
+
+@given(REQUESTS, st.lists(st.integers(0, 1_000)))
+def test_rtu_requests_are_found_however_they_are_cut(requests: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    line = RtuRequests()
+    found = [r for piece in _pieces(b"".join(rtu_frame(*r) for r in requests), cuts) for r in line.feed(piece)]
+    assert found == requests
+
+
+@given(REQUESTS, st.lists(st.integers(0, 1_000)))
+def test_tcp_requests_are_found_however_they_are_cut(requests: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    stream = MbapRequests()
+    data = b"".join(mbap_frame(n, *request) for n, request in enumerate(requests))
+    found = [r for piece in _pieces(data, cuts) for r in stream.feed(piece)]
+    assert found == [(n, *request) for n, request in enumerate(requests)]
+
+
+@given(st.binary(max_size=600), st.tuples(st.integers(1, 247), READ))
+def test_rubbish_is_gone_after_a_silence(rubbish: bytes, request: tuple[int, bytes]) -> None:
+    line = RtuRequests()
+    for unit, pdu in [*line.feed(rubbish), *line.silence()]:
+        assert rtu_frame(unit, pdu) in rubbish
+    assert list(line.feed(rtu_frame(*request))) == [request]
+
+
+def test_a_request_of_unknown_length_is_taken_when_the_line_falls_silent() -> None:
+    line = RtuRequests()
+    assert list(line.feed(rtu_frame(5, bytes.fromhex("2b0e0100")))) == []
+    assert list(line.silence()) == [(5, bytes.fromhex("2b0e0100"))]
+
+
+def test_a_broken_crc_is_counted_and_never_answered() -> None:
+    line = RtuRequests()
+    assert list(line.feed(bytes.fromhex("010400010002200c"))) == []
+    assert list(line.silence()) == []
+    assert line.discarded_bytes == 8
+
+
+def test_what_is_not_modbus_tcp_is_named() -> None:
+    with pytest.raises(NotModbus):
+        list(MbapRequests().feed(b"GET / HTTP/1.1\r\n"))

@@ -1,0 +1,164 @@
+"""A simulated Modbus device serves what its profile describes, and records what its words mean."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.modbus import codec
+from drivers.modbus.driver import SPEC
+from drivers.modbus.options import ModbusPoint, ModbusProfile, Table
+from drivers.profile import load_profile, profile_names, shipped_profiles
+from simulators.modbus.device import Refused
+from simulators.modbus.registers import ProfileMemory
+
+KINDS = {"modbus": SPEC}
+Make = Callable[..., ModbusProfile]
+
+
+def _point(name: str, address: int, type_: Any = "u16", table: Table = "holding", **keys: Any) -> ModbusPoint:
+    return ModbusPoint(name=name, table=table, address=address, type=type_, **keys)
+
+
+@pytest.fixture
+def meter(meter_file: Path) -> ModbusProfile:
+    profile = load_profile(meter_file, KINDS)
+    assert isinstance(profile, ModbusProfile)
+    return profile
+
+
+def _shipped() -> list[str]:
+    names = profile_names((shipped_profiles(),))
+    return [n for n in names if 'kind = "modbus"' in (shipped_profiles() / f"{n}.toml").read_text(encoding="utf-8")]
+
+
+def test_what_is_recorded_is_what_the_words_mean(meter: ModbusProfile, moment: Any) -> None:
+    memory = ProfileMemory("m", meter, moment.world())
+    words = memory.read("input", 0, 2)
+    (served,) = moment.served
+    assert (served.device, served.point) == ("m", "voltage")
+    assert served.value == codec.decode(meter, meter.point[0], words)[0]
+
+
+def test_a_value_that_is_served_in_part_is_not_recorded(meter: ModbusProfile, moment: Any) -> None:
+    ProfileMemory("m", meter, moment.world()).read("input", 1, 1)
+    assert moment.served == []
+
+
+def test_every_read_moves_in_time(meter: ModbusProfile, moment: Any) -> None:
+    memory = ProfileMemory("m", meter, moment.world())
+    answers = []
+    for second in range(20):
+        moment.elapsed_s = float(second)
+        answers.append(tuple(memory.read("input", 0, 2)))
+    assert len(set(answers)) == 20
+
+
+def test_the_same_seed_serves_the_same_words_again(meter: ModbusProfile, moment: Any) -> None:
+    moment.elapsed_s = 12.5
+    one, again, other = (ProfileMemory("m", meter, moment.world(seed)).read("input", 4, 3) for seed in (1, 1, 2))
+    assert one == again != other
+
+
+def test_small_gaps_are_bridged_with_zeros_and_nothing_else_that_no_point_has(
+    meter: ModbusProfile, moment: Any
+) -> None:
+    memory = ProfileMemory("m", meter, moment.world())
+    assert list(memory.read("input", 0, 5))[2:4] == [0, 0]
+    for address, count in ((2, 1), (3, 2), (5, 3), (8, 1), (0, 8)):
+        with pytest.raises(Refused, match="0x02"):
+            memory.read("input", address, count)
+    with pytest.raises(Refused, match="0x02"):
+        memory.read("discrete", 0, 1)
+
+
+def test_more_registers_than_the_device_allows_are_an_illegal_value(meter: ModbusProfile, moment: Any) -> None:
+    with pytest.raises(Refused, match="0x03"):
+        ProfileMemory("m", meter, moment.world()).read("input", 0, 21)
+
+
+def test_points_that_share_a_word_do_not_disturb_each_other(meter: ModbusProfile, moment: Any) -> None:
+    memory = ProfileMemory("m", meter, moment.world())
+    seen = set()
+    for second in range(300):
+        moment.elapsed_s = float(second)
+        moment.served.clear()
+        (word,) = memory.read("holding", 0, 1)
+        values = {s.point: s.value for s in moment.served}
+        names = {0: "off", 1: "auto", 2: "manual"}
+        assert values == {"on_line": bool(word >> 1 & 1), "mode": names[word >> 4 & 3]}
+        seen.add(tuple(values.values()))
+    assert len(seen) >= 4
+
+
+def test_a_status_word_agrees_with_its_bits(make_profile: Make, moment: Any) -> None:
+    profile = make_profile(_point("status", 0, "bits"), _point("alarm", 0, "bool", bits=(3, 3)))
+    memory = ProfileMemory("m", profile, moment.world())
+    for second in range(120):
+        moment.elapsed_s = float(second)
+        memory.read("holding", 0, 1)
+    words = {s.time_ms: s.value for s in moment.served if s.point == "status"}
+    alarms = {s.time_ms: s.value for s in moment.served if s.point == "alarm"}
+    assert words == {time_ms: 8 if alarm else 0 for time_ms, alarm in alarms.items()}
+    assert set(alarms.values()) == {True, False}
+
+
+def test_text_is_cut_to_the_length_of_its_point(meter: ModbusProfile, moment: Any) -> None:
+    ProfileMemory("a-rather-long-name", meter, moment.world()).read("holding", 1, 4)
+    assert moment.served[0].value == "SIM a-ra"
+
+
+@pytest.mark.parametrize(
+    "type_", ["u8h", "u8l", "i16", "u16", "i24", "u24", "i32", "u32", "i64", "u64", "bcd16", "bcd32"]
+)
+@pytest.mark.parametrize("unit", ["V", "Pa", "kW.h", "1"])
+def test_every_integer_type_carries_every_value_that_it_is_given(
+    type_: str, unit: str, make_profile: Make, moment: Any
+) -> None:
+    profile = make_profile(_point("value", 0, type_, unit=unit, scale=0.1))
+    memory = ProfileMemory("m", profile, moment.world())
+    for second in range(0, 3_600, 7):
+        moment.elapsed_s = float(second)
+        memory.read("holding", 0, codec.registers(profile.point[0]))
+    assert len(moment.served) == len(range(0, 3_600, 7))
+
+
+@pytest.mark.parametrize("type_", ["f16", "f32", "f64"])
+def test_every_float_type_carries_every_value_that_it_is_given(type_: str, make_profile: Make, moment: Any) -> None:
+    profile = make_profile(_point("voltage", 0, type_, unit="V", range=(0, 300)))
+    memory = ProfileMemory("m", profile, moment.world())
+    for second in range(200):
+        moment.elapsed_s = float(second)
+        memory.read("holding", 0, codec.registers(profile.point[0]))
+    assert all(0 <= s.value <= 300 for s in moment.served)
+    assert len(moment.served) == 200
+
+
+def test_words_that_mean_no_value_are_not_served(make_profile: Make, moment: Any) -> None:
+    profile = make_profile(_point("level", 0, unit="1", range=(0, 3), not_available=(1, 2)))
+    memory = ProfileMemory("m", profile, moment.world())
+    for second in range(100):
+        moment.elapsed_s = float(second)
+        memory.read("holding", 0, 1)
+    assert {s.value for s in moment.served} == {0}
+
+
+@pytest.mark.parametrize("name", _shipped())
+def test_every_point_of_every_shipped_profile_is_served_with_a_good_value(name: str, moment: Any) -> None:
+    profile = load_profile(shipped_profiles() / f"{name}.toml", KINDS)
+    assert isinstance(profile, ModbusProfile)
+    memory = ProfileMemory("m", profile, moment.world())
+    counters: dict[str, float] = {}
+    for second in range(0, 600, 3):
+        moment.elapsed_s = float(second)
+        moment.served.clear()
+        for point in profile.point:
+            words = memory.read(point.table, point.address, codec.registers(point))
+            value, quality = codec.decode(profile, point, words)
+            assert (value is not None, quality) == (True, ""), f"{point.name} at {second}: {value} {quality}"
+            if point.name.startswith("energy"):
+                assert isinstance(value, int | float)
+                assert value >= counters.get(point.name, 0)
+                counters[point.name] = value
+        assert {s.point for s in moment.served} == {p.name for p in profile.point}

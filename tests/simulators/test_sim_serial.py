@@ -1,0 +1,125 @@
+"""Simulated stream instruments send frames that any reader understands, with values that move."""
+
+import asyncio
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drivers.profile import load_profile, profile_names, shipped_profiles
+from drivers.registry import driver_specs
+from drivers.serial.options import SerialOptions, SerialProfile
+from simulators.endpoints import CannotServe, free_port
+from simulators.serial.link import serve_serial
+from simulators.serial.stream import Stream, capture_file
+from simulators.site import SiteDevice, SiteLink
+from simulators.values import is_counter
+
+TIMEOUT_S = 10.0
+
+
+def _shipped() -> list[str]:
+    names = profile_names((shipped_profiles(),))
+    return [n for n in names if 'kind = "serial"' in (shipped_profiles() / f"{n}.toml").read_text(encoding="utf-8")]
+
+
+def _file(name: str) -> Path:
+    return shipped_profiles() / f"{name}.toml"
+
+
+def _profile(name: str) -> SerialProfile:
+    profile = load_profile(_file(name), driver_specs())
+    assert isinstance(profile, SerialProfile)
+    return profile
+
+
+def _stream(name: str, seed: int = 1) -> Stream:
+    return Stream("d", _profile(name), driver_specs()["serial"], capture_file(_file(name)), seed)
+
+
+@pytest.fixture(params=_shipped())
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def test_every_frame_is_understood_and_its_values_move(name: str) -> None:
+    stream = _stream(name)
+    values: dict[str, list[Any]] = {}
+    for second in range(120):
+        for frame, readings in stream.frames(float(second)):
+            good = [r for r in readings if r.value is not None and not r.quality]
+            assert good, f"{frame!r} is not understood"
+            for reading in good:
+                values.setdefault(reading.point, []).append(reading.value)
+    assert sum(len(set(seen)) > 10 for seen in values.values()) >= 3
+    for point in _profile(name).point:
+        if is_counter(point) and point.name in values:
+            assert values[point.name] == sorted(values[point.name])
+
+
+def test_the_same_seed_sends_the_same_bytes(name: str) -> None:
+    one, again, other = (b"".join(f for f, _ in _stream(name, s).frames(7.5)) for s in (1, 1, 2))
+    assert one == again != other
+
+
+def test_all_frames_of_a_second_fit_on_the_line(name: str) -> None:
+    assert sum(len(frame) for frame, _ in _stream(name).frames(0.0)) <= 480, "4800 baud carry 480 bytes a second"
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[int]:
+    fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+async def _bytes_from(fd: int, count: int) -> bytes:
+    data = b""
+    async with asyncio.timeout(TIMEOUT_S):
+        while len(data) < count:
+            try:
+                data += os.read(fd, 4_096)
+            except BlockingIOError:
+                await asyncio.sleep(0.02)
+    return data
+
+
+def _link(name: str, **options: Any) -> SiteLink:
+    return SiteLink("l", "serial", SerialOptions(**options), (SiteDevice("d", None, _profile(name), _file(name)),))
+
+
+async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, moment: Any, tmp_path: Path) -> None:
+    link = _link(name, port=str(tmp_path / "port"))
+    async with serve_serial(link, moment.world()) as address:
+        with _opened(address) as fd:
+            data = await _bytes_from(fd, 32)
+    served = {s.point: s.value for s in moment.served}
+    readings = driver_specs()["serial"].decode(_profile(name), None, data)
+    assert {r.point: r.value for r in readings}.items() <= served.items()
+
+
+async def test_every_client_of_a_serial_server_gets_the_frames(name: str, moment: Any) -> None:
+    link = _link(name, host="127.0.0.1", tcp_port=free_port())
+    async with serve_serial(link, moment.world()) as address:
+        port = int(address.rpartition(":")[2])
+        async with asyncio.timeout(TIMEOUT_S):
+            clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+            one, other = [await reader.read(4_096) for reader, _ in clients]
+        assert one
+        assert one == other
+        for _, writer in clients:
+            writer.close()
+
+
+def test_a_profile_without_a_usable_capture_is_said(name: str, tmp_path: Path) -> None:
+    for text in (None, "", '[[exchange]]\nstream = "00"\nerror = true\n'):
+        capture = tmp_path / "x.capture.toml"
+        if text is not None:
+            capture.write_text(text, encoding="utf-8")
+        with pytest.raises(CannotServe, match=r"x\.capture\.toml"):
+            Stream("d", _profile(name), driver_specs()["serial"], capture, 1)
