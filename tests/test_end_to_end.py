@@ -1,0 +1,307 @@
+"""The whole chain as processes of their own: six devices, a real broker, the reference IOC, the agent.
+
+The broker is killed for a while, the agent is killed with SIGKILL once, and at the end the account must be exact.
+"""
+
+import json
+import os
+import signal
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import paho.mqtt.client as paho
+import pytest
+from processes import Mosquitto, free_port, python_module, ready_line, started, stop, wait_until
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs/contract/ocg-1.schema.json").read_text(encoding="utf-8"))
+
+CONFIG = """\
+[gateway]
+id = "dng-hc-01"
+data_dir = "{data}"
+runtime_dir = "{runtime}"
+[site]
+oc = "oc-haichau"
+name = {{ vi = "OC quận Hải Châu", en = "Hai Chau OC" }}
+location = [108.2208, 16.0678]
+[uplink]
+host = "127.0.0.1"
+port = {mqtt}
+tls = false
+protocol = "{protocol}"
+[outbox]
+commit_interval_s = 1.0
+batch_interval_s = 0.5
+archive_interval_s = 3.0
+[clock]
+hold_unsynced_s = 0
+[[link]]
+name = "bus-1"
+kind = "modbus"
+transport = "rtu"
+port = "{ports}/bus-1"
+[[link]]
+name = "ups"
+kind = "modbus"
+transport = "tcp"
+host = "127.0.0.1"
+tcp_port = {tcp}
+[[link]]
+name = "thermal"
+kind = "modbus"
+transport = "rtu-over-tcp"
+host = "127.0.0.1"
+tcp_port = {rtu_tcp}
+[[link]]
+name = "mast"
+kind = "serial"
+port = "{ports}/mast"
+baud = 4800
+[[link]]
+name = "dust"
+kind = "serial"
+port = "{ports}/dust"
+[[device]]
+name = "meter-1"
+link = "bus-1"
+profile = "eastron/sdm120"
+unit = 1
+interval_s = 0.5
+[[device]]
+name = "room-1"
+link = "bus-1"
+profile = "xy/md02"
+unit = 2
+interval_s = 0.5
+[[device]]
+name = "ups-1"
+link = "ups"
+profile = "apc/smart-ups"
+unit = 1
+interval_s = 0.5
+[[device]]
+name = "cam-1"
+link = "thermal"
+profile = "infiray/at20"
+unit = 1
+interval_s = 0.5
+[[device]]
+name = "mast-1"
+link = "mast"
+profile = "nmea/weather-station"
+interval_s = 1.0
+[[device]]
+name = "dust-1"
+link = "dust"
+profile = "plantower/pms5003"
+interval_s = 1.0
+"""
+
+DEVICES = {"meter-1", "room-1", "ups-1", "cam-1", "mast-1", "dust-1"}
+
+
+class Recorder:
+    """Keeps every message that any client publishes, as the broker passes it on."""
+
+    def __init__(self, port: int) -> None:
+        self.messages: list[tuple[str, bytes]] = []
+        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
+        self._client.reconnect_delay_set(1, 1)
+        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
+        self._client.on_message = lambda _client, _userdata, m: self.messages.append((m.topic, m.payload))
+        self._client.connect("127.0.0.1", port)
+        self._client.loop_start()
+
+    def stop(self) -> list[tuple[str, bytes]]:
+        self._client.disconnect()
+        self._client.loop_stop()
+        return self.messages
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    """A folder on a RAM disk where the machine has one."""
+    shm = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+class Site:
+    """Everything that runs in this test, and what it left behind."""
+
+    def __init__(self, folder: Path, runtime: Path, broker: Mosquitto, protocol: str) -> None:
+        self.folder = folder
+        self.config = folder / "agent.toml"
+        self.truth = folder / "truth.jsonl"
+        self.db = folder / "ioc.db"
+        text = CONFIG.format(
+            data=folder / "data", runtime=runtime, ports=folder, mqtt=broker.port, tcp=free_port(),
+            rtu_tcp=free_port(), protocol=protocol,
+        )  # fmt: skip
+        self.config.write_text(text, encoding="utf-8")
+
+    def sim(self, *arguments: str | Path) -> list[str]:
+        return python_module("simulators", *arguments)
+
+    def agent(self, *arguments: str | Path) -> list[str]:
+        return python_module("agent", "--config", self.config, *arguments)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        if not self.db.exists():
+            return []
+        with sqlite3.connect(f"file:{self.db}?mode=ro", uri=True) as db:
+            rows = db.execute(sql).fetchall()
+        db.close()
+        return rows
+
+    def devices_at_ioc(self, since_ms: int) -> set[str]:
+        sql = f"SELECT DISTINCT device FROM reading WHERE time_ms > {since_ms} AND quality = ''"
+        return {device for (device,) in self.query(sql)}
+
+
+def _all_devices_after(site: Site, moment_ms: int) -> None:
+    wait_until(lambda: site.devices_at_ioc(moment_ms) == DEVICES, 30, "all devices are at the IOC")
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
+    tmp_path: Path, runtime_dir: Path, mosquitto: str, protocol: str
+) -> None:
+    broker = Mosquitto(mosquitto, tmp_path)
+    site = Site(tmp_path, runtime_dir, broker, protocol)
+    log = tmp_path / "log.txt"
+    broker.start()
+    try:
+        with (
+            started(site.sim("run", "--config", site.config, "--seed", "7", "--truth", site.truth), log) as sim,
+            started(site.sim("ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", site.db), log) as ioc,
+        ):
+            ready_line(sim)
+            ready_line(ioc)
+            recorder = Recorder(broker.port)
+            account, killed_ms = _agent_through_outage_and_crash(site, broker, log)
+            wait_until(lambda: _arrived(site) >= account["accepted"], 15, "the IOC has everything")
+            messages = recorder.stop()
+            stop(ioc)
+            stop(sim)
+    finally:
+        broker.kill()
+    _check_account(site, account)
+    _check_values(site, killed_ms)
+    _check_order(site)
+    _check_schema(messages)
+
+
+def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) -> tuple[dict[str, Any], int]:
+    with started(site.agent("run"), log) as agent:
+        _all_devices_after(site, 0)
+        broker.kill()
+        cut_ms = _now_ms()
+        wait_until(lambda: _served_since(site, cut_ms) > 100, 30, "readings during the outage")
+        agent.send_signal(signal.SIGKILL)
+        killed_ms = _now_ms()
+        agent.wait(10)
+    with started(site.agent("run"), log) as agent:
+        wait_until(lambda: _served_since(site, killed_ms + 1_000) > 50, 30, "readings after the crash")
+        broker.start()
+        _all_devices_after(site, _now_ms())
+        status = json.loads(_run_status(site, log))
+        assert {d["device"] for link in status["links"] for d in link["devices"]} == DEVICES
+        assert status["uplink"]["connected"]
+        out = stop(agent)
+    return json.loads(out.splitlines()[-1]), killed_ms
+
+
+def _run_status(site: Site, log: Path) -> str:
+    with started(site.agent("status", "--json"), log) as process:
+        out, _ = process.communicate(timeout=20)
+        assert process.returncode == 0
+        return out
+
+
+def _truth(site: Site) -> list[dict[str, Any]]:
+    text = site.truth.read_text(encoding="utf-8") if site.truth.exists() else ""
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
+
+
+def _served_since(site: Site, moment_ms: int) -> int:
+    return sum(entry["time_ms"] > moment_ms for entry in _truth(site))
+
+
+def _arrived(site: Site) -> int:
+    rows = site.query("SELECT count(*) FROM reading")
+    return int(rows[0][0]) if rows else 0
+
+
+def _check_account(site: Site, account: dict[str, Any]) -> None:
+    assert account["lost"] == {}
+    assert account["stored"] == 0
+    assert account["accepted"] == account["delivered"] == _arrived(site)
+    assert site.query("SELECT count(*) FROM reading WHERE changed > 0") == [(0,)]
+
+
+def _check_values(site: Site, killed_ms: int) -> None:
+    """Nothing wrong at the IOC; and of the polled devices, nothing that was served is missing there."""
+    truth = _truth(site)
+    served: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+    for entry in truth:
+        served.setdefault((entry["device"], entry["point"]), []).append((entry["time_ms"], entry["value"]))
+    arrived: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+    rows = site.query("SELECT device, point, time_ms, value, quality FROM reading ORDER BY time_ms")
+    for device, point, time_ms, value, quality in rows:
+        if not quality:
+            arrived.setdefault((device, point), []).append((time_ms, json.loads(value)))
+    for key, readings in arrived.items():
+        for time_ms, value in readings:
+            near = [v for at, v in served[key] if abs(at - time_ms) <= 1_500]
+            assert value in near, f"{key} at {time_ms}: {value} was never served"
+    polled = {"meter-1", "room-1", "ups-1", "cam-1"}
+    for key in served.keys() & arrived.keys():
+        if key[0] in polled:
+            first, last = arrived[key][0][0], arrived[key][-1][0]
+            times = [at for at, _ in arrived[key]]
+            for at, value in served[key]:
+                if first <= at <= last and not killed_ms - 1_000 <= at <= killed_ms + 500:
+                    assert any(abs(at - t) <= 400 for t in times), f"{key} {value} served at {at} is missing"
+
+
+def _check_order(site: Site) -> None:
+    for lane in ("data", "backfill"):
+        seqs = [seq for (seq,) in site.query(f"SELECT seq FROM message WHERE lane = '{lane}' ORDER BY id")]
+        assert seqs, f"nothing came on {lane}"
+        assert seqs == sorted(seqs), f"{lane} is out of order"
+
+
+def _check_schema(messages: list[tuple[str, bytes]]) -> None:
+    import zlib
+
+    validators: dict[str, Any] = {}
+    kinds = set()
+    for topic, payload in messages:
+        name = _message_name(topic)
+        kinds.add(name)
+        if name not in validators:
+            schema = {**SCHEMA, "$ref": f"#/$defs/{name}"}
+            validators[name] = jsonschema.Draft202012Validator(schema)
+        if payload:
+            text = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
+            validators[name].validate(json.loads(text))
+    assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
+
+
+def _message_name(topic: str) -> str:
+    parts = topic.split("/")
+    if parts[2] == "ioc":
+        return "ioc_state"
+    if parts[3:5] == ["up", "birth"]:
+        return "device_birth" if len(parts) == 6 else "birth"
+    return {"backfill": "data"}.get(parts[4], parts[4])
