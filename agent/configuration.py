@@ -180,25 +180,14 @@ class _Reader:
         return links
 
     def _devices(self, links: Mapping[str, LinkSettings]) -> list[DeviceSettings]:
-        names: set[str] = set()
-        units: dict[tuple[str, int | None], str] = {}
-        link_names = [str(section.data.get("name")) for section in self._root.children("link")]
+        taken = _Taken(tuple(str(section.data.get("name")) for section in self._root.children("link")))
         devices: list[DeviceSettings] = []
         for section in self._root.children("device"):
             keys = section.convert(DeviceKeys)
-            if keys is None:
-                continue
-            if keys.name in names:
-                section.problem("name", f'there is already a device "{keys.name}"', "give each device its own name")
-            names.add(keys.name)
-            if keys.link not in link_names:
-                section.problem("link", f'there is no link "{keys.link}"', _did_you_mean(keys.link, link_names))
-            profile = self._profile(section, keys.profile)
-            other = units.setdefault((keys.link, keys.unit), keys.name)
-            if keys.enabled and other != keys.name:
-                self._same_unit(section, keys, other)
-            link = links.get(keys.link)
-            if link is None or profile is None:
+            taken.check(section)
+            profile = self._profile(section)
+            link = links.get(keys.link) if keys else None
+            if keys is None or link is None or profile is None:
                 continue
             device = _device(section, keys, link, profile)
             if device is not None and keys.enabled:
@@ -213,17 +202,12 @@ class _Reader:
                 what = f"cannot fit: its polls take {load:.0%} of the wire's time"
                 section.problem("", what, "raise `interval_s` of its devices, raise the baud rate, or use another bus")
 
-    @staticmethod
-    def _same_unit(section: Section, keys: DeviceKeys, other: str) -> None:
-        if keys.unit is None:
-            fix = f'only one device can be on "{keys.link}": give this one a link of its own'
-            section.problem("link", f'"{other}" is on this link already', fix)
-        else:
-            fix = "give it the unit id that is set in the device itself"
-            section.problem("unit", f'unit {keys.unit} on "{keys.link}" is "{other}" already', fix)
-
-    def _profile(self, section: Section, name: str) -> Profile | None:
-        if name in self._profiles:
+    def _profile(self, section: Section) -> Profile | None:
+        """The profile that a device names, read once; problems of its file are reported once."""
+        name = section.data.get("profile")
+        if not isinstance(name, str) or not name:
+            return None
+        if self._profiles.get(name) is not None:
             return self._profiles[name]
         profile = None
         path = find_profile(name, self._file.parent, self._folders)
@@ -235,9 +219,43 @@ class _Reader:
             try:
                 profile = load_profile(path, self._specs)
             except ProfileError as err:
-                section.report(err.problems)
+                if name not in self._profiles:
+                    section.report(err.problems)
         self._profiles[name] = profile
         return profile
+
+
+class _Taken:
+    """Names and places that devices have taken; looks at what is written, also where another key is wrong."""
+
+    def __init__(self, links: Sequence[str]) -> None:
+        self._links = links
+        self._names: set[str] = set()
+        self._units: dict[tuple[str, str], str] = {}
+
+    def check(self, section: Section) -> None:
+        data = section.data
+        name, link, unit = str(data.get("name")), data.get("link"), data.get("unit")
+        if name in self._names:
+            section.problem("name", f'there is already a device "{name}"', "give each device its own name")
+        self._names.add(name)
+        if not isinstance(link, str):
+            return
+        if link not in self._links:
+            section.problem("link", f'there is no link "{link}"', _did_you_mean(link, self._links))
+        if data.get("enabled", True):
+            other = self._units.setdefault((link, str(unit)), name)
+            if other != name:
+                self._same_place(section, link, unit, other)
+
+    @staticmethod
+    def _same_place(section: Section, link: str, unit: object, other: str) -> None:
+        if unit is None:
+            fix = f'only one device can be on "{link}" without a unit id: give this one a link of its own'
+            section.problem("link", f'"{other}" is on this link already', fix)
+        else:
+            fix = "give it the unit id that is set in the device itself"
+            section.problem("unit", f'unit {unit} on "{link}" is "{other}" already', fix)
 
 
 def _device(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Profile) -> DeviceSettings | None:

@@ -12,8 +12,22 @@ import msgspec
 from drivers.api import DriverSpec
 from drivers.profile import Language, Point, Profile
 
-Name = Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$", examples=["meter-1"])]
-GatewayId = Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,62}$", examples=["dng-hc-01"])]
+Name = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$",
+        description="A-Z a-z 0-9 _ . - without accents and blanks, at most 64, a letter or digit first",
+        examples=["meter-1"],
+    ),
+]
+GatewayId = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,62}$",
+        description="a-z 0-9 - without accents and blanks, at most 63, a letter or digit first",
+        examples=["dng-hc-01"],
+    ),
+]
 Port = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 Longitude = Annotated[float, msgspec.Meta(ge=-180, le=180)]
 Latitude = Annotated[float, msgspec.Meta(ge=-90, le=90)]

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 Language = Literal["vi", "en"]
 WireType = Literal["f64", "i64", "bool", "string"]
 PositiveSeconds = Annotated[float, msgspec.Meta(gt=0, le=86_400, examples=[10.0])]
-PointName = Annotated[str, msgspec.Meta(pattern=r"^[a-z][a-z0-9_]{0,62}$", examples=["voltage"])]
+PointName = Annotated[
+    str,
+    msgspec.Meta(
+        pattern=r"^[a-z][a-z0-9_]{0,62}$",
+        description="a-z 0-9 _ without accents and blanks, at most 63, a letter first",
+        examples=["voltage"],
+    ),
+]
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,16 +7,27 @@ by `drivers.tomlplaces`.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
 from drivers.tomlplaces import Key, key_places
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+_TYPE_NAMES = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a table",
+    "null": "nothing",
+}
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -171,7 +182,7 @@ class Section:
         try:
             return msgspec.convert(value, type=field.type)
         except msgspec.ValidationError as err:
-            self.problem(key, f"is {_shown(value)}: {_lower_first(str(err))}", f"write `{key} = {_example(field)}`")
+            self.problem(key, f"is {_shown(value)}: {_wanted(field, err)}", f"write `{key} = {_example(field)}`")
             return None
 
 
@@ -214,10 +225,31 @@ def _move_places(at: Key, shift: int, places: Any, more: Any) -> None:
         places[key] = place
 
 
+def _wanted(field: msgspec.structs.FieldInfo, err: msgspec.ValidationError) -> str:
+    """What a value ought to be, in the words of people."""
+    described = next((meta.description for meta in _metas(field.type) if meta.description), None)
+    if described and "str" not in re.findall(r"got `(\w+)`", str(err)):
+        return f"must be {described}"
+    text = _lower_first(str(err).removesuffix(" - at `$`"))
+    return re.sub(r"`([\w |]+)`", lambda found: _type_names(found[1]), text)
+
+
+def _type_names(types: str) -> str:
+    """`int | null` as people say it; null cannot be written in TOML."""
+    return " or ".join(_TYPE_NAMES.get(name, name) for name in types.split(" | ") if name != "null")
+
+
+def _metas(type_: Any) -> Iterator[msgspec.Meta]:
+    """The constraints of a type, also of the members of a union."""
+    yield from (meta for meta in getattr(type_, "__metadata__", ()) if isinstance(meta, msgspec.Meta))
+    for member in get_args(type_):
+        if get_origin(member) is Annotated or get_origin(member) is UnionType:
+            yield from _metas(member)
+
+
 def _example(field: msgspec.structs.FieldInfo) -> str:
-    info = getattr(field.type, "__metadata__", ())
-    for meta in info:
-        if isinstance(meta, msgspec.Meta) and meta.examples:
+    for meta in _metas(field.type):
+        if meta.examples:
             return _shown(meta.examples[0])
     if not field.required and field.default is not msgspec.NODEFAULT and field.default is not None:
         return _shown(field.default)

@@ -45,14 +45,22 @@ _BANDS: dict[str, Limits] = {
     "[ppm]": (400.0, 900.0),
     "[pH]": (6.5, 8.5),
 }
-_NAMED_BANDS: tuple[tuple[str, Limits], ...] = (
-    (r"power_factor|^pf$", (0.82, 0.99)),
-    (r"latitude", (16.0600, 16.0602)),
-    (r"longitude", (108.2200, 108.2202)),
-    (r"dew_?point", (16.0, 24.0)),
-    (r"battery.*volt|volt.*battery", (52.0, 55.0)),
-    (r"thermal|^max|hot", (30.0, 60.0)),
+_NAMED_BANDS: tuple[tuple[str, str, Limits], ...] = (
+    ("1", r"power_factor|^pf$", (0.82, 0.99)),
+    ("1", r"hdop", (0.8, 1.9)),
+    ("deg", r"latitude", (16.0600, 16.0602)),
+    ("deg", r"longitude", (108.2200, 108.2202)),
+    ("Cel", r"dew_?point", (14.0, 18.5)),
+    ("Cel", r"_max$|hot", (42.0, 60.0)),
+    ("Cel", r"_avg$|_mean$", (32.0, 38.0)),
+    ("Cel", r"_min$|cold", (22.0, 29.0)),
+    ("V", r"battery", (52.0, 55.0)),
+    ("%", r"battery|charge", (90.0, 100.0)),
+    ("ug/m3", r"^pm_?1(_|$)", (4.0, 12.0)),
+    ("ug/m3", r"^pm_?2_?5", (14.0, 38.0)),
+    ("ug/m3", r"^pm_?10", (42.0, 80.0)),
 )
+"""Unit, name, and what is usual there: where several points of a device must agree with one another."""
 _ELSEWHERE: Limits = (0.0, 100.0)
 _COUNTER = re.compile(r"^(energy|total)(_|$)|_(energy|total)$|energy")
 _RATES: dict[str, Limits] = {"kW.h": (0.01, 0.05), "W.h": (5.0, 20.0)}
@@ -109,7 +117,8 @@ def is_counter(point: Quantity) -> bool:
 
 def band(point: Quantity, capacity: Limits = UNLIMITED) -> Limits:
     """Between which values a point moves: what is usual for it, within its range and `capacity`."""
-    usual = next((limits for name, limits in _NAMED_BANDS if re.search(name, point.name)), None)
+    named = (limits for unit, name, limits in _NAMED_BANDS if unit == point.unit and re.search(name, point.name))
+    usual = next(named, None)
     usual = usual or _BANDS.get(point.unit, _ELSEWHERE)
     allowed = _intersection(point.range or UNLIMITED, capacity) or capacity
     both = _intersection(usual, allowed)

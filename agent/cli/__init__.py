@@ -4,6 +4,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 78 configuration (sysexits.h, EX_CONFIG).
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,14 +35,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     args = parser.parse_args(argv)
     set_language(args.lang)
     try:
-        sys.exit(args.main(args))
+        code = _run(args)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    sys.exit(code)
+
+
+def _run(args: argparse.Namespace) -> int:
+    try:
+        return int(args.main(args))
     except ConfigError as err:
         show_problems(err.problems, as_json=args.json)
-        sys.exit(EXIT_CONFIG)
+        return EXIT_CONFIG
     except Failed as err:
         print(tr("error: {what}", what=err), file=sys.stderr)
-        sys.exit(1)
-    except BrokenPipeError:
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
+        return 1

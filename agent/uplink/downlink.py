@@ -91,7 +91,6 @@ class Bad(NamedTuple):
 Down = Ack | IocState | NoIocState | OwnStatus | Replay | Command | Bad
 
 
-
 def read_down(topics: Topics, topic: str, payload: bytes) -> Down | None:
     """What a message says; None for an empty one that only clears a retained message."""
     types: dict[str, type[Ack | IocState | OwnStatus | Replay | Command]] = {

@@ -5,7 +5,7 @@ Promises: the same values as the running link gives, or an error. Must not know:
 
 from drivers.api import Quality, Reading
 from drivers.errors import BadReply
-from drivers.serial.fields import read
+from drivers.serial.fields import FieldReader
 from drivers.serial.framing import Framer
 from drivers.serial.newest import Newest, SerialPlan
 from drivers.serial.options import SerialProfile
@@ -20,7 +20,8 @@ def decode(profile: SerialProfile, _request: bytes | None, response: bytes) -> l
     frames = framer.feed(response)
     if not frames:
         raise BadReply(framer.problem or f"there is no whole frame in these {len(response)} bytes")
-    found = [one for frame in frames for one in read(profile, frame)]
+    fields = FieldReader(profile)
+    found = [one for frame in frames for one in fields.read(frame)]
     if not found:
         shown = frames[-1].decode("ascii", "replace").strip()
         raise BadReply(f"{shown} is whole, but the profile {profile.model} has no point in it")

@@ -4,7 +4,7 @@ Promises: a value comes only from a frame that says its values are valid, in a u
 is the inverse of reading. Must not know: how frames are cut out of a stream, time, what was read before.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from drivers.api import Quality, Value
@@ -32,11 +32,37 @@ class Found:
     empty: bool = False
 
 
-def read(profile: SerialProfile, data: bytes) -> list[Found]:
-    """What the whole frame `data` says, in the order of the profile; nothing for a sentence that no point knows."""
-    if profile.frame.framing == "length":
-        return list(_read_binary(profile, data))
-    return list(_read_line(profile, text.parse(profile.frame, data)))
+class FieldReader:
+    """Reads the frames of one profile. Which points stand in which sentence is worked out once."""
+
+    def __init__(self, profile: SerialProfile) -> None:
+        self._frame = profile.frame
+        self._points: tuple[SerialPoint, ...] = profile.point
+        self._places = _places(self._points) if self._frame.framing == "line" else {}
+
+    def read(self, data: bytes) -> list[Found]:
+        """What the whole frame `data` says, in the order of the profile; nothing where no point stands in it."""
+        if self._frame.framing == "length":
+            return list(self._binary(data))
+        return list(self._line(text.parse(self._frame, data)))
+
+    def _binary(self, data: bytes) -> Iterator[Found]:
+        frame = self._frame
+        if _is_warming_up(frame, data):
+            yield from (Found(point, None, Quality.WARMING_UP) for point in self._points)
+            return
+        verdict = _verdict(frame.flags, lambda index: binary.byte_text(data, index))
+        for point in self._points:
+            yield _judged(point, binary.raw(frame, point, data), verdict if point.flagged else _TRUSTED)
+
+    def _line(self, line: Line) -> Iterator[Found]:
+        verdict = _verdict(self._frame.sentences.get(line.sentence, self._frame.flags), line.field)
+        places = self._places.get(line.sentence, self._places.get("", ()))
+        found = ""
+        for point, rank, place in places:
+            if point.name != found and text.is_at(line, place):
+                found = point.name
+                yield _read_place(point, rank, place, line, verdict if point.flagged else _TRUSTED)
 
 
 def patch(frame: Frame, point: SerialPoint, data: bytes, value: Value) -> bytes:
@@ -53,24 +79,14 @@ def patch(frame: Frame, point: SerialPoint, data: bytes, value: Value) -> bytes:
     raise ValueError(f"{point.name} has no place in {line.fields[0]}")
 
 
-def _read_binary(profile: SerialProfile, data: bytes) -> Iterator[Found]:
-    frame = profile.frame
-    if _is_warming_up(frame, data):
-        yield from (Found(point, None, Quality.WARMING_UP) for point in profile.point)
-        return
-    verdict = _verdict(frame.flags, lambda index: binary.byte_text(data, index))
-    for point in profile.point:
-        yield _judged(point, binary.raw(frame, point, data), verdict if point.flagged else _TRUSTED)
+_Places = tuple[tuple[SerialPoint, int, Place], ...]
 
 
-def _read_line(profile: SerialProfile, line: Line) -> Iterator[Found]:
-    frame = profile.frame
-    verdict = _verdict(_flags_of(frame, line), line.field)
-    for point in profile.point:
-        for rank, place in enumerate(point.places):
-            if text.is_at(line, place):
-                yield _read_place(point, rank, place, line, verdict if point.flagged else _TRUSTED)
-                break
+def _places(points: Sequence[SerialPoint]) -> dict[str, _Places]:
+    """The points, ranks and places of each sentence in the order of the profile; `""` for lines of any name."""
+    every = tuple((point, rank, place) for point in points for rank, place in enumerate(point.places))
+    names = {place.sentence for _, _, place in every}
+    return {name: tuple(one for one in every if one[2].sentence in ("", name)) for name in names}
 
 
 def _read_place(point: SerialPoint, rank: int, place: Place, line: Line, verdict: "_Verdict") -> Found:
@@ -109,10 +125,6 @@ def _verdict(flags: Flags, sent: "binary.Sent") -> _Verdict:
         if flag in qualities:
             return _Verdict(quality=qualities[flag], status=flag)
     return _TRUSTED
-
-
-def _flags_of(frame: Frame, line: Line) -> Flags:
-    return frame.sentences.get(line.sentence, frame.flags)
 
 
 def _judged(

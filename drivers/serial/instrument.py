@@ -5,7 +5,7 @@ Must not know: ports, tasks, clocks.
 """
 
 from drivers.errors import BadReply, NoReply
-from drivers.serial.fields import read
+from drivers.serial.fields import FieldReader
 from drivers.serial.framing import Framer
 from drivers.serial.newest import Newest
 from drivers.serial.options import SerialOptions, SerialProfile
@@ -17,6 +17,7 @@ class Instrument:
     def __init__(self, profile: SerialProfile, patience_s: float, started_ns: int) -> None:
         self.profile = profile
         self.framer = Framer(profile.frame)
+        self._fields = FieldReader(profile)
         self.newest = Newest(started_ns, patience_s)
         self.bytes = 0
         self.frames = 0
@@ -25,7 +26,7 @@ class Instrument:
         self.bytes += len(data)
         for frame in self.framer.feed(data):
             self.frames += 1
-            self.newest.hear(read(self.profile, frame), mono_ns)
+            self.newest.hear(self._fields.read(frame), mono_ns)
 
 
 class Silence:

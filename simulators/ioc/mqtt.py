@@ -18,6 +18,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 CONNECT_TIMEOUT_S = 5.0
+CONFIRM_TIMEOUT_S = 2.0
 KEEPALIVE_S = 15
 MISC_S = 1.0
 RECEIVE_MAXIMUM = 100
@@ -72,6 +73,9 @@ class Session:
     def __init__(self, client: paho.Client, closed: "asyncio.Future[str]") -> None:
         self._client = client
         self.closed = closed
+        self._unconfirmed: set[int] = set()
+        self._all_confirmed = asyncio.Event()
+        client.on_publish = self._confirmed
 
     def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Send with QoS 1; raises `BrokerDown`. Nothing is kept for a later connection."""
@@ -80,6 +84,22 @@ class Session:
         info = self._client.publish(topic, payload, qos=1, retain=retain)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise BrokerDown(paho.error_string(info.rc))
+        self._unconfirmed.add(info.mid)
+        self._all_confirmed.clear()
+
+    async def flush(self) -> None:
+        """Wait until the broker has everything that was published; raises `BrokerDown` where it does not say so."""
+        if self._unconfirmed:
+            try:
+                async with asyncio.timeout(CONFIRM_TIMEOUT_S):
+                    await self._all_confirmed.wait()
+            except TimeoutError as err:
+                raise BrokerDown("the broker did not confirm what was published") from err
+
+    def _confirmed(self, _client: Any, _data: Any, mid: int, _reason: Any, _properties: Any) -> None:
+        self._unconfirmed.discard(mid)
+        if not self._unconfirmed:
+            self._all_confirmed.set()
 
     def subscribe(self, topic: str) -> None:
         """Ask for `topic` with QoS 1."""

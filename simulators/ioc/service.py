@@ -28,7 +28,13 @@ class IocService:
     """One run of the IOC. `connections` counts how often it has been ready."""
 
     def __init__(
-        self, ingest: Ingest, broker: BrokerAddress, *, protocol: Literal["5", "3.1.1"] = "5", ack: bool = True
+        self,
+        ingest: Ingest,
+        broker: BrokerAddress,
+        *,
+        protocol: Literal["5", "3.1.1"] = "5",
+        ack: bool = True,
+        ack_every_s: float = ACK_EVERY_S,
     ) -> None:
         self.ingest = ingest
         self.broker = broker
@@ -36,6 +42,7 @@ class IocService:
         self.error = ""
         self._protocol = protocol
         self._ack = ack
+        self._ack_every_s = ack_every_s
         self._failure: sqlite3.Error | None = None
         self._client_id = f"ioc-ingest-{os.getpid()}-{time.monotonic_ns():x}"
 
@@ -62,13 +69,14 @@ class IocService:
                 with suppress(BrokerDown):
                     self._answer(session)
                     session.publish(STATE_TOPIC, self._state(online=False), retain=True)
+                    await session.flush()
 
     async def _answer_for_ever(self, session: Session) -> None:
         while not session.closed.done():
             if self._failure is not None:
                 raise self._failure
             self._answer(session)
-            await asyncio.wait([session.closed], timeout=ACK_EVERY_S)
+            await asyncio.wait([session.closed], timeout=self._ack_every_s)
         raise BrokerDown(session.closed.result())
 
     def _take(self, topic: str, payload: bytes) -> bool:

@@ -28,7 +28,7 @@ async def serve_serial(link: SiteLink, world: World) -> AsyncIterator[str]:
     stream = Stream(device.name, device.profile, driver_specs()[link.kind], capture, world.seed)
     if options.port:
         with open_pty(Path(options.port)) as pty:
-            async with _sending(device.name, stream, world, lambda data: _to_pty(pty, data)):
+            async with _sending(device.name, stream, world, lambda data: to_pty(pty, data)):
                 yield options.port
     else:
         clients = _Clients()
@@ -60,7 +60,7 @@ async def _send_for_ever(device: str, stream: Stream, world: World, send: Callab
         await asyncio.sleep(PERIOD_S - world.elapsed_s() % PERIOD_S)
 
 
-def _to_pty(pty: Pty, data: bytes) -> None:
+def to_pty(pty: Pty, data: bytes) -> None:
     """Send; where the last two bursts were not read nobody is there, and a line keeps nothing."""
     if pty.unread_bytes() >= 2 * len(data):
         pty.forget_unread()

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=_seconds, default=45.0, metavar="N", help="how long to read; default 45")
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other values for another seed; default 0")
     parser.add_argument("--json", action="store_true", help="only the account, as one JSON line")
+    parser.add_argument("--embedded", action="store_true", help="the embedded broker, even where mosquitto is there")
     parser.add_argument("--keep", action="store_true", help="keep the folder with configuration, logs and databases")
 
 
@@ -65,7 +66,7 @@ async def _until_stopped(folder: DemoFolder, args: argparse.Namespace) -> Accoun
 
 async def _demo(folder: DemoFolder, args: argparse.Namespace) -> Account:
     python = (sys.executable, "-m")
-    async with broker(folder.folder) as mqtt:
+    async with broker(folder.folder, embedded=args.embedded) as mqtt:
         folder.write_config(mqtt)
         config = str(folder.config)
         ioc_argv = [*python, "simulators", "ioc", "--broker", mqtt.url, "--db", str(folder.database)]

@@ -100,6 +100,23 @@ interval_s = 0
     assert any(key.startswith("link[1]") and "port" in key for _, key in found)
 
 
+def test_one_wrong_key_of_a_device_hides_nothing_else_about_it(tmp_path: Path) -> None:
+    text = GOOD + '[[device]]\nname = "m 2"\nlink = "bus-9"\nprofile = "eastron/sdm12"\nunit = 300\n'
+    found = {key for _, key, _ in _problems(tmp_path, text)}
+    assert found == {"device[2].name", "device[2].link", "device[2].profile", "device[2].unit"}
+
+
+def test_problems_are_told_in_the_words_of_people(tmp_path: Path) -> None:
+    text = GOOD.replace('"dng-hc-01"', '"Cổng 1"').replace("unit = 1", 'unit = "1"')
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(_write(tmp_path, text))
+    gateway, unit = caught.value.problems
+    assert "must be a-z 0-9 -" in gateway.what
+    assert gateway.fix == 'write `id = "dng-hc-01"`'
+    assert unit.what == 'is "1": expected a whole number, got text'
+    assert unit.fix == "write `unit = 1`"
+
+
 @pytest.mark.parametrize(
     ("extra", "key", "what"),
     [
@@ -203,4 +220,8 @@ def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
         if table != "site":
             assert getattr(full, table) == getattr(bare, table), table
     assert {f.name for f in msgspec.structs.fields(model.DeviceKeys)} <= shown["device"][0].keys()
-    assert [link.options for link in full.links] == [link.options for link in bare.links]
+    for shown_link, bare_link in zip(full.links, bare.links, strict=True):
+        asked, silent = msgspec.structs.asdict(shown_link.options), msgspec.structs.asdict(bare_link.options)
+        silent["given_timeout_s"] = bare_link.options.timeout_s  # the default depends on the transport
+        asked["given_timeout_s"] = shown_link.options.timeout_s
+        assert asked == silent, shown_link.name

@@ -12,9 +12,9 @@ import pytest
 from simulators.broker import Broker, broker
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
-from simulators.ioc.mqtt import BrokerDown, Session, Will, connect, parse_broker
+from simulators.ioc.mqtt import RECEIVE_MAXIMUM, BrokerDown, Session, Will, connect, parse_broker
 from simulators.ioc.report import report
-from simulators.ioc.service import IocService
+from simulators.ioc.service import ACK_EVERY_S, IocService
 
 EPOCH = "9f3c1a7be2d04455"
 STATE = "ocg/v1/ioc/state"
@@ -31,11 +31,11 @@ async def mqtt(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 class Ioc:
     """A running IOC; `ready` is set at each connection."""
 
-    def __init__(self, mqtt: Broker) -> None:
+    def __init__(self, mqtt: Broker, ack_every_s: float = 0.1) -> None:
         self.database = Database(None)
         self.database.open()
         self.ingest = Ingest(self.database)
-        self.service = IocService(self.ingest, parse_broker(mqtt.url), protocol=mqtt.protocol)
+        self.service = IocService(self.ingest, parse_broker(mqtt.url), protocol=mqtt.protocol, ack_every_s=ack_every_s)
         self.ready = asyncio.Event()
         self._task = asyncio.create_task(self.service.run(self.ready.set))
 
@@ -117,7 +117,18 @@ async def test_what_arrived_is_acknowledged_with_duplicates_and_gaps(ioc: Ioc, g
 
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
-async def test_acks_come_at_most_once_a_second(ioc: Ioc, gateway: Gateway) -> None:
+async def test_more_messages_flow_than_may_be_on_their_way_at_once(ioc: Ioc, gateway: Gateway) -> None:
+    count = 3 * RECEIVE_MAXIMUM
+    for seq in range(1, count + 1):
+        gateway.send(seq)
+        await asyncio.sleep(0)
+    await _until(lambda: gateway.newest("ocg/v1/gw-1/down/ack").get("cumulative") == count)
+
+
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
+async def test_acks_come_at_most_once_a_second(mqtt: Broker, gateway: Gateway) -> None:
+    ioc = Ioc(mqtt, ACK_EVERY_S)
+    await _until(ioc.ready.is_set)
     loop = asyncio.get_running_loop()
     start_s = loop.time()
     seq = 0
@@ -128,8 +139,10 @@ async def test_acks_come_at_most_once_a_second(ioc: Ioc, gateway: Gateway) -> No
     acks = gateway.heard.get("ocg/v1/gw-1/down/ack", [])
     assert 1 <= len(acks) <= 2
     await _until(lambda: gateway.newest("ocg/v1/gw-1/down/ack").get("cumulative") == seq)
+    await ioc.stop()
 
 
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
 async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: Broker, gateway: Gateway) -> None:
     one = Ioc(mqtt)
     await _until(lambda: gateway.newest(STATE).get("online"))
@@ -138,6 +151,7 @@ async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: Broke
     await _until(lambda: gateway.newest(STATE).get("online") is False)
 
 
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
 async def test_the_ioc_comes_back_after_the_broker_was_killed(mqtt: Broker, ioc: Ioc) -> None:
     await mqtt.kill()
     ioc.ready.clear()

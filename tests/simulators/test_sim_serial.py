@@ -13,7 +13,8 @@ from drivers.profile import load_profile, profile_names, shipped_profiles
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions, SerialProfile
 from simulators.endpoints import CannotServe, free_port
-from simulators.serial.link import serve_serial
+from simulators.pty import open_pty
+from simulators.serial.link import serve_serial, to_pty
 from simulators.serial.stream import Stream, capture_file
 from simulators.site import SiteDevice, SiteLink
 from simulators.values import is_counter
@@ -98,9 +99,19 @@ async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, mo
     async with serve_serial(link, moment.world()) as address:
         with _opened(address) as fd:
             data = await _bytes_from(fd, 32)
-    served = {s.point: s.value for s in moment.served}
+    served = {(s.point, s.value) for s in moment.served}
     readings = driver_specs()["serial"].decode(_profile(name), None, data)
-    assert {r.point: r.value for r in readings}.items() <= served.items()
+    assert {(r.point, r.value) for r in readings if r.value is not None} <= served
+
+
+def test_a_line_that_nobody_reads_keeps_at_most_two_bursts(tmp_path: Path, wait_for: Any) -> None:
+    with open_pty(tmp_path / "port") as pty:
+        for number in range(10):
+            before = pty.unread_bytes()
+            to_pty(pty, bytes([number]) * 100)
+            expected = 100 if before >= 200 else before + 100
+            wait_for(lambda: pty.unread_bytes() == expected)  # noqa: B023 - it is called at once
+        assert pty.unread_bytes() <= 200
 
 
 async def test_every_client_of_a_serial_server_gets_the_frames(name: str, moment: Any) -> None:

@@ -8,6 +8,7 @@ import pytest
 from agent.clock import NS_PER_S, ClockState
 from agent.settings import OutboxSettings
 from agent.store import Store
+from agent.store.committer import RAW_INTERVAL_S
 
 GRAIN_S = 0.25
 
@@ -15,12 +16,13 @@ GRAIN_S = 0.25
 class Model:
     """What a plain list knows of the store: every reading, and what must and what may be there."""
 
-    def __init__(self, lab: Any, random: Random) -> None:
+    def __init__(self, lab: Any, random: Random, *, ram_disk: bool) -> None:
         self.lab = lab
         self.random = random
+        self.ram_disk = ram_disk
         self.delivered: set[int] = set()
         self.may_be_lost: set[int] = set()
-        self.kept_s = lab.outbox.commit_interval_s + GRAIN_S
+        self.kept_s = (lab.outbox.commit_interval_s or RAW_INTERVAL_S) + GRAIN_S
 
     async def deliver_some(self, store: Store) -> None:
         """The IOC acknowledges some of what it has been sent, in any order."""
@@ -34,7 +36,8 @@ class Model:
         now_ns = self.lab.clock.mono_ns()
         young = (n for n, at_ns in self.lab.read_at_ns.items() if (now_ns - at_ns) / NS_PER_S < self.kept_s)
         self.may_be_lost.update(young)
-        self.lab.cut_power()
+        self.lab.cut_power(keep_runtime=not self.ram_disk)
+        self.lab.clock.clock_state = self.random.choice([ClockState.SYNC, ClockState.UNSYNC])
         self.lab.read_at_ns = dict.fromkeys(self.lab.read_at_ns, -NS_PER_S * 3_600)
 
     async def check(self, store: Store) -> None:
@@ -48,15 +51,20 @@ class Model:
 
 
 @pytest.mark.parametrize("seed", range(40))
-async def test_whatever_happens_nothing_is_lost_but_what_a_power_cut_may_cost(lab: Any, seed: int) -> None:
+async def test_whatever_happens_nothing_is_lost_but_what_a_power_cut_may_cost(
+    lab: Any, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     random = lab.random = Random(seed)
     lab.outbox = OutboxSettings(
         batch_interval_s=random.choice([0.0, 1.0, 1.0, 7.0]),
-        commit_interval_s=random.choice([0.5, 3.0, 3.0]),
+        commit_interval_s=random.choice([0.0, 0.5, 3.0, 3.0]),
         archive_interval_s=random.choice([3.0, 10.0]),
     )
     lab.max_payload_bytes = random.choice([700, 60 * 1024])
-    model = Model(lab, random)
+    lab.hold_unsynced_s = random.choice([0.0, 5.0, 900.0])
+    ram_disk = random.random() < 0.8
+    monkeypatch.setattr("agent.store.store.is_ram_disk", lambda _: ram_disk)
+    model = Model(lab, random, ram_disk=ram_disk)
     power_cuts = seed % 2 == 1
     for _ in range(random.randint(3, 6)):
         async with lab.open() as store:
@@ -94,3 +102,4 @@ async def _something(lab: Any, model: Model, store: Store, random: Random) -> No
         lab.clock.wall_at_zero_ms += random.choice([-90_000, 90_000])
     else:
         store.new_connection()
+        lab.clock.clock_state = ClockState.SYNC

@@ -87,9 +87,9 @@ async def test_every_publish_in_flight_fails_when_the_broker_is_killed(broker: M
 
 async def test_nothing_published_before_a_connection_is_ever_sent_on_it(broker: Mosquitto) -> None:
     ioc = await asyncio.to_thread(Ioc, broker.port, ("t",))
-    with pytest.raises(UplinkDown):
-        async with connect(options(broker.port), nothing) as session:
-            session.close()
+    async with connect(options(broker.port), nothing) as session:
+        session.close()
+        with pytest.raises(UplinkDown):
             session.send("t", b"lost")
     async with connect(options(broker.port), nothing) as session:
         await session.publish("t", b"new", timeout_s=5)

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import signal
+import threading
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -117,16 +118,13 @@ class Ioc:
         self._client.on_message = lambda _c, _d, m: self.messages.append((m.topic, bytes(m.payload)))
         if will:
             self._client.will_set("ocg/v1/ioc/state", will, qos=1, retain=True)
-        granted: list[int] = []
-        self._client.on_subscribe = lambda *_: granted.append(1)
+        granted = threading.Event()
+        self._client.on_subscribe = lambda *_: granted.set()
+        self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
+        self._client.reconnect_delay_set(1, 1)
         self._client.connect("127.0.0.1", port)
         self._client.loop_start()
-        while not self._client.is_connected():
-            time.sleep(0.005)
-        for topic in topics:
-            self._client.subscribe(topic, qos=1)
-        while len(granted) < len(topics):
-            time.sleep(0.005)
+        assert granted.wait(5)
 
     def say(self, topic: str, message: Any, *, retain: bool = True) -> None:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()

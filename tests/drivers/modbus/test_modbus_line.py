@@ -124,17 +124,25 @@ async def test_a_device_that_was_seen_late_gets_more_time(kind: str, slave: Any,
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_refusal_of_the_barrier_does_not_pass_for_another_answer(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [(2.5 * T if n == 0 else 0.0, reply)]
-    slave.refused = {0, 1}
+async def test_a_late_refusal_never_passes_for_the_refusal_of_another_read(kind: str, slave: Any, serving: Any) -> None:
+    slave.script = lambda n, _request, reply: [((2.5 * T, 0.5 * T, 0.2 * T)[n], reply)]
+    slave.refused = {0, 1, 44, 45}
     async with serving(slave, kind, T) as served, open_line(served.options) as line:
         assert not await ask(line, slave, 0)
-        for address in (10, 20, 30):
-            with contextlib.suppress(NoReply, BadReply):
-                found, _ = await line.request(Request(1, "holding", address, 2))
-                assert not found.refused
-                assert found.words == tuple(slave.word(1, 3, a) for a in (address, address + 1))
-        assert await ask(line, slave, 40)
+        assert await ask(line, slave, 40, 4)
+        assert [int.from_bytes(r[2:6], "big") for r in slave.requests] == [2, 40 << 16 | 6, 40 << 16 | 4]
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_barrier_proves_nothing_about_a_device_that_answers_out_of_order(
+    kind: str, slave: Any, serving: Any
+) -> None:
+    slave.fifo = False
+    slave.script = lambda n, request, reply: [(2.4 * T if n == 0 else 0.8 * T if request[5] == 2 else 0.0, reply)]
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        assert not await ask(line, slave, 0)
+        assert await ask(line, slave, 50, 4)
+        assert await ask(line, slave, 100)
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)

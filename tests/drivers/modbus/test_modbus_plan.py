@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drivers.api import Quality, Reading
@@ -36,6 +36,7 @@ def points(draw: Callable[..., Any]) -> list[ModbusPoint]:
     return found
 
 
+@settings(max_examples=50)
 @given(points(), st.integers(4, 125), st.integers(1, 200), st.integers(0, 40), st.booleans())
 def test_no_block_is_too_long_and_every_point_is_in_one(
     some: list[ModbusPoint], max_registers: int, max_bits: int, max_gap: int, no_gap: bool
@@ -56,6 +57,7 @@ def test_no_block_is_too_long_and_every_point_is_in_one(
         assert max(map(len, gaps), default=0) <= (0 if no_gap else max_gap)
 
 
+@settings(max_examples=50)
 @given(points(), st.integers(0, 40))
 def test_values_are_found_by_address(some: list[ModbusPoint], max_gap: int) -> None:
     p = profile(max_gap=max_gap)
@@ -69,6 +71,7 @@ def test_values_are_found_by_address(some: list[ModbusPoint], max_gap: int) -> N
             assert reading.mono_ns == 5
 
 
+@settings(max_examples=50)
 @given(points(), st.integers(0, 40))
 def test_a_refused_block_can_be_split_until_each_place_stands_alone(some: list[ModbusPoint], max_gap: int) -> None:
     todo = list(compile_plan(profile(max_gap=max_gap), some).blocks)

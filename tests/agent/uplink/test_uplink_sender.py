@@ -1,0 +1,257 @@
+"""The lanes of one connection, with a broker that a test plays."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+from typing import Any, Literal
+
+import pytest
+from fake_clock import FakeClock
+from uplink_helpers import MemorySource, until
+
+from agent.uplink.downlink import IocState
+from agent.uplink.encoders.ocg1 import Ocg1
+from agent.uplink.errors import MessageRejected, UplinkDown
+from agent.uplink.mqtt import Limits
+from agent.uplink.peer import Peer
+from agent.uplink.sender import Pace, Progress, Sender
+from agent.uplink.topics import Topics
+
+
+class PlayedBroker:
+    """A session whose PUBACKs come when the test says so."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.limits = limits or Limits()
+        self.sent: list[tuple[str, bytes]] = []
+        self.waiting: list[asyncio.Future[int]] = []
+        self.answer: int | None = 0
+        self.largest = 1_000_000
+
+    @property
+    def in_flight(self) -> int:
+        return sum(not future.done() for future in self.waiting)
+
+    def send(
+        self, topic: str, payload: bytes, *, qos: Literal[0, 1] = 1, retain: bool = False, expiry_s: int | None = None
+    ) -> asyncio.Future[int]:
+        if len(payload) > self.largest:
+            raise MessageRejected(0x95, "too long")
+        self.sent.append((topic.rpartition("/")[2], payload))
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self.waiting.append(future)
+        if self.answer is not None:
+            future.set_result(self.answer)
+        return future
+
+    def topics(self) -> list[str]:
+        return [topic for topic, _ in self.sent]
+
+
+class Bench:
+    """A sender with all that it needs, in the hands of a test."""
+
+    def __init__(self, ack: Literal["auto", "ioc", "broker"] = "broker", **pace: Any) -> None:
+        self.session = PlayedBroker()
+        self.source = MemorySource()
+        self.clock = FakeClock()
+        self.peer = Peer(ack, "5", 10.0)
+        self.peer.connected(self.clock.mono_ns())
+        self.progress = Progress()
+        self.pace = Pace(**pace)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Sender]:
+        encoder = Ocg1(Topics("dng-hc-01"))
+        sender = Sender(
+            self.session, self.source, encoder, self.clock, self.peer, self.pace, Random(1), self.progress
+        )
+        self.source.on_sealed = sender.offer
+        self.task = asyncio.create_task(sender.run(), name="lanes")
+        try:
+            yield sender
+        finally:
+            self.task.cancel()
+            await asyncio.wait([self.task])
+
+    def later(self, sender: Sender, seconds: float) -> None:
+        """Time passes, and the lanes look at it."""
+        self.clock.advance(seconds)
+        sender._poke()
+
+
+@pytest.mark.parametrize(("code", "name"), [(0x99, "bad_payload"), (0x95, "too_large")])
+async def test_what_is_refused_for_good_is_put_aside_and_the_rest_flows(code: int, name: str) -> None:
+    bench = Bench()
+    async with bench.running():
+        bench.session.answer = code
+        bench.source.seal()
+        await until(lambda: bench.source.dead == [1])
+        bench.session.answer = 0
+        bench.source.seal()
+        await until(lambda: bench.source.delivered == [2])
+        assert bench.progress.rejected == {name: 1}
+        assert bench.progress.dead == 1
+
+
+async def test_a_batch_over_the_brokers_limit_is_put_aside_and_the_rest_flows() -> None:
+    bench = Bench()
+    bench.session.largest = 1_000
+    for size in (0, 5_000, 0):
+        bench.source.seal(size=size)
+    async with bench.running():
+        await until(lambda: bench.source.delivered == [1, 3])
+        assert bench.source.dead == [2]
+
+
+@pytest.mark.parametrize("code", [0x10, 0x80, 0x83, 0x87, 0x89, 0x90, 0x96, 0x97])
+async def test_what_is_refused_for_now_is_kept_and_sent_again_after_a_pause(code: int) -> None:
+    bench = Bench()
+    bench.session.answer = code
+    for _ in range(5):
+        bench.source.seal()
+    async with bench.running() as sender:
+        await until(lambda: len(bench.session.sent) >= 5)
+        await asyncio.sleep(0)
+        refused = len(bench.session.sent)
+        assert len(bench.source.batches) == 5
+        bench.session.answer = 0
+        bench.later(sender, 0.1)
+        await asyncio.sleep(0.02)
+        assert len(bench.session.sent) == refused
+        bench.later(sender, 60)
+        await until(lambda: bench.source.delivered == [1, 2, 3, 4, 5])
+        assert (bench.progress.alarm == "") or code in (0x87, 0x90)
+
+
+async def test_a_live_batch_that_is_refused_comes_back_with_the_backlog() -> None:
+    bench = Bench()
+    async with bench.running() as sender:
+        bench.session.answer = 0x97
+        bench.source.seal()
+        await until(lambda: bench.progress.rejected.get("quota", 0) >= 2)
+        bench.session.answer = 0
+        bench.later(sender, 60)
+        await until(lambda: bench.source.delivered == [1])
+        assert bench.session.topics()[0] == "data"
+        assert set(bench.session.topics()[1:]) == {"backfill"}
+
+
+async def test_live_goes_first_while_a_backlog_waits_for_pubacks() -> None:
+    bench = Bench()
+    bench.session.limits = Limits(receive_maximum=20)
+    bench.session.answer = None
+    for _ in range(100):
+        bench.source.seal()
+    async with bench.running():
+        await until(lambda: len(bench.session.sent) == 15)
+        bench.source.seal()
+        bench.source.seal("event")
+        await until(lambda: bench.session.topics()[15:] == ["data", "event"])
+        bench.session.waiting[0].set_result(0)
+        await until(lambda: bench.session.topics()[17:] == ["backfill"])
+
+
+async def test_a_batch_is_never_in_flight_twice() -> None:
+    bench = Bench()
+    bench.session.answer = None
+    bench.source.seal()
+    async with bench.running() as sender:
+        sender.offer(bench.source.batches[1])
+        await until(lambda: bench.session.sent)
+        sender.offer(bench.source.batches[1])
+        await asyncio.sleep(0.02)
+        assert len(bench.session.sent) == 1
+
+
+async def test_an_ack_that_is_faster_than_the_puback_counts() -> None:
+    bench = Bench("ioc")
+    bench.session.answer = None
+    async with bench.running() as sender:
+        bench.source.seal()
+        await until(lambda: bench.session.sent)
+        sender.acknowledged([(1, 1)])
+        bench.session.waiting[0].set_result(0)
+        await asyncio.wait_for(sender.wait_quiet(), 2)
+        bench.later(sender, 120)
+        await asyncio.sleep(0.02)
+        assert len(bench.session.sent) == 1
+
+
+async def test_undecided_pubacks_count_when_there_is_no_ioc_after_all() -> None:
+    bench = Bench("auto")
+    async with bench.running() as sender:
+        bench.source.seal()
+        await until(lambda: bench.progress.acked == 1)
+        assert bench.source.delivered == []
+        bench.later(sender, 10)
+        await until(lambda: bench.source.delivered == [1])
+
+
+async def test_nothing_goes_while_the_ioc_is_offline_and_then_everything_does() -> None:
+    bench = Bench("ioc")
+    async with bench.running() as sender:
+        bench.peer.heard(IocState(v=1, online=False))
+        sender.peer_changed(came_up=False)
+        for _ in range(3):
+            bench.source.seal()
+        await asyncio.sleep(0.02)
+        assert bench.session.sent == []
+        sender.peer_changed(came_up=bench.peer.heard(IocState(v=1, online=True, ack=True)))
+        await until(lambda: bench.session.topics() == ["backfill"] * 3)
+
+
+async def test_without_any_puback_the_connection_is_given_up() -> None:
+    bench = Bench(silence_s=30.0)
+    bench.session.answer = None
+    async with bench.running() as sender:
+        bench.source.seal()
+        await until(lambda: bench.session.sent)
+        bench.later(sender, 31)
+        await asyncio.wait([bench.task], timeout=2)
+        error = bench.task.exception()
+        assert isinstance(error, BaseExceptionGroup)
+        assert error.subgroup(UplinkDown) is not None
+
+
+async def test_the_backlog_keeps_its_pace() -> None:
+    bench = Bench(backfill_readings_per_s=1_000.0)
+    for _ in range(50):
+        bench.source.seal(readings=100)
+    async with bench.running() as sender:
+        await until(lambda: len(bench.session.sent) == 3)
+        await asyncio.sleep(0.02)
+        assert len(bench.session.sent) == 3
+        for second in range(1, 4):
+            for _ in range(10):
+                bench.later(sender, 0.1)
+                await asyncio.sleep(0.002)
+            assert abs(len(bench.session.sent) - 10 * second) <= 4
+
+
+async def test_what_was_delivered_meanwhile_is_not_sent() -> None:
+    bench = Bench("ioc", backfill_readings_per_s=10.0)
+    for _ in range(20):
+        bench.source.seal(readings=10)
+    async with bench.running() as sender:
+        await until(lambda: bench.session.sent)
+        sender.acknowledged([(1, 20)])
+        bench.later(sender, 60)
+        await asyncio.wait_for(sender.wait_quiet(), 2)
+        assert len(bench.session.sent) == 1
+
+
+async def test_what_the_store_refuses_ends_the_lanes_with_its_error() -> None:
+    bench = Bench()
+
+    def broken(ranges: object) -> None:
+        raise OSError("the disk is gone")
+
+    bench.source.mark_delivered = broken  # type: ignore[method-assign, assignment]
+    async with bench.running():
+        bench.source.seal()
+        await asyncio.wait([bench.task], timeout=2)
+        error = bench.task.exception()
+        assert isinstance(error, BaseExceptionGroup)
+        assert error.subgroup(OSError) is not None

@@ -1,0 +1,59 @@
+"""Shipped profiles and a real pty for the tests of the serial kind."""
+
+import os
+import tty
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from drivers.profile import load_profile, shipped_profiles
+from drivers.serial.driver import SPEC
+from drivers.serial.options import SerialProfile
+
+
+def shipped(name: str) -> SerialProfile:
+    profile = load_profile(shipped_profiles() / f"{name}.toml", {"serial": SPEC})
+    assert isinstance(profile, SerialProfile)
+    return profile
+
+
+@pytest.fixture(scope="session")
+def nmea() -> SerialProfile:
+    return shipped("nmea/weather-station")
+
+
+@pytest.fixture(scope="session")
+def pms() -> SerialProfile:
+    return shipped("plantower/pms5003")
+
+
+class Line:
+    """A pty: `port` is where the instrument is plugged in, `send` is what it says."""
+
+    def __init__(self, port: Path) -> None:
+        self.port = port
+        self._fd, self._device_fd = os.openpty()
+        tty.setraw(self._device_fd)
+        port.symlink_to(os.ttyname(self._device_fd))
+
+    def send(self, data: bytes) -> None:
+        assert os.write(self._fd, data) == len(data)
+
+    def unplug(self) -> None:
+        """What a pulled USB adapter looks like: the device is gone while it is open."""
+        self.port.unlink(missing_ok=True)
+        for fd in (self._fd, self._device_fd):
+            os.close(fd)
+        self._fd = self._device_fd = -1
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            self.unplug()
+
+
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Line]:
+    opened = Line(tmp_path / "usb-instrument")
+    yield opened
+    opened.close()

@@ -1,0 +1,169 @@
+"""Frames out of any stream: only whole ones, and rubbish costs only the broken frame."""
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from drivers.serial.checksums import CHECKSUMS
+from drivers.serial.framing import Framer, with_checksum
+from drivers.serial.options import Frame, Length
+
+NMEA = Frame(framing="line", checksum="xor_hex", start="$!", max_length=100, talker=2)
+PMS = Frame(
+    framing="length",
+    checksum="sum16_be",
+    header="42 4D",
+    length=Length(at=2, size=2, add=4, min=28, max=28),
+)
+ANY_LENGTH = Frame(framing="length", checksum="sum8", header="AA", length=Length(at=1, add=3, min=0, max=40))
+FRAMES = {"line": NMEA, "fixed length": PMS, "any length": ANY_LENGTH}
+
+
+def sentence(text: str) -> bytes:
+    return with_checksum(NMEA, f"${text}*00\r\n".encode())
+
+
+def dust(payload: bytes) -> bytes:
+    return with_checksum(PMS, b"BM\0\x1c" + payload + b"\0\0")
+
+
+def short(payload: bytes) -> bytes:
+    return with_checksum(ANY_LENGTH, b"\xaa" + bytes([len(payload)]) + payload + b"\0")
+
+
+TEXT = st.text(st.sampled_from("ABCW,.0123456789"), min_size=1, max_size=60)
+GOOD: dict[str, st.SearchStrategy[bytes]] = {
+    "line": TEXT.map(sentence),
+    "fixed length": st.binary(min_size=26, max_size=26).map(dust),
+    "any length": st.binary(max_size=40).map(short),
+}
+
+
+def is_good(frame: Frame, data: bytes) -> bool:
+    """Checked in another way than the framer does it."""
+    if frame is NMEA:
+        covered = 0
+        for byte in data[1:-5]:
+            covered ^= byte
+        return data[:1] in (b"$", b"!") and data[-5:] == b"*%02X\r\n" % covered
+    if frame is PMS:
+        return data[:4] == b"BM\0\x1c" and len(data) == 32 and sum(data[:30]) == int.from_bytes(data[30:], "big")
+    return data[:1] == b"\xaa" and len(data) == data[1] + 3 and sum(data[:-1]) % 256 == data[-1]
+
+
+def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[a:b] for a, b in pairwise(edges)]
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_whatever_comes_out_has_the_right_form_and_checksum(name: str, data: st.DataObject) -> None:
+    frame = FRAMES[name]
+    pieces = data.draw(st.lists(st.binary(max_size=40) | GOOD[name] | GOOD[name].map(lambda g: g[3:]), max_size=12))
+    framer = Framer(frame)
+    for piece in pieces:
+        for found in framer.feed(piece):
+            assert is_good(frame, found)
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_stream_gives_the_same_frames_wherever_it_is_split(name: str, data: st.DataObject) -> None:
+    stream = b"".join(data.draw(st.lists(st.binary(max_size=40) | GOOD[name], max_size=8)))
+    framer = Framer(FRAMES[name])
+    found = [f for piece in in_pieces(stream, data.draw(st.lists(st.integers(0, 999)))) for f in framer.feed(piece)]
+    assert found == Framer(FRAMES[name]).feed(stream)
+
+
+@pytest.mark.parametrize("name", ["line", "fixed length"])
+@given(data=st.data())
+@settings(max_examples=150, deadline=None)
+def test_rubbish_before_good_frames_costs_none_of_them(name: str, data: st.DataObject) -> None:
+    good = data.draw(st.lists(GOOD[name], min_size=1, max_size=4))
+    rubbish = data.draw(st.binary(max_size=60) | GOOD[name].map(lambda frame: frame[:-1]))
+    framer = Framer(FRAMES[name])
+    found = framer.feed(rubbish + b"".join(good)) + framer.feed(b"\0" * 40)
+    assert found[-len(good) :] == good
+
+
+@given(text=TEXT, lost=st.integers(0, 200), next_text=TEXT)
+@example(text="WIMWV,1", lost=3, next_text="WIMWV,2")
+def test_a_line_with_a_lost_byte_costs_only_itself(text: str, lost: int, next_text: str) -> None:
+    first, second = sentence(text), sentence(next_text)
+    at = lost % len(first)
+    found = Framer(NMEA).feed(first[:at] + first[at + 1 :] + second)
+    assert found[-1:] == [second]
+    assert len(found) <= 2
+
+
+@given(payload=st.binary(min_size=26, max_size=26), lost=st.integers(0, 31))
+def test_a_binary_frame_with_a_lost_byte_costs_only_itself(payload: bytes, lost: int) -> None:
+    first, second = dust(payload), dust(b"\x07" * 26)
+    assert Framer(PMS).feed(first[:lost] + first[lost + 1 :] + second + second)[-2:] == [second, second]
+
+
+@pytest.mark.parametrize("name", FRAMES)
+@given(data=st.data())
+@settings(max_examples=100, deadline=None)
+def test_no_more_than_one_frame_is_ever_kept_waiting(name: str, data: st.DataObject) -> None:
+    framer = Framer(FRAMES[name])
+    byte = data.draw(st.sampled_from([b"$", b"A", b"\xaa", b"B", b"BM\0\x1c", b"\xaa\x28", b"\r"]))
+    for _ in range(20):
+        framer.feed(byte * 30)
+        assert framer.waiting_bytes <= 100
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"$SDDBT,50.0,f,15.24,M,8.33,F*2A\r\n", "has the checksum '2A', '09' would fit"),
+        (b"$WIMTA,010.0,C\r\n", "has no `*` before a checksum"),
+        (b"$" + b"A" * 200, "no end within 100 bytes"),
+        (b"$WIMTA,010.0$WIMTA", "broken off by the next one"),
+        (b"$WIMTA,\xff010.0,C*2A\r\n", "0xFF, which is no text"),
+        (b"$\r\n", "is too short"),
+    ],
+)
+def test_a_broken_line_is_named(data: bytes, problem: str) -> None:
+    framer = Framer(NMEA)
+    assert framer.feed(data) == []
+    assert problem in framer.problem
+    assert framer.bad_frames >= 1
+
+
+@pytest.mark.parametrize(
+    ("data", "problem"),
+    [
+        (b"BM\0\x14" + bytes(20), "length is 20, 28 would fit"),
+        (b"BM\0\x1c" + bytes(26) + b"\0\0", "has the checksum 00 00, 00 AB would fit"),
+    ],
+)
+def test_a_broken_binary_frame_is_named(data: bytes, problem: str) -> None:
+    framer = Framer(PMS)
+    assert framer.feed(data) == []
+    assert problem in framer.problem
+
+
+def test_what_was_thrown_away_is_counted() -> None:
+    framer = Framer(NMEA)
+    assert framer.feed(b"xyz" + sentence("WIMTA,010.0,C") + b"12") == [b"$WIMTA,010.0,C*2A\r\n"]
+    assert (framer.skipped_bytes, framer.bad_frames) == (5, 0)
+
+
+@pytest.mark.parametrize("name", CHECKSUMS)
+@given(body=st.binary(min_size=1, max_size=40))
+def test_the_checksum_that_is_made_is_the_one_that_is_accepted(name: Any, body: bytes) -> None:
+    checksum = CHECKSUMS[name]
+    mended = checksum.mended(body + checksum.marker + bytes(checksum.size))
+    assert checksum.problem(mended) is None
+    assert len(mended) == len(body) + checksum.tail
+
+
+def test_hex_digits_of_a_checksum_may_be_small_letters() -> None:
+    assert Framer(NMEA).feed(b"$WIMTA,010.0,C*2a\r\n")
