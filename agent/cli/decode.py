@@ -55,6 +55,9 @@ def _profile(name: str, beside: Path) -> Profile:
 
 def _bytes(option: str, text: str) -> bytes:
     try:
-        return bytes.fromhex(text)
+        data = bytes.fromhex(text)
     except ValueError as err:
         raise Failed(tr("{option} is not hexadecimal: write pairs like 01 04 00 0A", option=option)) from err
+    if not data:
+        raise Failed(tr("{option} is empty: write pairs like 01 04 00 0A", option=option))
+    return data

@@ -99,6 +99,9 @@ def test_decode_explains_bytes_that_are_not_hexadecimal(capsys: pytest.CaptureFi
     code, _, err = _run(capsys, *SDM120, "01 0x")
     assert code == 1
     assert "--response is not hexadecimal" in err
+    code, _, err = _run(capsys, *SDM120, "")
+    assert code == 1
+    assert "--response is empty" in err
 
 
 def test_an_unknown_profile_and_an_unknown_device_list_what_there_is(
