@@ -25,7 +25,8 @@ from agent.settings import (
     UplinkSettings,
 )
 from drivers.api import DriverSpec
-from drivers.profile import Profile, ProfileError, find_profile, load_profile, profile_folders, profile_names
+from drivers.library import ProfileError, find_profile, load_profile, profile_folders, profile_names
+from drivers.profile import Profile
 from drivers.registry import driver_specs
 from drivers.tomlfile import Problem, Section, load_with_drop_ins, nfc
 

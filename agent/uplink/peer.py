@@ -53,6 +53,7 @@ class Peer:
             return self._setting
         if self._acks or self._protocol == "3.1.1":
             return "ioc"
-        if self.state is None and now_ns - (self._first_connected_ns or now_ns) < self._decide_ns:
-            return "undecided"
-        return "broker"
+        return "undecided" if self.state is None and self._is_new(now_ns) else "broker"
+
+    def _is_new(self, now_ns: int) -> bool:
+        return self._first_connected_ns is None or now_ns - self._first_connected_ns < self._decide_ns

@@ -17,12 +17,11 @@ from typing import Any, Final
 import msgspec
 
 from agent.clock import NS_PER_S, Clock
-from agent.health import Hardware, hardware
+from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
 from agent.supervise import Backoff, Episode
 from agent.uplink.announced import read_announced, write_announced
-from agent.uplink.birth import Moment, birth, config_hash, device_births
 from agent.uplink.downlink import (
     Ack,
     Bad,
@@ -36,13 +35,13 @@ from agent.uplink.downlink import (
     read_down,
 )
 from agent.uplink.encoders import Message
-from agent.uplink.encoders.ocg1 import Ocg1, packed
+from agent.uplink.encoders.ocg1 import Ocg1
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
 from agent.uplink.peer import AckMode, Peer
 from agent.uplink.reasons import TAKEN_OVER, Verdict, reason_name, verdict
+from agent.uplink.sayings import Sayings
 from agent.uplink.sender import Pace, Progress, Sender
-from agent.uplink.status import Why, health, status
 from agent.uplink.topics import Topics
 
 log = logging.getLogger(__name__)
@@ -55,8 +54,6 @@ TAKEN_OVER_S: Final = 60.0
 BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
-
-_encode = msgspec.json.Encoder().encode
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,20 +111,18 @@ class Publisher:
         self._tuning = tuning or Tuning()
         self._topics = Topics(settings.gateway.id)
         self._encoder = Ocg1(self._topics)
-        self._config = config_hash(settings)
+        self._sayings = Sayings(settings, source, clock)
         self._peer = Peer(uplink.ack, uplink.protocol, self._tuning.decide_s)
         self._progress = Progress()
         self._broker = f"{'mqtts' if uplink.tls else 'mqtt'}://{uplink.host}:{uplink.port}"
         self._episode = Episode("uplink", clock)
-        self._hardware = Hardware()
         self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_INBOX)
         self._ignored: dict[str, int] = {}
         self._session: MqttSession | None = None
         self._sender: Sender | None = None
         self._echo = asyncio.Event()
         self._ready = asyncio.Event()
-        self._health: bytes | None = None
-        self._connection_number = 0
+        self._health: Message | None = None
         self._since_ms: int | None = None
         self._was_online = False
         self._error = ""
@@ -136,7 +131,7 @@ class Publisher:
 
     async def run(self) -> None:
         """Connect and send, for ever; returns after `drain`. Raises only what the store raises."""
-        self._hardware = hardware()
+        self._sayings.hardware = hardware()
         delays, refusals = self._retry_delays(), self._refusal_delays()
         while not self._stopping:
             started_ns = self._clock.mono_ns()
@@ -155,7 +150,7 @@ class Publisher:
         """Say how the gateway is, with QoS 0. Without a connection the newest waits for one, older ones are dropped."""
         if self._health is not None:
             self._ignore("health")
-        self._health = packed(_encode(health(self._settings.gateway.id, self._moment(), figures)))
+        self._health = self._sayings.health(figures)
         if self._session and self._sender:
             self._send_health(self._session)
 
@@ -173,7 +168,7 @@ class Publisher:
         except TimeoutError:
             log.info("not everything was delivered in %g s: the rest is kept", self._settings.uplink.drain_s)
         try:
-            await session.publish(*self._status("stop"), retain=True, timeout_s=OFFLINE_S)
+            await self._say(session, self._sayings.status("stop"), OFFLINE_S)
         except UplinkDown as err:
             log.info("the status could not be said at the end: %s", err)
         await session.disconnect(with_will=False)
@@ -186,7 +181,7 @@ class Publisher:
             error=self._error,
             alarm=self._progress.alarm,
             since_ms=self._since_ms,
-            connection=self._connection_number,
+            connection=self._sayings.connection,
             ack=self._peer.mode(self._clock.mono_ns()),
             ioc_online=self._peer.online,
             in_flight=self._sender.in_flight if self._sender else 0,
@@ -205,8 +200,8 @@ class Publisher:
     async def _connection(self) -> UplinkDown:
         """One connection from CONNECT to its end; returns why it ended."""
         self._stay_alive(self._settings.uplink.connect_timeout_s)
-        if self._connection_number == 0 or self._since_ms is not None:
-            self._connection_number = self._source.new_connection()  # a number that nobody has seen is used again
+        if self._sayings.connection == 0 or self._since_ms is not None:
+            self._sayings.connection = self._source.new_connection()  # a number that nobody has seen is used again
             self._since_ms = None
         try:
             async with connect(self._options(), self._receive) as session:
@@ -274,19 +269,10 @@ class Publisher:
         devices = {device.name for device in self._settings.devices}
         announced = await asyncio.to_thread(read_announced, data_dir)
         async with asyncio.TaskGroup() as tasks:
-            for message in self._births(announced - devices):
+            for message in (self._sayings.status("connect"), *self._sayings.births(announced - devices)):
                 tasks.create_task(self._say(session, message, timeout_s), name=f"say {message.topic}")
         if announced != devices:
             await asyncio.to_thread(write_announced, data_dir, devices)
-
-    def _births(self, removed: frozenset[str]) -> Iterator[Message]:
-        moment, config, topics = self._moment(), self._config, self._topics
-        yield Message(*self._status("connect"))
-        yield Message(topics.birth, packed(_encode(birth(self._settings, config, moment, self._hardware))))
-        for device, said in device_births(self._settings, config, moment).items():
-            yield Message(topics.device_birth(device), packed(_encode(said)))
-        for device in sorted(removed):
-            yield Message(topics.device_birth(device), b"")
 
     async def _say(self, session: MqttSession, message: Message, timeout_s: float) -> None:
         try:
@@ -331,7 +317,7 @@ class Publisher:
 
     async def _heard_status(self, session: MqttSession, said: OwnStatus) -> None:
         """Our own status: the first one of this connection is the barrier; a late Will is answered."""
-        us = (self._source.epoch, self._source.boot, self._connection_number)
+        us = (self._source.epoch, self._source.boot, self._sayings.connection)
         if said.online and (said.epoch, said.boot, said.connection) == us:
             self._echo.set()
             self._was_online = True
@@ -339,12 +325,12 @@ class Publisher:
             raise UplinkDown(f"{self._broker}: another client says that it is this gateway", TAKEN_OVER)
         elif not said.online and self._echo.is_set() and not self._stopping:
             log.info("a late %s says that we are offline: saying that we are not", said.why)
-            await self._say(session, Message(*self._status("connect")), self._settings.uplink.connect_timeout_s)
+            await self._say(session, self._sayings.status("connect"), self._settings.uplink.connect_timeout_s)
 
     def _is_foreign(self, said: OwnStatus) -> bool:
-        """Whether this cannot be one of our own earlier words. Not every broker says 0x8E (Mosquitto 2.0.11 does not)."""
+        """Whether we never said this. Not every broker tells of a takeover with 0x8E: Mosquitto 2.0.11 does not."""
         ours = (said.epoch, said.boot) == (self._source.epoch, self._source.boot)
-        return not ours or said.connection > self._connection_number
+        return not ours or said.connection > self._sayings.connection
 
     def _receive(self, topic: str, payload: bytes) -> None:
         """From the broker. When the inbox is full the message is dropped and counted: acks come again."""
@@ -365,7 +351,7 @@ class Publisher:
         if self._health is None:
             return
         try:
-            session.send(self._topics.health, self._health, qos=0)
+            session.send(self._health.topic, self._health.payload, qos=0)
         except (UplinkDown, MessageRejected):
             self._ignore("health")
         self._health = None
@@ -395,14 +381,6 @@ class Publisher:
     def _stay_alive(self, busy_s: float) -> None:
         self._alive_until_ns = self._clock.mono_ns() + round((busy_s + ALIVE_S) * NS_PER_S)
 
-    def _moment(self) -> Moment:
-        source = self._source
-        return Moment(source.epoch, source.boot, self._connection_number, self._clock.wall_ms())
-
-    def _status(self, why: Why) -> tuple[str, bytes]:
-        said = status(self._settings.gateway.id, self._config, self._moment(), why)
-        return self._topics.status, _encode(said)
-
     def _pace(self) -> Pace:
         uplink = self._settings.uplink
         return Pace(
@@ -413,11 +391,12 @@ class Publisher:
 
     def _options(self) -> MqttOptions:
         uplink = self._settings.uplink
+        will = self._sayings.status("will")
         return MqttOptions(
             host=uplink.host,
             port=uplink.port,
             client_id=self._settings.gateway.id,
-            will=Will(*self._status("will")),
+            will=Will(will.topic, will.payload),
             protocol=uplink.protocol,
             keepalive_s=uplink.keepalive_s,
             connect_timeout_s=uplink.connect_timeout_s,

@@ -273,9 +273,7 @@ class Sender:
         if self._live and self._window.has_room("live", 0):
             self._send(self._live.pop(), "live", now_ns)
         elif self._may_backfill(now_ns):
-            batch = self._backlog.pop()
-            self._bucket.take(batch.readings, now_ns)
-            self._send(batch, "backfill", now_ns)
+            self._send(self._backlog.pop(), "backfill", now_ns)
             if self._backlog.hungry:
                 self._read.set()
         else:
@@ -305,6 +303,8 @@ class Sender:
         except MessageRejected as err:
             self._dead(batch, err.reason_code)
             return
+        if lane == "backfill":
+            self._bucket.take(batch.readings, now_ns)
         if not self._window:
             self._answered_ns = now_ns
         self._window.add(batch, lane)

@@ -144,9 +144,10 @@ async def connect(
         await _answer(connected, broker)
         yield Session(client, closed)
     finally:
-        client.disconnect()
         for task in tasks:
             task.cancel()
+        client.disconnect()
+        client.loop_write()  # at once: the event loop will not come back to this socket
         _detach(client, loop)
 
 

@@ -126,7 +126,9 @@ def test_asyncapi_names_every_topic_and_every_message_of_the_schema() -> None:
     addresses = {channel["address"].replace("{gateway}", "{gw}") for channel in document["channels"].values()}
     rows = re.findall(r"^\| `(ocg/v1/[^`]+)` \|", README, re.MULTILINE)
     assert addresses == {row.replace("{id}", "{blob}") for row in rows}
-    referred = re.findall(r'ocg-1\.schema\.json#/\$defs/(\w+)"', (CONTRACT / "asyncapi.yaml").read_text(encoding="utf-8"))
+    referred = re.findall(
+        r'ocg-1\.schema\.json#/\$defs/(\w+)"', (CONTRACT / "asyncapi.yaml").read_text(encoding="utf-8")
+    )
     assert set(referred) == MESSAGES <= set(SCHEMA["$defs"])
     sent = {operation["channel"]["$ref"].rpartition("/")[2] for operation in document["operations"].values()}
     assert sent == set(document["channels"])

@@ -175,3 +175,16 @@ async def test_a_broker_that_is_not_there_is_said() -> None:
 def test_a_url_that_is_no_broker_is_refused_and_no_password_is_taken_from_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"mqtt://|password"):
         parse_broker(url)
+
+
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
+async def test_a_client_that_leaves_in_order_leaves_no_will(mqtt: Broker, gateway: Gateway) -> None:
+    assert gateway.session
+    gateway.session.subscribe("x/#")
+    address = parse_broker(mqtt.url)
+    async with connect(address, "5", "leaving", Will("x/gone", b"{}"), lambda _t, _p: True):
+        pass
+    async with connect(address, "5", "after", Will("x/later", b"{}"), lambda _t, _p: True) as session:
+        session.publish("x/mark", b"{}")
+        await _until(lambda: "x/mark" in gateway.heard)
+    assert "x/gone" not in gateway.heard

@@ -11,9 +11,9 @@ import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.framer import FramerType
 
+from drivers.library import load_profile
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusProfile
-from drivers.profile import load_profile
 from simulators.endpoints import CannotServe, free_port
 from simulators.modbus.framing import rtu_frame
 from simulators.modbus.registers import ProfileMemory

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from drivers.library import load_profile, profile_names, shipped_profiles
 from drivers.modbus import codec
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusPoint, ModbusProfile, Table
-from drivers.profile import load_profile, profile_names, shipped_profiles
 from simulators.modbus.device import Refused
 from simulators.modbus.registers import ProfileMemory
 

@@ -64,9 +64,7 @@ class Bench:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sender]:
         encoder = Ocg1(Topics("dng-hc-01"))
-        sender = Sender(
-            self.session, self.source, encoder, self.clock, self.peer, self.pace, Random(1), self.progress
-        )
+        sender = Sender(self.session, self.source, encoder, self.clock, self.peer, self.pace, Random(1), self.progress)
         self.source.on_sealed = sender.offer
         self.task = asyncio.create_task(sender.run(), name="lanes")
         try:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from drivers.errors import BadReply, DeviceRefused
+from drivers.library import load_profile, shipped_profiles
 from drivers.modbus.decode import decode
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusProfile
-from drivers.profile import load_profile, shipped_profiles
 
 CAPTURES = [
     (path, index, exchange)

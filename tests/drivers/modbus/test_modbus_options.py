@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 import drivers.modbus
+from drivers.library import ProfileError, load_profile
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusOptions, check_device, parse_link
-from drivers.profile import ProfileError, load_profile
 from drivers.tomlfile import Problem, Section, Tree
 
 SAMPLE = Path(drivers.modbus.__file__).with_name("sample.toml")

@@ -2,12 +2,12 @@
 
 import os
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from drivers.profile import load_profile, shipped_profiles
+from drivers.library import load_profile, shipped_profiles
 from drivers.serial.driver import SPEC
 from drivers.serial.options import SerialProfile
 
@@ -53,7 +53,19 @@ class Line:
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> Iterator[Line]:
-    opened = Line(tmp_path / "usb-instrument")
-    yield opened
-    opened.close()
+def plug(tmp_path: Path) -> Iterator[Callable[[], Line]]:
+    """Plug in an instrument, always at the same port."""
+    lines: list[Line] = []
+
+    def plugged() -> Line:
+        lines.append(Line(tmp_path / "usb-instrument"))
+        return lines[-1]
+
+    yield plugged
+    for one in lines:
+        one.close()
+
+
+@pytest.fixture
+def line(plug: Callable[[], Line]) -> Line:
+    return plug()

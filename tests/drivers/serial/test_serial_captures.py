@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from drivers.errors import BadReply
-from drivers.profile import load_profile, shipped_profiles
+from drivers.library import load_profile, shipped_profiles
 from drivers.serial.driver import SPEC
 from drivers.serial.options import SerialProfile
 

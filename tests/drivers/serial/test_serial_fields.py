@@ -4,13 +4,13 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drivers.api import Quality, Value
 from drivers.serial.fields import FieldReader, Found, patch
 from drivers.serial.framing import Framer, with_checksum
-from drivers.serial.options import Frame, SerialPoint, SerialProfile
+from drivers.serial.options import Frame, Length, SerialPoint, SerialProfile
 
 Q = Quality
 
@@ -85,10 +85,9 @@ def test_an_empty_field_is_no_value(nmea: SerialProfile) -> None:
     assert (humidity.value, humidity.empty) == (None, True)
 
 
-@pytest.mark.parametrize("text", ["nan", "inf", "1e3", "1_0", "--", "12.3.4", " 12", "0x10", "٣"])
+@pytest.mark.parametrize("text", ["nan", "inf", "1e3", "1_0", "--", "12.3.4", " 12", "0x10"])
 def test_text_that_is_no_plain_number_is_no_value(nmea: SerialProfile, text: str) -> None:
-    assume_ascii = text.encode("ascii", "replace").decode()
-    temperature = found(nmea, f"WIMTA,{assume_ascii},C")["air_temperature"]
+    temperature = found(nmea, f"WIMTA,{text},C")["air_temperature"]
     assert (temperature.value, temperature.quality) == (None, Q.FAULT)
 
 
@@ -145,7 +144,7 @@ def test_patching_a_binary_frame_is_the_inverse_of_reading(kind: Any, order: Any
     number = data.draw(st.integers(low, low + (1 << size) - 1))
     pms_like = Frame(
         framing="length", checksum="sum8", header="AA", byte_order=order,
-        length={"at": 1, "add": 3, "min": 8, "max": 8},  # type: ignore[arg-type]
+        length=Length(at=1, add=3, min=8, max=8),
     )  # fmt: skip
     point = SerialPoint(name="p", at=3, type=kind, scale=0.5)
     profile = SerialProfile(vendor="", model="", kind="serial", source="", frame=pms_like, point=(point,))
@@ -153,11 +152,7 @@ def test_patching_a_binary_frame_is_the_inverse_of_reading(kind: Any, order: Any
     changed = patch(pms_like, point, template, number * 0.5)
     assert len(changed) == len(template)
     assert changed[-1] == sum(changed[:-1]) & 0xFF
-    assert [one.value for one in _binary(profile, changed)] == [number * 0.5]
-
-
-def _binary(profile: SerialProfile, frame: bytes) -> list[Found]:
-    return FieldReader(profile).read(frame)
+    assert [one.value for one in FieldReader(profile).read(changed)] == [number * 0.5]
 
 
 @given(value=st.floats(0, 50))
@@ -206,7 +201,6 @@ def test_text_goes_in_and_out_unchanged(text: str) -> None:
         with pytest.raises(ValueError, match="cannot stand"):
             patch(profile.frame, point, template, text)
         return
-    assume(text)
     assert [one.value for one in FieldReader(profile).read(patch(profile.frame, point, template, text))] == [text]
 
 
