@@ -11,8 +11,10 @@ import sys
 import msgspec
 
 from agent.app import run_agent
+from agent.cli.output import Failed
 from agent.configuration import load_configuration
 from agent.logs import set_up_logs
+from agent.store.parts import StoreError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +26,9 @@ def main(args: argparse.Namespace) -> int:
     set_up_logs(configuration.settings.log.level)
     for warning in configuration.warnings:
         print(f"{warning.file}:{warning.line}: {warning.key}: {warning.what}", file=sys.stderr)
-    account = asyncio.run(run_agent(configuration.settings))
+    try:
+        account = asyncio.run(run_agent(configuration.settings))
+    except StoreError as err:
+        raise Failed(str(err)) from err
     sys.stdout.write(msgspec.json.encode(account).decode() + "\n")
     return 0

@@ -326,6 +326,17 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
         session.close()
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho forgets it there."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 # the signature is the library's
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _connect(client: paho.Client, options: MqttOptions) -> UplinkDown | None:
     """Everything that blocks: files, DNS, TCP, TLS. Says what went wrong, by name."""
     try:
@@ -351,6 +362,7 @@ def _prepare(client: paho.Client, options: MqttOptions) -> None:
     client.connect_timeout = options.connect_timeout_s
     if options.tls:
         context = ssl.create_default_context(cafile=options.ca_file or None)
+        context.sslsocket_class = _TlsSocket
         if options.cert_file:
             context.load_cert_chain(options.cert_file, options.key_file or None)
         client.tls_set_context(context)

@@ -211,6 +211,7 @@ class Publisher:
                 finally:
                     self._session = None
                     self._ready.set()
+                    self._inbox = asyncio.Queue(MAX_INBOX)  # what an earlier connection said is not news on the next
         except UplinkDown as err:
             return err
 
@@ -301,8 +302,9 @@ class Publisher:
                 if self._sender:
                     self._sender.peer_changed(came_up=came_up)
             case Replay() | Command():
-                self._ignore(type(message).__name__.lower())
-                log.info("%s %s is not supported by this version", type(message).__name__, message.id)
+                name = type(message).__name__.lower()
+                log.log(self._level(name), "a %s from the IOC is not supported by this version: %s", name, message.id)
+                self._ignore(name)
             case Bad():
                 self._bad(message)
 
@@ -310,9 +312,9 @@ class Publisher:
         ranges = acked_ranges(ack, self._source.epoch, self._source.high)
         if isinstance(ranges, Bad):
             self._bad(ranges)
-        elif self._sender:
+        elif ranges and self._sender:
             self._sender.acknowledged(ranges)
-        else:
+        elif ranges:
             self._source.mark_delivered(ranges)
 
     async def _heard_status(self, session: MqttSession, said: OwnStatus) -> None:
@@ -340,9 +342,13 @@ class Publisher:
             self._ignore("inbox_full")
 
     def _bad(self, bad: Bad) -> None:
-        level = logging.DEBUG if f"bad_{bad.reason}" in self._ignored else logging.WARNING
-        log.log(level, "a message from the IOC breaks the contract and is ignored: %s: %s", bad.reason, bad.detail)
-        self._ignore(f"bad_{bad.reason}")
+        name = f"bad_{bad.reason}"
+        log.log(self._level(name), "a message from the IOC breaks the contract and is ignored: %s", bad.detail)
+        self._ignore(name)
+
+    def _level(self, reason: str) -> int:
+        """The first of a kind is a warning; nobody outside may fill the log."""
+        return logging.DEBUG if reason in self._ignored else logging.WARNING
 
     def _ignore(self, reason: str) -> None:
         self._ignored[reason] = self._ignored.get(reason, 0) + 1

@@ -20,7 +20,7 @@ from agent.clock import NS_PER_S
 from agent.model import Batch, Event, Scan
 from agent.settings import OutboxSettings
 from agent.store import Store, StoreConfig, open_store
-from drivers.api import Quality, Reading
+from drivers.api import Reading
 
 
 def decode(payload: bytes) -> dict[str, Any]:
@@ -182,5 +182,3 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     ram = Path(tempfile.mkdtemp(prefix="oc-store-", dir="/dev/shm"))
     yield Lab(tmp_path, ram, FakeClock())
     shutil.rmtree(ram)
-
-

@@ -63,12 +63,43 @@ async def test_readings_that_wait_for_sealing_survive_a_power_cut_too(lab: Any) 
 async def test_readings_on_the_card_unsealed_never_leave_under_two_numbers(lab: Any) -> None:
     lab.outbox = OutboxSettings(batch_interval_s=10)
     async with lab.open() as store:
+
+        def sealed(batch: Any) -> None:
+            lab.note(store, batch)
+            lab.cut_power()
+
+        store.on_sealed = sealed
         lab.read(store, 5)
-        await lab.live(store, 11.0)
-        assert len(lab.order) == 1
+        await lab.live(store, 9.0)
+        assert lab.sql("SELECT count(*) > 0 FROM unsealed") == [(1,)]
+        await lab.live(store, 1.0)
+    async with lab.open() as store:
+        await lab.undelivered(store)
+        assert sorted(n for payload in lab.sent.values() for n in lab.values(payload)) == [1, 2, 3, 4, 5]
+
+
+async def test_an_event_that_overtakes_readings_does_not_delay_their_commit(lab: Any) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=2)
+    async with lab.open() as store:
+        numbers = lab.read(store, 2)
+        await lab.live(store, 1.75)
+        lab.event(store)
+        await lab.live(store, 1.25)
         lab.cut_power()
     async with lab.open() as store:
-        assert sorted(await lab.stored(store)) == [1, 2, 3, 4, 5]
+        assert await lab.stored(store) == numbers
+
+
+async def test_what_an_older_boot_left_does_not_delay_what_this_one_reads(lab: Any) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=60)
+    numbers = []
+    for _ in range(3):
+        async with lab.open() as store:
+            numbers += lab.read(store, 2)
+            await lab.live(store, 3.0)
+            lab.cut_power()
+    async with lab.open() as store:
+        assert await lab.stored(store) == numbers
 
 
 async def test_a_number_is_durable_as_reserved_before_it_is_used(lab: Any) -> None:
@@ -296,6 +327,24 @@ async def test_a_failing_card_stops_no_reading_and_what_was_read_reaches_it_late
         lab.cut_power()
     async with lab.open() as store:
         assert set(numbers[:-2]) <= set(await lab.stored(store))
+        await lab.check_account(store)
+
+
+async def test_a_failing_card_holds_batches_back_where_they_must_be_on_it_first(lab: Any) -> None:
+    lab.outbox = OutboxSettings(commit_interval_s=0)
+    async with lab.open() as store:
+        await store._parts.outbox._writer.execute("PRAGMA busy_timeout = 1")
+        other = sqlite3.connect(lab.database, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        numbers = lab.read(store, 2)
+        lab.event(store)
+        await lab.live(store, 5.0)
+        assert (store.high, lab.order, store.account().waiting) == (0, [], 2)
+        other.execute("ROLLBACK")
+        other.close()
+        await lab.live(store, 2.0)
+        assert (store.high, lab.order, store.account().waiting) == (2, [1, 2], 0)
+        assert await lab.stored(store) == numbers
         await lab.check_account(store)
 
 
@@ -561,5 +610,3 @@ def reserved_in(database: Path) -> int:
         return int(connection.execute("SELECT value FROM meta WHERE key = 'reserved'").fetchone()[0])
     finally:
         connection.close()
-
-

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -36,7 +38,7 @@ def test_ranges_are_separate_and_sorted(steps: list[tuple[bool, tuple[int, int]]
     ranges, _ = changed(steps)
     parts = ranges.ranges()
     assert all(first <= last for first, last in parts)
-    assert all(left[1] + 1 < right[0] for left, right in zip(parts, parts[1:], strict=False))
+    assert all(left[1] + 1 < right[0] for left, right in pairwise(parts))
 
 
 @given(changes, spans, st.integers(-1, 80))

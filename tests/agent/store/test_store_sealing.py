@@ -151,7 +151,9 @@ def test_ulids_sort_by_time() -> None:
     assert ulid(1_469_918_176_385, Random(1))[:10] == "01ARYZ6S41"  # the example of the specification
 
 
-@given(st.dictionaries(st.text(min_size=1, max_size=8), st.one_of(st.integers(-(2**53), 2**53), st.booleans(), st.text())))
+@given(
+    st.dictionaries(st.text(min_size=1, max_size=8), st.one_of(st.integers(-(2**53), 2**53), st.booleans(), st.text()))
+)
 def test_what_was_read_is_what_is_sealed(values: dict[str, int | bool | str]) -> None:
     scan = Scan("cảm-biến", 0, [Reading(point, value, 0) for point, value in values.items()])
     found = [msgspec.json.decode(stamped(f.body, 12))["values"] for f in scan_fragments(scan, MAX)]

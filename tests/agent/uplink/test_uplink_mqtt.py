@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -154,6 +156,18 @@ async def test_a_reconnect_within_the_delay_publishes_no_will(broker: Mosquitto)
     ioc.close()
 
 
+async def test_what_is_said_while_we_are_away_for_a_moment_arrives_when_we_are_back(broker: Mosquitto) -> None:
+    async with connect(options(broker.port), nothing) as session:
+        await session.subscribe(("a",), timeout_s=5)
+        session.close()
+    ioc = await asyncio.to_thread(Ioc, broker.port, ("x",))
+    await asyncio.to_thread(ioc.say, "a", b"meanwhile", retain=False)
+    heard: list[bytes] = []
+    async with connect(options(broker.port), lambda _topic, payload: heard.append(payload)):
+        await until(lambda: heard == [b"meanwhile"])
+    ioc.close()
+
+
 async def test_a_takeover_ends_the_session_with_its_code() -> None:
     """Mosquitto 2.0.11 closes without a word when a client is taken over, so here a few bytes play the broker."""
 
@@ -168,6 +182,24 @@ async def test_a_takeover_ends_the_session_with_its_code() -> None:
     async with server, connect(options(server.sockets[0].getsockname()[1]), nothing) as session:
         down = await asyncio.wait_for(asyncio.shield(session.closed), 5)
         assert down.code == 0x8E
+
+
+async def test_paho_holds_nothing_back_the_window_is_the_callers() -> None:
+    arrived = bytearray()
+
+    async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readexactly(2)
+        writer.write(bytes.fromhex("20 03 00 00 00"))
+        while data := await reader.read(65_536):
+            arrived.extend(data)
+        writer.close()
+
+    server = await asyncio.start_server(play, "127.0.0.1", 0)
+    async with server, connect(options(server.sockets[0].getsockname()[1]), nothing) as session:
+        for number in range(100):
+            session.send("t", f"<{number}>".encode())
+        await until(lambda: b"<99>" in arrived)
+        assert session.in_flight == 100
 
 
 async def test_messages_arrive_by_subscription(broker: Mosquitto) -> None:
@@ -197,3 +229,53 @@ async def test_a_publish_waits_for_room_in_the_brokers_window(broker: Mosquitto)
 async def test_the_message_expiry_reaches_the_broker(broker: Mosquitto) -> None:
     async with connect(options(broker.port), nothing) as session:
         assert await session.send("t", json.dumps({}).encode(), retain=True, expiry_s=1) == 0x10
+
+
+class TlsFiles:
+    """A key with a certificate of its own for 127.0.0.1, and a stranger's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.key, self.cert = folder / "broker.key", folder / "broker.pem"
+        self.stranger = folder / "stranger.pem"
+        for key, cert, name in ((self.key, self.cert, "127.0.0.1"), (folder / "s.key", self.stranger, "192.0.2.1")):
+            command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+            command += ["-keyout", str(key), "-out", str(cert), "-days", "2", "-subj", f"/CN={name}"]
+            subprocess.run([*command, "-addext", f"subjectAltName=IP:{name}"], check=True, capture_output=True)
+
+
+@pytest.fixture
+def tls_broker(mosquitto: str, tmp_path: Path) -> Iterator[tuple[Mosquitto, TlsFiles]]:
+    files = TlsFiles(tmp_path)
+    broker = Mosquitto(mosquitto, tmp_path)
+    config = tmp_path / "mosquitto.conf"
+    text = config.read_text(encoding="ascii") + f"user root\ncertfile {files.cert}\nkeyfile {files.key}\n"
+    config.write_text(text, encoding="ascii")
+    broker.start()
+    yield broker, files
+    broker.kill()
+
+
+async def test_over_tls_messages_flow_both_ways(tls_broker: tuple[Mosquitto, TlsFiles]) -> None:
+    broker, files = tls_broker
+    heard: list[bytes] = []
+    given = options(broker.port, tls=True, ca_file=str(files.cert))
+    async with connect(given, lambda _topic, payload: heard.append(payload)) as session:
+        await session.subscribe(("a",), timeout_s=5)
+        futures = [session.send("a", b"%d" % number * 1_000) for number in range(20)]
+        assert set(await asyncio.gather(*futures)) == {0}
+        await until(lambda: len(heard) == 20)
+
+
+async def test_a_certificate_that_cannot_be_verified_is_refused_by_name(tls_broker: tuple[Mosquitto, TlsFiles]) -> None:
+    broker, files = tls_broker
+    for ca_file in ("", str(files.stranger)):
+        with pytest.raises(UplinkDown, match=r"certificate is not accepted: .*self.signed"):
+            async with connect(options(broker.port, tls=True, ca_file=ca_file), nothing):
+                pass
+
+
+async def test_a_file_that_is_missing_is_said_by_name(tls_broker: tuple[Mosquitto, TlsFiles], tmp_path: Path) -> None:
+    broker, _ = tls_broker
+    with pytest.raises(UplinkDown, match="No such file"):
+        async with connect(options(broker.port, tls=True, ca_file=str(tmp_path / "no.pem")), nothing):
+            pass

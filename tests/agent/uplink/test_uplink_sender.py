@@ -200,6 +200,19 @@ async def test_nothing_goes_while_the_ioc_is_offline_and_then_everything_does() 
         await until(lambda: bench.session.topics() == ["backfill"] * 3)
 
 
+async def test_a_backlog_stops_when_the_ioc_goes_offline() -> None:
+    bench = Bench(backfill_readings_per_s=10.0)
+    for _ in range(20):
+        bench.source.seal(readings=10)
+    async with bench.running() as sender:
+        await until(lambda: bench.session.sent)
+        bench.peer.heard(IocState(v=1, online=False))
+        sender.peer_changed(came_up=False)
+        bench.later(sender, 60)
+        await asyncio.sleep(0.02)
+        assert len(bench.session.sent) == 1
+
+
 async def test_without_any_puback_the_connection_is_given_up() -> None:
     bench = Bench(silence_s=30.0)
     bench.session.answer = None

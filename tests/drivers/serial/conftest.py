@@ -1,6 +1,9 @@
 """Shipped profiles and a real pty for the tests of the serial kind."""
 
+import fcntl
 import os
+import struct
+import termios
 import tty
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -39,6 +42,11 @@ class Line:
 
     def send(self, data: bytes) -> None:
         assert os.write(self._fd, data) == len(data)
+
+    def unread_bytes(self) -> int:
+        """How much of what was said has not been read yet."""
+        answer = fcntl.ioctl(self._device_fd, termios.FIONREAD, struct.pack("i", 0))
+        return int(struct.unpack("i", answer)[0])
 
     def unplug(self) -> None:
         """What a pulled USB adapter looks like: the device is gone while it is open."""

@@ -100,9 +100,14 @@ async def test_two_plans_of_one_instrument_are_each_told_everything(line: Line, 
 
 async def test_what_was_said_before_anybody_listened_is_not_a_reading(line: Line, nmea: SerialProfile) -> None:
     line.send(WIND)
-    async with open_link(options(line, 0.2)) as link:
+    async with open_link(options(line, 0.3)) as link:
+        line.send(WIND)
+        async with asyncio.timeout(5):
+            while line.unread_bytes():
+                await asyncio.sleep(0.005)
         with pytest.raises(NoReply):
             await link.read(None, plan(nmea, "wind_angle"))
+        assert await begin(link, line, plan(nmea, "wind_angle"), WIND) == {"wind_angle": 271.0}
 
 
 async def test_silence_is_no_reply(line: Line, nmea: SerialProfile) -> None:

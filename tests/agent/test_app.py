@@ -1,0 +1,155 @@
+"""The agent as a process of its own, as systemd starts it; without broker and devices, which are elsewhere."""
+
+import json
+import os
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from processes import Popen, free_port, python_module, started, wait_until
+
+CONFIG = """\
+[gateway]
+id = "dng-hc-01"
+data_dir = "data"
+runtime_dir = "run"
+[site]
+oc = "oc-haichau"
+[uplink]
+host = "127.0.0.1"
+port = {port}
+tls = false
+[clock]
+hold_unsynced_s = 0
+[outbox]
+batch_interval_s = 0.1
+[[link]]
+name = "plc"
+kind = "modbus"
+transport = "tcp"
+host = "127.0.0.1"
+tcp_port = {port}
+[[device]]
+name = "meter-1"
+link = "plc"
+profile = "eastron/sdm120"
+unit = 1
+interval_s = 0.2
+points = ["voltage"]
+"""
+
+
+class Systemd:
+    """What systemd would see of the service."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "notify"
+        self.states: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.bind(str(self.path))
+        self._socket.setblocking(False)
+
+    def has(self, state: str) -> bool:
+        try:
+            while True:
+                self.states += self._socket.recv(4096).decode().split("\n")
+        except BlockingIOError:
+            return state in self.states
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+@pytest.fixture
+def systemd(tmp_path: Path) -> Iterator[Systemd]:
+    watcher = Systemd(tmp_path)
+    yield watcher
+    watcher.close()
+
+
+@contextmanager
+def _agent(folder: Path, **environment: str) -> Iterator[Popen]:
+    config = folder / "agent.toml"
+    if not config.exists():
+        config.write_text(CONFIG.format(port=free_port()), encoding="utf-8")
+    command = python_module("agent", "--lang", "en", "--config", config, "run")
+    with started(command, folder / "log", env=os.environ | environment) as process:
+        yield process
+
+
+def _end(process: Popen, number: int = signal.SIGTERM) -> str:
+    process.send_signal(number)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    return out
+
+
+def test_systemd_hears_that_it_is_ready_alive_and_stopping(tmp_path: Path, systemd: Systemd) -> None:
+    watch = {"NOTIFY_SOCKET": str(systemd.path), "WATCHDOG_USEC": "400000"}
+    with _agent(tmp_path, **watch) as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready without a broker and without its device")
+        wait_until(lambda: systemd.has("WATCHDOG=1"), 10, "the watchdog is patted")
+        _end(agent)
+    assert systemd.has("STOPPING=1")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_without_a_broker_is_clean_and_loses_nothing(tmp_path: Path, systemd: Systemd, number: int) -> None:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        wait_until(lambda: (tmp_path / "data" / "outbox.db").exists(), 10, "the outbox is there")
+        account = json.loads(_end(agent, number).splitlines()[-1])
+    assert account["accepted"] == account["stored"] >= 1  # the device that is not there: one reading `com`
+    assert account["delivered"] == 0
+    assert account["lost"] == {}
+
+
+def test_a_second_agent_on_the_same_data_is_refused_by_name(tmp_path: Path, systemd: Systemd) -> None:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as first:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        with _agent(tmp_path) as second:
+            second.communicate(timeout=20)
+            assert second.returncode == 1
+        _end(first)
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert "another oc-agent uses" in log
+    assert "Traceback" not in log
+
+
+def test_sighup_does_not_end_it(tmp_path: Path, systemd: Systemd) -> None:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        agent.send_signal(signal.SIGHUP)
+        wait_until(lambda: "SIGHUP" in (tmp_path / "log").read_text(encoding="utf-8"), 10, "it is said")
+        _end(agent)
+
+
+def test_under_journald_lines_carry_their_level_and_no_time(tmp_path: Path, systemd: Systemd) -> None:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path), JOURNAL_STREAM="8:1") as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        wait_until(lambda: "<4>link plc" in (tmp_path / "log").read_text(encoding="utf-8"), 10, "a warning")
+        _end(agent)
+    lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    assert any(line.startswith("<6>oc-agent ") for line in lines)
+
+
+def test_a_file_that_is_no_outbox_is_set_aside_and_the_agent_runs(tmp_path: Path, systemd: Systemd) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "outbox.db").write_bytes(b"this was a memory card once" * 400)
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        _end(agent)
+    assert list((tmp_path / "data").glob("outbox.db.corrupt-*"))
+
+
+def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file stands where the folder should be", encoding="utf-8")
+    with _agent(tmp_path) as agent:
+        agent.communicate(timeout=20)
+        assert agent.returncode == 1
+    log = (tmp_path / "log").read_text(encoding="utf-8")
+    assert str(tmp_path / "data") in log
+    assert "Traceback" not in log
