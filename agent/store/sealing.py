@@ -15,7 +15,7 @@ import msgspec
 
 from agent.clock import NS_PER_MS, ClockState
 from agent.model import Event, Scan
-from drivers.api import Quality, Reading, Value
+from drivers.api import Quality, Reading
 
 MAX_SCANS: Final = 5_000
 MAX_PLAIN_BYTES: Final = 1024 * 1024
@@ -149,20 +149,18 @@ def ulid(time_ms: int, random: Random) -> str:
 
 
 def _sendable(reading: Reading) -> Reading:
-    """Never a null without a quality, nor a number that JSON does not know, nor a text without end."""
-    value: Value | None = reading.value
-    if type(value) is float:
-        if value - value == 0.0:
-            return reading
-        value = None
-    elif type(value) is str:
-        if len(value) <= MAX_TEXT:
-            return reading
-        value = value[:MAX_TEXT]
-    elif value is not None or reading.quality:
-        return reading
-    quality = Quality.FAULT if value is None and not reading.quality else reading.quality
-    return Reading(reading.point, value, reading.mono_ns, quality, reading.status)
+    """Never a null without a quality, nor a number that JSON does not know, nor a text without end (cut: `unc`)."""
+    value = reading.value
+    if type(value) is str:
+        return reading if len(value) <= MAX_TEXT else _with(reading, value[:MAX_TEXT], Quality.UNCERTAIN)
+    if value is None or (type(value) is float and value - value != 0.0):
+        return _with(reading, None, Quality.FAULT)
+    return reading
+
+
+def _with(reading: Reading, value: str | None, quality: Quality) -> Reading:
+    """The reading with another value, and with `quality` where its own is good."""
+    return Reading(reading.point, value, reading.mono_ns, reading.quality or quality, reading.status)
 
 
 def _with_hole(head: bytes, tail: bytes) -> bytes:

@@ -5,7 +5,7 @@ Promises: a profile that passes can be framed and read. Must not know: ports.
 
 from itertools import chain
 
-from drivers.serial.binary import WIDTH
+from drivers.serial.binary import WIDTH, width
 from drivers.serial.checksums import CHECKSUMS
 from drivers.serial.options import BINARY_TYPES, TEXT_TYPES, Frame, Place, SerialPoint, SerialProfile
 from drivers.tomlfile import Section
@@ -16,6 +16,7 @@ _TEXT_KEYS = ("sentence", "field", "where", "format", "hemisphere", "unit_field"
 def check_profile(profile: SerialProfile, section: Section) -> None:
     """Report frames and points that make no sense together."""
     frame = profile.frame
+    before = section.problem_count
     place = section.child("frame")
     if frame.mode != "stream":
         place.problem("mode", f'"{frame.mode}" is not yet in this version', 'write `mode = "stream"`')
@@ -23,11 +24,13 @@ def check_profile(profile: SerialProfile, section: Section) -> None:
         _check_line(frame, place)
     else:
         _check_length(frame, place)
+    if section.problem_count > before:
+        return
     for point, where in zip(profile.point, section.children("point"), strict=True):
         if frame.framing == "line":
             _check_text_point(point, where)
         else:
-            _check_binary_point(point, where)
+            _check_binary_point(frame, point, where)
 
 
 def _check_line(frame: Frame, place: Section) -> None:
@@ -99,12 +102,16 @@ def _check_place(wanted: Place, place: Section) -> None:
         )
 
 
-def _check_binary_point(point: SerialPoint, place: Section) -> None:
+def _check_binary_point(frame: Frame, point: SerialPoint, place: Section) -> None:
     if point.type not in BINARY_TYPES:
         what = f"{point.type} is a type of text lines" if "type" in place.data else "is missing"
         place.problem("type", what, f"write one of: {', '.join(WIDTH)}")
     if point.at is None:
         place.problem("at", "is missing: at which byte of the frame, the header included?", "add `at = 4`")
+    elif frame.length is not None:
+        room = frame.length.min + frame.length.add - CHECKSUMS[frame.checksum].tail
+        if point.at + width(point) > room:
+            place.problem("at", f"the value goes past byte {room}, where the checksum begins", "check `at` and `type`")
     for key in _TEXT_KEYS:
         if key in place.data:
             place.problem(key, "means nothing in a binary frame", "write `at` and `type`")

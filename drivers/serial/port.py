@@ -8,7 +8,7 @@ import os
 import socket
 import termios
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
 import serial
@@ -96,6 +96,8 @@ async def _open_tcp(options: SerialOptions) -> AsyncIterator[ByteSource]:
         yield _TcpPort(options.endpoint, reader)
     finally:
         writer.transport.abort()
+        with suppress(OSError):
+            await writer.wait_closed()
 
 
 class _TcpPort:

@@ -74,9 +74,11 @@ def test_a_null_always_has_a_quality_and_a_number_is_always_json() -> None:
     assert scan["quality"] == {"a": "flt", "b": "flt", "c": "flt", "d": "rng"}
 
 
-def test_a_text_is_at_most_1024_characters() -> None:
+def test_a_text_is_at_most_1024_characters_and_one_that_was_cut_is_not_good() -> None:
     (fragment,) = scan_fragments(Scan("x", 0, [Reading("a", "ạ" * 3_000, 0)]), MAX)
-    assert msgspec.json.decode(stamped(fragment.body, 1))["values"] == {"a": "ạ" * 1_024}
+    scan = msgspec.json.decode(stamped(fragment.body, 1))
+    assert scan["values"] == {"a": "ạ" * 1_024}
+    assert scan["quality"] == {"a": "unc"}
 
 
 def test_small_payloads_stay_json_and_large_ones_are_zlib() -> None:
