@@ -45,6 +45,9 @@ class Wire:
                 opened = await client.connect()
         except (TimeoutError, OSError, ModbusException) as err:
             opened, self._why = False, err
+        if _is_cancelled():
+            client.close()
+            raise asyncio.CancelledError
         if not opened:
             client.close()
             raise LinkDown(f"{self._options.endpoint} cannot be opened: {self._reason()}") from self._why
@@ -133,6 +136,12 @@ class Wire:
         if not os.access(options.port, os.R_OK | os.W_OK):
             return "not permitted; the user of the agent must be in the group of the port, often `dialout`"
         return f"{self._why or 'not a serial port'}; does another program hold it?"
+
+
+def _is_cancelled() -> bool:
+    """pymodbus connects under `wait_for`, which in Python 3.11 can swallow a cancellation (python/cpython#86296)."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _watch_peer(transport: Any) -> None:

@@ -61,9 +61,9 @@ def test_a_rewind_finds_the_batch_again_and_ignores_an_older_answer() -> None:
     before = backlog.generation
     backlog.take([batch(4), batch(6)], before, nowhere)
     backlog.rewind(5)
-    assert (backlog.cursor, len(backlog), backlog.swept) == (4, 0, False)
+    assert (backlog.cursor, len(backlog), backlog.swept) == (4, 1, False)
     backlog.take([batch(7)], before, nowhere)
-    assert len(backlog) == 0
+    assert len(backlog) == 1
 
 
 def test_a_rewind_ahead_of_the_cursor_only_wakes_the_sweep() -> None:
@@ -72,6 +72,44 @@ def test_a_rewind_ahead_of_the_cursor_only_wakes_the_sweep() -> None:
     backlog.take([], backlog.generation, nowhere)
     backlog.rewind(9)
     assert (backlog.cursor, len(backlog), backlog.hungry) == (4, 1, True)
+
+
+def test_a_rewind_keeps_what_was_read_ahead_below_it() -> None:
+    backlog = Backlog()
+    backlog.take([batch(1), batch(2), batch(5)], backlog.generation, nowhere)
+    backlog.rewind(4)
+    assert (backlog.cursor, len(backlog), 5 in backlog) == (3, 2, False)
+
+
+@given(st.data())
+def test_whatever_is_undelivered_is_above_the_cursor_or_read_ahead_or_elsewhere(data: st.DataObject) -> None:
+    backlog, elsewhere = Backlog(read_ahead=4), set[int]()
+    undelivered = set(range(1, 21))
+    asked: list[tuple[int, list[Batch]]] = []
+    for _ in range(data.draw(st.integers(0, 60))):
+        match data.draw(st.sampled_from(["ask", "answer", "send", "refused", "delivered"])):
+            case "ask":
+                found = sorted(seq for seq in undelivered if seq > backlog.cursor)[:6]
+                asked.append((backlog.generation, [batch(seq) for seq in found]))
+            case "answer" if asked:
+                generation, batches = asked.pop(0)
+                asked.clear()
+                backlog.take(batches, generation, elsewhere.__contains__)
+            case "send" if backlog:
+                seq = backlog.pop().seq
+                assert seq not in elsewhere
+                elsewhere.add(seq)
+            case "refused" if elsewhere:
+                seq = data.draw(st.sampled_from(sorted(elsewhere)))
+                elsewhere.discard(seq)
+                backlog.rewind(seq)
+            case "delivered" if elsewhere:
+                seq = data.draw(st.sampled_from(sorted(elsewhere)))
+                elsewhere.discard(seq)
+                undelivered.discard(seq)
+        for seq in undelivered:
+            assert seq > backlog.cursor or seq in backlog or seq in elsewhere, f"{seq} is nowhere"
+    assert not backlog.swept or all(seq <= backlog.cursor for seq in undelivered)
 
 
 @pytest.mark.parametrize(("receive_maximum", "size"), [(1, 1), (5, 5), (20, 20), (65_535, 20)])

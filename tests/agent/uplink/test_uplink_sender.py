@@ -136,6 +136,23 @@ async def test_a_live_batch_that_is_refused_comes_back_with_the_backlog() -> Non
         assert set(bench.session.topics()[1:]) == {"backfill"}
 
 
+async def test_a_refusal_on_the_live_lane_stops_what_waits_behind_it() -> None:
+    bench = Bench()
+    bench.session.limits = Limits(receive_maximum=1)
+    bench.session.answer = None
+    async with bench.running() as sender:
+        for _ in range(3):
+            bench.source.seal()
+        await until(lambda: bench.session.sent)
+        bench.session.answer = 0x97
+        bench.session.waiting[0].set_result(0x97)
+        await until(lambda: bench.progress.rejected.get("quota", 0) == 2)
+        bench.session.answer = 0
+        bench.later(sender, 60)
+        await until(lambda: bench.source.delivered == [1, 2, 3])
+        assert bench.session.topics() == ["data"] + ["backfill"] * 4
+
+
 async def test_live_goes_first_while_a_backlog_waits_for_pubacks() -> None:
     bench = Bench()
     bench.session.limits = Limits(receive_maximum=20)

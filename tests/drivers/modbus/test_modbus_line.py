@@ -329,6 +329,25 @@ async def test_a_path_that_cannot_be_opened_says_why(options: ModbusOptions, why
             pass
 
 
+async def test_a_cancellation_that_the_library_swallows_while_it_connects_still_counts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connecting = asyncio.Event()
+
+    async def swallow(*_: Any) -> bool:
+        connecting.set()
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return False
+
+    monkeypatch.setattr("pymodbus.client.AsyncModbusTcpClient.connect", swallow)
+    task = asyncio.create_task(Line(ModbusOptions(transport="tcp", host="127.0.0.1", tcp_port=1)).open())
+    await connecting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
 async def test_a_serial_port_is_ours_alone(slave: Any, serving: Any) -> None:
     async with serving(slave, "rtu", T) as served, open_line(served.options):
         with pytest.raises(LinkDown, match="another program"):
