@@ -25,5 +25,4 @@ def set_up_logs(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # its outcomes are our errors, told once an episode
     logging.getLogger("asyncio").setLevel(max(logging.INFO, root.level))

@@ -57,7 +57,10 @@ class LiveQueue:
 
 
 class Backlog:
-    """A cursor over everything undelivered, lowest first, with a few batches read ahead."""
+    """A cursor over everything undelivered, lowest first, with a few batches read ahead.
+
+    Whatever is undelivered is above the cursor, or read ahead, or elsewhere (queued live, in flight, unconfirmed).
+    """
 
     def __init__(self, read_ahead: int = 25) -> None:
         self._read_ahead = read_ahead
@@ -109,8 +112,8 @@ class Backlog:
         self.swept = False
         if seq <= self.cursor:
             self.cursor = seq - 1
-            self._batches.clear()
-            self._seqs.clear()
+            while self._batches and self._batches[-1].seq >= seq:
+                self._seqs.discard(self._batches.pop().seq)
 
 
 class InFlight(NamedTuple):

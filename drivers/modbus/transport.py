@@ -6,6 +6,7 @@ Works with pymodbus 3.11.2 to 3.16.1: `device_id` names the unit, and a request 
 """
 
 import asyncio
+import logging
 import os
 import socket
 import termios
@@ -19,6 +20,8 @@ from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from drivers.errors import LinkDown
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Request
+
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it would say, our errors say better
 
 _HEARD_BYTES = 65_536
 _KEEPALIVE_S = 15
@@ -132,7 +135,7 @@ class Wire:
         if options.transport != "rtu":
             return f"{self._why or 'no answer'}; check the address, the network and that nobody else is connected"
         if not Path(options.port).exists():
-            return "there is no such port; is the adapter plugged in? `oc-agent ports` lists what is there"
+            return "there is no such port; is the adapter plugged in? `ls /dev/serial/by-id` shows what is there"
         if not os.access(options.port, os.R_OK | os.W_OK):
             return "not permitted; the user of the agent must be in the group of the port, often `dialout`"
         return f"{self._why or 'not a serial port'}; does another program hold it?"
