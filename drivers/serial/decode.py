@@ -17,7 +17,7 @@ def decode(profile: SerialProfile, _request: bytes | None, response: bytes) -> l
     Raises `BadReply` where there is no whole frame, no sentence of the profile, or the instrument is warming up.
     """
     framer = Framer(profile.frame)
-    frames = framer.feed(response)
+    frames = framer.feed(response) + framer.silence()
     if not frames:
         raise BadReply(framer.problem or f"there is no whole frame in these {len(response)} bytes")
     fields = FieldReader(profile)

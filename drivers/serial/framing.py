@@ -41,8 +41,15 @@ class Framer:
 
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that `data` completes, in order, each with header or start character, checksum and end."""
-        frames: list[bytes] = []
         self._waiting += data
+        return self._scan(more_may_come=True)
+
+    def silence(self) -> list[bytes]:
+        """The frames hidden in what waits, now that the line was silent and it will never be whole."""
+        return self._scan(more_may_come=False)
+
+    def _scan(self, *, more_may_come: bool) -> list[bytes]:
+        frames: list[bytes] = []
         buffer = bytes(self._waiting)
         at = 0
         while True:
@@ -50,8 +57,10 @@ class Framer:
             self.skipped_bytes += start - at
             at = start
             cut = self._cutter.end(buffer, at)
-            if cut is None:
+            if cut is None and (more_may_come or at == len(buffer)):
                 break
+            if cut is None:
+                cut = Broken(f"a frame was broken off after {len(buffer) - at} bytes")
             if isinstance(cut, Broken):
                 self.bad_frames += 1
                 self.skipped_bytes += 1

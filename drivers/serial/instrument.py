@@ -4,10 +4,12 @@ Promises: a reading has the time when its frame was complete; silence is told ap
 Must not know: ports, tasks, clocks.
 """
 
+from collections.abc import Iterable
+
 from drivers.errors import BadReply, NoReply
 from drivers.serial.fields import FieldReader
 from drivers.serial.framing import Framer
-from drivers.serial.newest import Newest
+from drivers.serial.newest import NS_PER_S, Newest
 from drivers.serial.options import SerialOptions, SerialProfile
 
 
@@ -19,12 +21,21 @@ class Instrument:
         self.framer = Framer(profile.frame)
         self._fields = FieldReader(profile)
         self.newest = Newest(started_ns, patience_s)
+        self._max_pause_ns = round((profile.frame.max_pause_s or 0) * NS_PER_S)
+        self._last_ns = started_ns
         self.bytes = 0
         self.frames = 0
 
     def hear(self, data: bytes, mono_ns: int) -> None:
+        """Take in bytes that arrived at `mono_ns`, after a pause or without one."""
+        if self._max_pause_ns and mono_ns - self._last_ns > self._max_pause_ns:
+            self._take(self.framer.silence(), self._last_ns)
         self.bytes += len(data)
-        for frame in self.framer.feed(data):
+        self._last_ns = mono_ns
+        self._take(self.framer.feed(data), mono_ns)
+
+    def _take(self, frames: Iterable[bytes], mono_ns: int) -> None:
+        for frame in frames:
             self.frames += 1
             self.newest.hear(self._fields.read(frame), mono_ns)
 

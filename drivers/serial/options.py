@@ -83,6 +83,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     fields stand between `separator`s and count from 0. `talker`: so many letters before the name of a sentence say
     who talks; names that begin with P have none (NMEA 0183).
     `length`: `header` in hex, then a length field. `warming_up = "all_zero"`: such a payload means no value yet.
+    `max_pause_s`: no frame has such a pause in it, in seconds; what came before it is not joined to what follows.
     """
 
     mode: Literal["stream", "poll", "wake"] = "stream"
@@ -97,6 +98,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
     length: Length | None = None
     byte_order: Order = "big"
     warming_up: Literal["", "all_zero"] = ""
+    max_pause_s: Annotated[float, msgspec.Meta(gt=0, le=60)] | None = None
     flags: Flags = Flags()
     sentences: dict[str, Flags] = {}
 

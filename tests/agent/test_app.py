@@ -100,7 +100,7 @@ def test_systemd_hears_that_it_is_ready_alive_and_stopping(tmp_path: Path, syste
 def test_a_stop_without_a_broker_is_clean_and_loses_nothing(tmp_path: Path, systemd: Systemd, number: int) -> None:
     with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
         wait_until(lambda: systemd.has("READY=1"), 10, "ready")
-        wait_until(lambda: (tmp_path / "data" / "outbox.db").exists(), 10, "the outbox is there")
+        wait_until(lambda: "link plc:" in (tmp_path / "log").read_text(encoding="utf-8"), 10, "the link is down")
         account = json.loads(_end(agent, number).splitlines()[-1])
     assert account["accepted"] == account["stored"] >= 1  # the device that is not there: one reading `com`
     assert account["delivered"] == 0

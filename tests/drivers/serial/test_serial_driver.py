@@ -146,15 +146,14 @@ async def test_an_instrument_that_warms_up_has_no_values_yet(line: Line, pms: Se
         assert await begin(link, line, plan(pms, "pm25"), zeros) == {"pm25": str(Quality.WARMING_UP)}
 
 
-async def test_a_frame_that_comes_in_pieces_is_read(line: Line, pms: SerialProfile) -> None:
-    frame = with_checksum(pms.frame, b"BM\0\x1c" + bytes(8) + b"\0\x23" + bytes(18))
+async def test_a_frame_that_comes_in_pieces_is_read(line: Line, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
-        reading = asyncio.create_task(link.read(None, plan(pms, "pm25")))
+        reading = asyncio.create_task(link.read(None, plan(nmea, "depth")))
         await asyncio.sleep(0)
-        for byte in frame:
+        for byte in DEPTH:
             line.send(bytes([byte]))
             await asyncio.sleep(0.001)
-        assert shown(await reading) == {"pm25": 35}
+        assert shown(await reading) == {"depth": 2.4}
 
 
 async def test_a_port_that_vanishes_raises_at_once_and_does_not_spin(line: Line, nmea: SerialProfile) -> None:

@@ -1,0 +1,44 @@
+"""What belongs together in time, and what does not."""
+
+from drivers.serial.framing import Framer, with_checksum
+from drivers.serial.instrument import Instrument
+from drivers.serial.newest import SerialPlan
+from drivers.serial.options import SerialProfile
+
+MS = 1_000_000
+
+
+def dust(profile: SerialProfile, payload: bytes) -> bytes:
+    return with_checksum(profile.frame, b"BM\0\x1c" + payload + b"\0\0")
+
+
+def test_bytes_before_a_pause_are_never_joined_to_those_after_it(pms: SerialProfile) -> None:
+    """One lost byte, and the first byte of the next frame makes the checksum fit: only the pause tells."""
+    whole = dust(pms, bytes([221]) + bytes([150]) * 24 + bytes([119]))
+    broken = whole[:4] + whole[5:]
+    following = dust(pms, bytes([0, 35] * 12 + [0x97, 0]))
+    assert Framer(pms.frame).feed(broken + following) == [broken + b"B"]
+
+    instrument = Instrument(pms, 5.0, 0)
+    instrument.hear(broken, 1_000 * MS)
+    instrument.hear(following, 1_170 * MS)
+    readings = {r.point: r for r in instrument.newest.news(SerialPlan(pms, pms.point), 1_170 * MS)}
+    assert (readings["pm25"].value, readings["pm25"].mono_ns) == (35, 1_170 * MS)
+    assert (instrument.frames, instrument.framer.bad_frames) == (1, 1)
+
+
+def test_a_whole_frame_right_behind_a_broken_beginning_has_its_own_time(pms: SerialProfile) -> None:
+    instrument = Instrument(pms, 5.0, 0)
+    instrument.hear(dust(pms, bytes([0, 35] * 12 + [0x97, 0]))[:20], 1_000 * MS)
+    instrument.hear(dust(pms, bytes([0, 7] * 12 + [0x97, 0]))[:-1], 1_010 * MS)
+    instrument.hear(dust(pms, bytes([0, 7] * 12 + [0x97, 0]))[-1:], 1_020 * MS)
+    readings = {r.point: r for r in instrument.newest.news(SerialPlan(pms, pms.point), 1_300 * MS)}
+    assert (readings["pm25"].value, readings["pm25"].mono_ns) == (7, 1_020 * MS)
+
+
+def test_a_short_pause_inside_a_frame_is_none(pms: SerialProfile) -> None:
+    instrument = Instrument(pms, 5.0, 0)
+    frame = dust(pms, bytes([0, 35] * 12 + [0x97, 0]))
+    instrument.hear(frame[:9], 1_000 * MS)
+    instrument.hear(frame[9:], 1_100 * MS)
+    assert (instrument.frames, instrument.framer.bad_frames) == (1, 0)
