@@ -14,12 +14,16 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
 from simulators.ioc.mqtt import BrokerAddress, parse_broker
 from simulators.ioc.report import as_text, report
 from simulators.ioc.service import IocService
-from simulators.output import show_line, show_text, stop_signal, wait_for
+from simulators.output import SpareOutput, show_line, stop_signal, wait_for
+
+LAST_WORDS_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,7 +56,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _serve(service: IocService, args: argparse.Namespace) -> None:
-    show = partial(_show, service, as_json=args.json)
+    output = SpareOutput()
+    show = partial(_show, service, output, as_json=args.json)
     async with stop_signal() as stop:
         run = asyncio.create_task(service.run(lambda: _ready(service, args)), name="ioc")
         reports = asyncio.create_task(_report_for_ever(show, args.every), name="reports")
@@ -63,7 +68,9 @@ async def _serve(service: IocService, args: argparse.Namespace) -> None:
             for task in (run, reports, ended):
                 task.cancel()
             results = await asyncio.gather(run, reports, ended, return_exceptions=True)
+    output.finish(LAST_WORDS_S)
     show()
+    output.finish(LAST_WORDS_S)
     for result in results:
         if isinstance(result, Exception):
             raise result
@@ -75,12 +82,13 @@ async def _report_for_ever(show: Callable[[], None], every_s: float) -> None:
         show()
 
 
-def _show(service: IocService, *, as_json: bool) -> None:
+def _show(service: IocService, output: SpareOutput, *, as_json: bool) -> None:
+    """Show a report; a reader who does not take it holds nothing up."""
     snapshot = report(service.ingest)
     if as_json:
-        show_line({"report": snapshot})
+        output.show(msgspec.json.encode({"report": snapshot}).decode())
     else:
-        show_text(as_text(snapshot) + (f"\n  not connected: {service.error}" if service.error else ""))
+        output.show(as_text(snapshot) + (f"\n  not connected: {service.error}" if service.error else ""))
 
 
 def _ready(service: IocService, args: argparse.Namespace) -> None:
