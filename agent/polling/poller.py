@@ -51,9 +51,12 @@ class DevicePolling:
         self.filter = ReportFilter(settings.points)
         self.quarantine = Quarantine(random)
         self.state = DeviceState(name=settings.name)
+        self.polls: list[Poll] = []
 
     def no_answer(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
-        return [Reading(p.name, None, mono_ns, Quality.NO_ANSWER) for p in points if not p.optional]
+        """`com` for each point; optional ones only where the device has sent them before."""
+        known = [p for p in points if not p.optional or p.name in self.state.readings]
+        return [Reading(p.name, None, mono_ns, Quality.NO_ANSWER) for p in known]
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +102,7 @@ class LinkPoller:
             try:
                 async with self.link.spec.open_link(self.link.options) as link:
                     attempt = 0
+                    self.up, self.error = True, None
                     await self._poll(link, self.stats)
             except LinkDown as err:
                 attempt += 1
@@ -106,19 +110,22 @@ class LinkPoller:
             await asyncio.sleep(self._backoff.delay_s(attempt))
 
     def _plan(self) -> None:
+        """Decide once what to ask whom, and how often; a poller that crashed begins anew."""
         self.schedule = Schedule()
         now_ns = self._clock.mono_ns()
         for device in self.devices:
+            device.polls.clear()
             for interval_s, points in by_interval(device.settings).items():
                 plan = self.link.spec.compile_plan(device.settings.profile, [p.point for p in points])
-                self.schedule.add(Poll(device, interval_s, plan), round(interval_s * NS_PER_S), now_ns)
+                device.polls.append(Poll(device, interval_s, plan))
+                self.schedule.add(device.polls[-1], round(interval_s * NS_PER_S), now_ns)
 
     async def _poll(self, link: Link, before: LinkStats) -> None:
         while True:
             poll, due_ns = self.schedule.next()
             await asyncio.sleep(max(0, due_ns - self._clock.mono_ns()) / NS_PER_S)
             if self._is_full():
-                self.schedule.done(poll, self._clock.mono_ns() + 1)
+                self.schedule.done(poll, self._clock.mono_ns())
                 self.schedule.missed += 1
                 continue
             started_ns = self._clock.mono_ns()
@@ -126,11 +133,16 @@ class LinkPoller:
                 answered = await self._read(link, poll)
             finally:
                 self.stats = before.plus(link.stats)
-            now_ns = self._clock.mono_ns()
-            rest_s = 0.0
+            self.schedule.done(poll, self._clock.mono_ns())
             if not answered:
-                rest_s = poll.device.quarantine.rest_s(poll.interval_s, (now_ns - started_ns) / NS_PER_S)
-            self.schedule.done(poll, now_ns, now_ns + round(rest_s * NS_PER_S) if rest_s else 0)
+                self._rest(poll, started_ns)
+
+    def _rest(self, poll: Poll, started_ns: int) -> None:
+        """Leave a device that is down alone, with all its polls: one of them is probe enough."""
+        now_ns = self._clock.mono_ns()
+        rest_s = poll.device.quarantine.rest_s(poll.interval_s, (now_ns - started_ns) / NS_PER_S)
+        if rest_s:
+            self.schedule.rest(poll.device.polls, now_ns + round(rest_s * NS_PER_S))
 
     async def _read(self, link: Link, poll: Poll) -> bool:
         """Read one plan and hand on what came; False where the device did not answer."""
@@ -156,9 +168,9 @@ class LinkPoller:
         return True
 
     def _answered(self, device: DevicePolling) -> None:
-        self.up = True
-        self.error = None
         self._opening.recovered()
+        if device.quarantine.is_down:
+            self.schedule.hurry(device.polls, self._clock.mono_ns())
         if device.quarantine.answered() or device.state.up is False:
             log.info("device %s answers again", device.settings.name)
             self._event(device, "device.up", "info", {"vi": "Đã có liên lạc trở lại", "en": "Answers again"})

@@ -4,7 +4,7 @@ Polls of the same interval are due at the same tick, also on different links, so
 A poll that could not be made in time is made once, late; the slots that it missed are counted, never made up.
 """
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Generic, TypeVar
 
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -16,6 +16,7 @@ class Schedule(Generic[KeyT]):
     def __init__(self) -> None:
         self._interval_ns: dict[KeyT, int] = {}
         self._due_ns: dict[KeyT, int] = {}
+        self._settled: set[KeyT] = set()
         self.missed = 0
 
     def add(self, key: KeyT, interval_ns: int, now_ns: int) -> None:
@@ -31,13 +32,26 @@ class Schedule(Generic[KeyT]):
     def done(self, key: KeyT, now_ns: int, not_before_ns: int = 0) -> None:
         """`key` was polled: it is due at the next tick after now, and not before `not_before_ns`.
 
-        Ticks skipped on purpose, because of `not_before_ns`, do not count as missed.
+        Ticks skipped on purpose, because of `not_before_ns`, do not count as missed; nor does a tick that the very
+        first poll, which is made at once, runs into.
         """
         interval_ns = self._interval_ns[key]
         expected_ns = _next_tick(self._due_ns[key], interval_ns)
         next_ns = max(expected_ns, _tick_at_or_after(now_ns, interval_ns))
-        self.missed += (next_ns - expected_ns) // interval_ns
+        if key in self._settled:
+            self.missed += (next_ns - expected_ns) // interval_ns
+        self._settled.add(key)
         self._due_ns[key] = max(next_ns, not_before_ns)
+
+    def rest(self, keys: Iterable[KeyT], until_ns: int) -> None:
+        """Leave `keys` alone until then, on purpose."""
+        for key in keys:
+            self._due_ns[key] = max(self._due_ns[key], until_ns)
+
+    def hurry(self, keys: Iterable[KeyT], now_ns: int) -> None:
+        """Poll `keys` at once where they rest."""
+        for key in keys:
+            self._due_ns[key] = min(self._due_ns[key], now_ns)
 
 
 def _next_tick(ns: int, interval_ns: int) -> int:

@@ -7,6 +7,8 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from agent.clock import SystemClock
 from agent.model import Event, Scan
 from agent.polling.poller import LinkPoller
@@ -66,7 +68,7 @@ class Bench:
         devices = [
             DeviceSettings(
                 name=f"d{unit}", link="l", profile_name="p", profile=PROFILE, unit=unit, label={}, station="", location=None,
-                points=tuple(PolledPoint(p, 0.05) for p in PROFILE.point),
+                points=tuple(PolledPoint(p, 0.05 + 0.01 * n) for n, p in enumerate(PROFILE.point)),
             )
             for unit in answers
         ]  # fmt: skip
@@ -116,6 +118,26 @@ async def test_points_that_a_device_may_not_have_are_not_reported_as_silent() ->
     bench = Bench({1: _fails(NoReply("no answer"))})
     await bench.until(lambda: len(bench.of("d1")) >= 1)
     assert {r.point for r in bench.of("d1")} == {"x"}
+
+
+async def test_a_point_that_was_there_before_is_reported_as_silent() -> None:
+    now_ns = SystemClock().mono_ns()
+    answers: dict[int, Answer] = {1: lambda: [Reading("x", 1, now_ns), Reading("y", 2, now_ns)]}
+    bench = Bench(answers)
+    await bench.until(lambda: len(bench.scans) >= 1)
+    answers[1] = _fails(NoReply("no answer"))
+    await bench.until(lambda: any(r.quality is Quality.NO_ANSWER for r in bench.of("d1")))
+    assert {r.point for r in bench.of("d1") if r.quality is Quality.NO_ANSWER} == {"x", "y"}
+
+
+async def test_a_device_that_is_down_rests_with_all_its_polls() -> None:
+    bench = Bench({1: _fails(NoReply("no answer"))})
+    bench.poller.devices[0].quarantine.rest_s = lambda *_: 3_600.0 if bench.events else 0.0  # type: ignore[method-assign]
+    await bench.until(lambda: bool(bench.events))
+    asked = len(bench.scans)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.3):
+            await bench.until(lambda: len(bench.scans) > asked + 1)
 
 
 async def test_a_link_that_goes_down_takes_its_devices_down_once_and_comes_back() -> None:

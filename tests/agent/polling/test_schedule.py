@@ -38,9 +38,29 @@ def test_the_first_poll_is_made_at_once() -> None:
 def test_after_a_stall_there_is_no_burst_and_missed_slots_are_counted() -> None:
     schedule: Schedule[str] = Schedule()
     schedule.add("a", NS_PER_S, 0)
-    schedule.done("a", 5 * NS_PER_S + 1)
-    assert schedule.next() == ("a", 6 * NS_PER_S)
+    schedule.done("a", 1)
+    schedule.done("a", 6 * NS_PER_S + 1)
+    assert schedule.next() == ("a", 7 * NS_PER_S)
     assert schedule.missed == 5
+
+
+def test_a_tick_that_the_first_poll_runs_into_is_not_missed() -> None:
+    schedule: Schedule[str] = Schedule()
+    schedule.add("a", NS_PER_S, NS_PER_S - 1)
+    schedule.done("a", NS_PER_S + 1)
+    assert schedule.next() == ("a", 2 * NS_PER_S)
+    assert schedule.missed == 0
+
+
+def test_polls_that_rest_are_left_alone_until_they_are_hurried() -> None:
+    schedule: Schedule[str] = Schedule()
+    for key in "ab":
+        schedule.add(key, NS_PER_S, 0)
+    schedule.rest("ab", 9 * NS_PER_S)
+    assert schedule.next()[1] == 9 * NS_PER_S
+    schedule.hurry("b", 5)
+    assert schedule.next() == ("b", 5)
+    assert schedule.missed == 0
 
 
 def test_slots_skipped_on_purpose_are_not_missed() -> None:
