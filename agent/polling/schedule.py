@@ -29,6 +29,10 @@ class Schedule(Generic[KeyT]):
         key = min(self._due_ns, key=lambda k: (self._due_ns[k], self._interval_ns[k]))
         return key, self._due_ns[key]
 
+    def due_ns(self, key: KeyT) -> int:
+        """When `key` is due."""
+        return self._due_ns[key]
+
     def done(self, key: KeyT, now_ns: int, not_before_ns: int = 0) -> None:
         """`key` was polled: it is due at the next tick after now, and not before `not_before_ns`.
 
