@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from agent import __version__
-from agent.clock import NS_PER_S, Clock, SystemClock
+from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
 from agent.control import control_server
 from agent.model import Account, Scan
 from agent.polling.poller import LinkPoller
@@ -49,6 +49,9 @@ async def run_agent(settings: Settings) -> Account:
     async with open_store(_store_config(settings), clock) as store:
         if not store.ram_disk:
             log.warning("%s is not on a RAM disk: each batch is committed", settings.gateway.runtime_dir)
+        hold_s = settings.clock.hold_unsynced_s
+        if hold_s and clock.state() is ClockState.UNSYNC:
+            log.warning("the clock was not set in this boot yet: readings wait for it, at most %g s", hold_s)
         await _serve(settings, clock, store, notifier, stop)
         await store.flush()
         return store.account()

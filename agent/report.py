@@ -37,6 +37,7 @@ class Reporter:
             "running_s": self._age_s(self._started_ns),
             "time_ms": self._clock.wall_ms(),
             "clock": self._clock.state(),
+            "hold_unsynced_s": self._settings.clock.hold_unsynced_s,
             "uplink": self._publisher.state(),
             "outbox": {**msgspec.structs.asdict(self._store.stats()), "ram_disk": self._store.ram_disk},
             "account": self._store.account(),

@@ -47,6 +47,15 @@ def _show(report: dict[str, Any]) -> None:
             **{k: outbox[k] for k in ("undelivered", "oldest_s", "bytes")},
         )
     )
+    waiting = report["account"]["waiting"]
+    if report["clock"] == "unsync" and waiting:
+        hold_s = f"{report['hold_unsynced_s']:g}"
+        text = tr(
+            "the clock was not set in this boot yet: {waiting} readings wait for it, at most {hold_s} s",
+            waiting=waiting,
+            hold_s=hold_s,
+        )
+        print(text)
     for link in report["links"]:
         print()
         text = tr("up") if link["up"] else tr("DOWN: {error}", error=link["error"] or "…")

@@ -1,0 +1,63 @@
+from typing import Any
+
+import pytest
+
+from agent.cli.messages import set_language
+from agent.cli.status import _show
+
+REPORT: dict[str, Any] = {
+    "gateway": "dng-hc-01",
+    "version": "1.0.0",
+    "clock": "sync",
+    "hold_unsynced_s": 900.0,
+    "uplink": {"connected": False, "broker": "mqtts://ioc:8883", "error": "certificate has expired", "ack": "ioc"},
+    "outbox": {"undelivered": 7, "oldest_s": 42.0, "bytes": 1_000},
+    "account": {"waiting": 12},
+    "links": [
+        {
+            "link": "bus-1",
+            "endpoint": "/dev/ttyUSB0",
+            "up": True,
+            "error": None,
+            "devices": [
+                {
+                    "device": "meter-1",
+                    "error": None,
+                    "points": [{"point": "voltage", "value": 230.2, "unit": "V", "quality": "", "age_s": 0.4}],
+                },
+                {
+                    "device": "room-1",
+                    "error": "no reply within 0.5 s",
+                    "points": [{"point": "temperature", "value": None, "unit": "Cel", "quality": "com", "age_s": 9.0}],
+                },
+                {"device": "room-2", "error": None, "points": []},
+            ],
+        },
+        {"link": "bus-2", "endpoint": "/dev/ttyUSB1", "up": False, "error": "no such port", "devices": []},
+    ],
+}
+
+
+def _text(capsys: pytest.CaptureFixture[str], language: str = "en", **changes: Any) -> str:
+    set_language(language)
+    _show({**REPORT, **changes})
+    set_language("en")
+    return capsys.readouterr().out
+
+
+def test_values_stand_with_unit_quality_and_age(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [line.split() for line in _text(capsys).splitlines()]
+    assert ["meter-1", "voltage", "230.2", "V", "good", "0.4", "s"] in lines
+    assert ["room-1", "temperature", "—", "Cel", "com", "9", "s"] in lines
+
+
+def test_what_is_wrong_is_said_in_its_own_words(capsys: pytest.CaptureFixture[str]) -> None:
+    text = _text(capsys)
+    for words in ("certificate has expired", "no reply within 0.5 s", "DOWN: no such port", "not read yet"):
+        assert words in text
+
+
+def test_readings_that_wait_for_the_clock_are_said_on_the_first_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "wait for it" not in _text(capsys)
+    assert "12 readings wait for it, at most 900 s" in _text(capsys, clock="unsync")
+    assert "đồng hồ chưa được chỉnh" in _text(capsys, "vi", clock="unsync")
