@@ -19,8 +19,7 @@ from agent.polling.poller import LinkPoller
 from agent.report import Reporter
 from agent.sdnotify import Notifier, watchdog_interval_s
 from agent.settings import Settings
-from agent.store.parts import StoreConfig
-from agent.store.store import Store, open_store
+from agent.store import Store, StoreConfig, open_store
 from agent.supervise import Backoff, keep_running
 from agent.uplink.birth import config_hash
 from agent.uplink.publisher import Publisher

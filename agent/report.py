@@ -12,7 +12,7 @@ from agent.configuration import bus_load
 from agent.health import system_figures, uptime_s
 from agent.polling.poller import DevicePolling, LinkPoller
 from agent.settings import Settings
-from agent.store.store import Store
+from agent.store import Store
 from agent.uplink.publisher import Publisher
 
 

@@ -14,7 +14,7 @@ from agent.app import run_agent
 from agent.cli.output import Failed
 from agent.configuration import load_configuration
 from agent.logs import set_up_logs
-from agent.store.parts import StoreError
+from agent.store import StoreError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -446,7 +446,7 @@ async def test_a_step_of_the_clock_is_told_once(lab: Any) -> None:
 async def test_without_a_ram_disk_each_batch_is_on_the_card_before_it_is_handed_on(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.store.store.is_ram_disk", lambda _: False)
+    monkeypatch.setattr("agent.store.opening.is_ram_disk", lambda _: False)
     await _committed_first(lab)
 
 
@@ -475,7 +475,7 @@ async def _committed_first(lab: Any) -> None:
 async def test_what_an_older_boot_left_in_a_journal_on_the_card_is_used(
     lab: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("agent.store.store.is_ram_disk", lambda _: False)
+    monkeypatch.setattr("agent.store.opening.is_ram_disk", lambda _: False)
     async with lab.open() as store:
         read_ms = lab.clock.wall_ms()
         lab.read(store, 3)

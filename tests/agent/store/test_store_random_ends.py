@@ -63,7 +63,7 @@ async def test_whatever_happens_nothing_is_lost_but_what_a_power_cut_may_cost(
     lab.max_payload_bytes = random.choice([700, 60 * 1024])
     lab.hold_unsynced_s = random.choice([0.0, 5.0, 900.0])
     ram_disk = random.random() < 0.8
-    monkeypatch.setattr("agent.store.store.is_ram_disk", lambda _: ram_disk)
+    monkeypatch.setattr("agent.store.opening.is_ram_disk", lambda _: ram_disk)
     model = Model(lab, random, ram_disk=ram_disk)
     power_cuts = seed % 2 == 1
     for _ in range(random.randint(3, 6)):
