@@ -10,21 +10,19 @@ import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
-from agent.clock import NS_PER_S, ClockState
+from agent.clock import NS_PER_S
 from agent.model import Event
-from agent.store.ledger import Card, Loss, merged
-from agent.store.outbox import EvictedRow, OutboxRow, RawPiece, Sizes, is_damaged
+from agent.store.draft import Built, Draft
+from agent.store.outbox import OutboxRow, RawPiece, Sizes, is_damaged
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
-from agent.store.records import SealedHead
+from agent.store.retention import Retention
 from agent.supervise import Episode
 
 log = logging.getLogger(__name__)
 
-FULL: Final = "outbox_full"
 RESERVE_AHEAD: Final = 300
 """Numbers reserved ahead: so many batches still leave while the card fails, and are declared after a power cut."""
 RETRY_S: Final = 1.0
@@ -33,32 +31,7 @@ DECLARE_S: Final = 60.0
 RAW_INTERVAL_S: Final = 3.0
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
-SLACK_BYTES: Final = 128 * 1024
-SHRINK_ABOVE_BYTES: Final = 8 * 1024 * 1024
-_DAY_MS: Final = 86_400_000
 _NEVER: Final = -(1 << 62)
-
-
-class Built(NamedTuple):
-    """A batch that is built but not yet anywhere. `before` is where its cursor stood."""
-
-    head: SealedHead
-    payload: bytes
-    before: int
-
-
-@dataclass(slots=True)
-class _Draft:
-    """One commit: what the ledger said when it began. Nothing that happens meanwhile is in it."""
-
-    card: Card
-    undelivered: RangeSet
-    rows: list[OutboxRow]
-    pieces: list[RawPiece]
-    cursor: int
-    unsaved_ns: int | None
-    gone: list[EvictedRow] = field(default_factory=list)
-    loss: Loss | None = None
 
 
 class Committer:
@@ -76,8 +49,13 @@ class Committer:
         self._ahead = RESERVE_AHEAD
         self._on_card: list[tuple[int, int]] | None = None
         self._oldest: tuple[int, int] | None = None
+        self._retention = Retention(parts)
         self.sizes = Sizes(0, 0)
-        self.full = False
+
+    @property
+    def full(self) -> bool:
+        """Whether the file has no room left and the policy is to stop polling."""
+        return self._retention.full
 
     @property
     def failures(self) -> int:
@@ -162,7 +140,7 @@ class Committer:
             if done and not self._freed_journal(rotated=rotated):
                 done = await self._guarded(self._commit(()))
             if done:
-                await self._guarded(self._shrink())
+                await self._guarded(self._retention.shrink(self.sizes))
         return done
 
     def _rotate(self) -> bool:
@@ -205,7 +183,7 @@ class Committer:
         ranges = draft.undelivered.ranges()
         try:
             async with parts.outbox.transaction():
-                await self._make_room(draft, self._expired_before_ms() if checkpoint else 0)
+                await self._retention.make_room(draft, expire=checkpoint)
                 await parts.outbox.write_batches(draft.rows)
                 await parts.outbox.write_unsealed(draft.pieces, draft.cursor)
                 ranges = draft.undelivered.ranges()
@@ -228,7 +206,7 @@ class Committer:
         if not final:
             self._declare()
 
-    def _draft(self, built: Sequence[OutboxRow], *, everything: bool, final: bool) -> _Draft:
+    def _draft(self, built: Sequence[OutboxRow], *, everything: bool, final: bool) -> Draft:
         parts, ledger = self._parts, self._parts.ledger
         rows = [*self._fresh_rows(limited=not built), *built]
         stored_high = rows[-1].head.seq if rows and rows[-1].head.seq > ledger.stored_high else ledger.stored_high
@@ -243,7 +221,7 @@ class Committer:
             ledger.oldest_unsaved_ns = None
         ledger.changed = False
         undelivered = RangeSet(ledger.undelivered.ranges())
-        return _Draft(card, undelivered, rows, pieces, ledger.cursor, unsaved_ns if pieces else None)
+        return Draft(card, undelivered, rows, pieces, ledger.cursor, unsaved_ns if pieces else None)
 
     def _fresh_rows(self, *, limited: bool) -> list[OutboxRow]:
         rows: list[OutboxRow] = []
@@ -265,40 +243,6 @@ class Committer:
                 ledger.settled(fate, ranges, batches, readings)
         self._settle_ns = parts.clock.mono_ns()
 
-    async def _make_room(self, draft: _Draft, before_ms: int) -> None:
-        """Within the transaction: let go what has expired, and what must go so that the new rows fit."""
-        outbox, settings, high = self._parts.outbox, self._parts.config.outbox, self._parts.ledger.stored_high
-        incoming = sum(len(row.payload) for row in draft.rows) + sum(len(piece.records) for piece in draft.pieces)
-        target = settings.max_bytes - incoming - SLACK_BYTES
-        over = (await outbox.sizes()).used_bytes - target
-        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
-        while over > 0 or before_ms:
-            room = over + settings.max_bytes // 200 if over > 0 else 0
-            delivered = await outbox.oldest(kept.missing(1, high), room, before_ms)
-            if not delivered:
-                break
-            await outbox.delete_batches(row.seq for row in delivered)
-            over, before_ms = (await outbox.sizes()).used_bytes - target, 0
-        self.full = over > 0 and settings.when_full == "stop_polling"
-        if over > 0 and settings.when_full == "drop_oldest":
-            await self._drop_undelivered(draft, high, over)
-
-    async def _drop_undelivered(self, draft: _Draft, high: int, need: int) -> None:
-        outbox = self._parts.outbox
-        ranges = draft.undelivered.overlap(1, high)
-        draft.gone = await outbox.oldest(ranges, need, 0, events=False)
-        if not draft.gone:  # events are small, and they declare what was lost: they go last
-            draft.gone = await outbox.oldest(ranges, need, 0)
-        await outbox.delete_batches(row.seq for row in draft.gone)
-        readings = sum(row.readings for row in draft.gone)
-        for row in draft.gone:
-            draft.undelivered.discard(row.seq)
-        ranges = RangeSet((row.seq, row.seq) for row in draft.gone).ranges()
-        draft.loss = Loss(reason=FULL, ranges=ranges, readings=readings)
-        draft.card.stored -= readings
-        draft.card.lost[FULL] = draft.card.lost.get(FULL, 0) + readings
-        draft.card.undeclared = merged([*draft.card.undeclared, draft.loss])
-
     async def _look(self) -> None:
         """What `status` wants to know and only the file can tell."""
         outbox, ledger = self._parts.outbox, self._parts.ledger
@@ -309,12 +253,6 @@ class Committer:
         elif self._oldest is None or self._oldest[0] != low:
             sealed_ms = await outbox.sealed_ms(low)
             self._oldest = None if sealed_ms is None else (low, sealed_ms)
-
-    async def _shrink(self) -> None:
-        sizes = self.sizes
-        free = sizes.file_bytes - sizes.used_bytes
-        if free > SHRINK_ABOVE_BYTES and free > sizes.file_bytes // 4:
-            await self._parts.outbox.shrink()
 
     def _declare(self) -> None:
         """Tell the IOC of losses: the first of an episode at once, more of them together once a minute."""
@@ -383,13 +321,6 @@ class Committer:
         """Begin early enough that the commit is done when `interval_s` have passed."""
         lead_s = min(interval_s / 2, 0.05 + 2 * self._duration_s)
         return round((interval_s - lead_s) * NS_PER_S)
-
-    def _expired_before_ms(self) -> int:
-        """Batches sealed before this are too old to keep; 0 where the clock is not to be believed."""
-        clock = self._parts.clock
-        if clock.state() is ClockState.UNSYNC:
-            return 0
-        return clock.wall_ms() - round(self._parts.config.outbox.retention_days * _DAY_MS)
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:

@@ -12,7 +12,8 @@ from typing import Final
 
 from agent.clock import NS_PER_S
 from agent.model import Batch, BatchKind, Event
-from agent.store.committer import Built, Committer
+from agent.store.committer import Committer
+from agent.store.draft import Built
 from agent.store.ledger import Fresh, Loss
 from agent.store.parts import Parts
 from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, Record, RecordType, SealedHead, pack_batch

@@ -1,0 +1,31 @@
+"""What is about to go onto the card: a batch that is built, and a whole commit."""
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from agent.store.ledger import Card, Loss
+from agent.store.outbox import EvictedRow, OutboxRow, RawPiece
+from agent.store.ranges import RangeSet
+from agent.store.records import SealedHead
+
+
+class Built(NamedTuple):
+    """A batch that is built but not yet anywhere. `before` is where its cursor stood."""
+
+    head: SealedHead
+    payload: bytes
+    before: int
+
+
+@dataclass(slots=True)
+class Draft:
+    """One commit: what the ledger said when it began. Nothing that happens meanwhile is in it."""
+
+    card: Card
+    undelivered: RangeSet
+    rows: list[OutboxRow]
+    pieces: list[RawPiece]
+    cursor: int
+    unsaved_ns: int | None
+    gone: list[EvictedRow] = field(default_factory=list)
+    loss: Loss | None = None
