@@ -1,4 +1,4 @@
-"""One MQTT connection, on the event loop, without threads once it is open: the only home of paho in the agent.
+"""One MQTT connection, on the event loop, without threads once it is open.
 
 Promises: a connection has a fresh paho client, so nothing is ever sent that was published before it; everything
 that is in flight when it ends fails with `UplinkDown`; nothing is queued secretly, the caller's window is the only one.
@@ -10,73 +10,30 @@ commands that were sent meanwhile. MQTT 3.1.1 cannot say for how long, so there 
 
 import asyncio
 import logging
-import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from pathlib import Path
 from typing import Any, Final, Literal
 
-import msgspec
 import paho.mqtt.client as paho
-from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.mqtt.dialing import dial, new_client, properties_of
+from agent.uplink.mqtt.options import Limits, MqttOptions
 from agent.uplink.reasons import TOO_LARGE
 
 log = logging.getLogger(__name__)
 
-SESSION_EXPIRY_S: Final = 120
-WILL_DELAY_S: Final = 30
 MISC_S: Final = 1.0
 GOODBYE_S: Final = 1.0
 PACKET_OVERHEAD_BYTES: Final = 32
 """More than a PUBLISH has beside topic and payload: headers, packet id, the two properties that we send."""
-_PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 OnMessage = Callable[[str, bytes], None]
-
-
-class Will(msgspec.Struct, frozen=True):
-    """What the broker says for us, retained, when we vanish and are not back within `WILL_DELAY_S`."""
-
-    topic: str
-    payload: bytes
-
-
-class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up."""
-
-    host: str
-    port: int
-    client_id: str
-    will: Will
-    protocol: Literal["5", "3.1.1"] = "5"
-    keepalive_s: int = 60
-    connect_timeout_s: float = 10.0
-    tls: bool = True
-    ca_file: str = ""
-    cert_file: str = ""
-    key_file: str = ""
-    username: str = ""
-    password_file: str = ""
-
-    @property
-    def broker(self) -> str:
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
-
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """What the broker allows, from its CONNACK (MQTT 5, 3.2.2.3). `maximum_packet_size` is None without a limit."""
-
-    receive_maximum: int = 65_535
-    maximum_packet_size: int | None = None
-    topic_alias_maximum: int = 0
-    server_keep_alive_s: int | None = None
 
 
 class MqttSession:
@@ -195,7 +152,7 @@ class MqttSession:
                 done.set_result(None)
 
         def work() -> None:
-            failure = _connect(self._client, self._options)
+            failure = dial(self._client, self._options)
             with suppress(RuntimeError):  # the loop has ended meanwhile, and the process with it
                 self._loop.call_soon_threadsafe(finish, failure)
 
@@ -297,7 +254,7 @@ class MqttSession:
         if expiry_s is None or self._options.protocol != "5":
             return None
         if expiry_s not in self._expiry:
-            self._expiry[expiry_s] = _made(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
+            self._expiry[expiry_s] = properties_of(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
         return self._expiry[expiry_s]
 
 
@@ -308,14 +265,7 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
     `on_message(topic, payload)` is called on the loop for all that arrives; it must not raise. Leaving the context
     without `disconnect` lets the Will speak, so that the retained status never says online for one who has left.
     """
-    client = paho.Client(
-        CallbackAPIVersion.VERSION2,
-        client_id=options.client_id,
-        protocol=_PROTOCOLS[options.protocol],
-        clean_session=True if options.protocol == "3.1.1" else None,
-        reconnect_on_failure=False,
-    )
-    client.max_inflight_messages = 0  # unlimited: the window is the caller's, paho may not hold anything back
+    client = new_client(options)
     client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
     session = MqttSession(client, options)
     try:
@@ -324,53 +274,6 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
         await session.disconnect(with_will=True)
     finally:
         session.close()
-
-
-class _TlsSocket(ssl.SSLSocket):
-    """Closes itself when the handshake fails; paho forgets it there."""
-
-    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 # the signature is the library's
-        try:
-            super().do_handshake(block)
-        except BaseException:
-            self.close()
-            raise
-
-
-def _connect(client: paho.Client, options: MqttOptions) -> UplinkDown | None:
-    """Everything that blocks: files, DNS, TCP, TLS. Says what went wrong, by name."""
-    try:
-        _prepare(client, options)
-        if options.protocol == "5":
-            expiry = _made(PacketTypes.CONNECT, SessionExpiryInterval=SESSION_EXPIRY_S)
-            client.connect(options.host, options.port, options.keepalive_s, clean_start=False, properties=expiry)
-        else:
-            client.connect(options.host, options.port, options.keepalive_s)
-        sock = client.socket()
-        if isinstance(sock, socket.socket):
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    except ssl.SSLCertVerificationError as err:
-        return UplinkDown(f"{options.broker}: its certificate is not accepted: {err.verify_message}")
-    except ssl.SSLError as err:
-        return UplinkDown(f"{options.broker}: TLS failed: {err.reason or err}")
-    except (OSError, ValueError) as err:
-        return UplinkDown(f"{options.broker}: {err}")
-    return None
-
-
-def _prepare(client: paho.Client, options: MqttOptions) -> None:
-    client.connect_timeout = options.connect_timeout_s
-    if options.tls:
-        context = ssl.create_default_context(cafile=options.ca_file or None)
-        context.sslsocket_class = _TlsSocket
-        if options.cert_file:
-            context.load_cert_chain(options.cert_file, options.key_file or None)
-        client.tls_set_context(context)
-    if options.username:
-        password = Path(options.password_file).read_text(encoding="utf-8").strip() if options.password_file else None
-        client.username_pw_set(options.username, password)
-    delay = _made(PacketTypes.WILLMESSAGE, WillDelayInterval=WILL_DELAY_S) if options.protocol == "5" else None
-    client.will_set(options.will.topic, options.will.payload, qos=1, retain=True, properties=delay)
 
 
 def _limits(properties: Properties | None) -> Limits:
@@ -382,10 +285,3 @@ def _limits(properties: Properties | None) -> Limits:
         topic_alias_maximum=said.get("TopicAliasMaximum", 0),
         server_keep_alive_s=said.get("ServerKeepAlive"),
     )
-
-
-def _made(packet: int, **values: int) -> Properties:
-    properties = Properties(packet)  # type: ignore[no-untyped-call] # paho has no types here
-    for name, value in values.items():
-        setattr(properties, name, value)
-    return properties
