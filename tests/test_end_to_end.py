@@ -222,7 +222,7 @@ def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) ->
             gone_ms = _now_ms()
             stop(devices)
         wait_until(lambda: site.events("device.down") == DEVICES, 15, "all devices are said to be down")
-        with site.devices(log):
+        with site.devices(log) as devices:
             _all_devices_after(site, _now_ms())
             site.disturbed.append((gone_ms, _now_ms()))  # what is asked after a failure, to be sure, is no reading
             wait_until(lambda: site.events("device.up") == DEVICES, 15, "all devices are said to be up")
@@ -241,6 +241,7 @@ def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) ->
                 assert {d["device"] for link in status["links"] for d in link["devices"]} == DEVICES
                 assert status["uplink"]["connected"]
                 out = stop(agent_again)
+            stop(devices)
     return dict(json.loads(out.splitlines()[-1]))
 
 
