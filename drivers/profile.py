@@ -1,4 +1,4 @@
-"""What a profile says of a device model. One model, one file, no code (`drivers.library` reads the files).
+"""What a profile says of a device model. One model, one file, no code (`drivers.catalogue` reads the files).
 
 What is common to all kinds stands here; each kind adds its own keys by a subclass (`DriverSpec.profile_type`,
 `DriverSpec.point_type`).

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from drivers.api import DriverSpec
-from drivers.library import ProfileError, find_profile, load_profile, profile_folders
+from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders
 from drivers.profile import Profile
 from drivers.registry import driver_specs
 from drivers.tomlfile import Problem, Section, load_with_drop_ins

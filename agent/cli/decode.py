@@ -9,8 +9,8 @@ from pathlib import Path
 from agent.cli.messages import tr
 from agent.cli.output import Failed, show_json, show_table, value_text, values_and_quality
 from agent.configuration import ConfigError
+from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders, profile_names
 from drivers.errors import DriverError
-from drivers.library import ProfileError, find_profile, load_profile, profile_folders, profile_names
 from drivers.profile import Profile
 from drivers.registry import driver_specs
 

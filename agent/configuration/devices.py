@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.configuration.hints import did_you_mean, nfc_values
 from agent.settings import DeviceKeys, DeviceSettings, LinkSettings, PolledPoint
 from drivers.api import DriverSpec
-from drivers.library import ProfileError, find_profile, load_profile, profile_folders, profile_names
+from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders, profile_names
 from drivers.profile import Profile
 from drivers.tomlfile import Section
 

@@ -11,7 +11,7 @@ import pytest
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
 from pymodbus.framer import FramerType
 
-from drivers.library import load_profile
+from drivers.catalogue import load_profile
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusProfile
 from simulators.endpoints import CannotServe, free_port

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from drivers.library import load_profile, profile_names, shipped_profiles
+from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.modbus import codec
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusPoint, ModbusProfile, Table

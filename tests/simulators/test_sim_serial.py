@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drivers.library import load_profile, profile_names, shipped_profiles
+from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions, SerialProfile
 from simulators.endpoints import CannotServe, free_port

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply, DeviceRefused
-from drivers.library import load_profile, shipped_profiles
 from drivers.modbus.decode import decode
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusProfile

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import drivers.modbus
-from drivers.library import ProfileError, load_profile
+from drivers.catalogue import ProfileError, load_profile
 from drivers.modbus.driver import SPEC
 from drivers.modbus.options import ModbusOptions, check_device, parse_link
 from drivers.tomlfile import Problem, Section, Tree

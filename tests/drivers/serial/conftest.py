@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.library import load_profile, shipped_profiles
+from drivers.catalogue import load_profile, shipped_profiles
 from drivers.serial.driver import SPEC
 from drivers.serial.options import SerialProfile
 

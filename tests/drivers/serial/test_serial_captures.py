@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply
-from drivers.library import load_profile, shipped_profiles
 from drivers.serial.driver import SPEC
 from drivers.serial.options import SerialProfile
 

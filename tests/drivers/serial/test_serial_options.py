@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from drivers.library import ProfileError, load_profile
+from drivers.catalogue import ProfileError, load_profile
 from drivers.serial import driver
 from drivers.serial.driver import SPEC
 from drivers.serial.options import SerialOptions, check_device, parse_link

@@ -1,4 +1,4 @@
-"""The library of profiles: where the files are, and reading one. Errors name file, line and key, all at once.
+"""The catalogue of profiles: where the files are, and reading one. Errors name file, line and key, all at once.
 
 Knows no kind: what a file may say is in its `DriverSpec`.
 """
