@@ -37,6 +37,7 @@ from agent.uplink.downlink import (
 from agent.uplink.encoders import Message
 from agent.uplink.encoders.ocg1 import Ocg1
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.inbox import Inbox
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
 from agent.uplink.peer import AckMode, Peer
 from agent.uplink.reasons import TAKEN_OVER, Verdict, reason_name, verdict
@@ -46,7 +47,6 @@ from agent.uplink.topics import Topics
 
 log = logging.getLogger(__name__)
 
-MAX_INBOX: Final = 1_000
 STABLE_S: Final = 5.0
 """A connection that held so long was a good one: the next attempt after it comes with the shortest delay."""
 REFUSED_FIRST_S, REFUSED_MAX_S = 1.0, 60.0
@@ -116,8 +116,7 @@ class Publisher:
         self._progress = Progress()
         self._broker = f"{'mqtts' if uplink.tls else 'mqtt'}://{uplink.host}:{uplink.port}"
         self._episode = Episode("uplink", clock)
-        self._inbox: asyncio.Queue[tuple[str, bytes]] = asyncio.Queue(MAX_INBOX)
-        self._ignored: dict[str, int] = {}
+        self._inbox = Inbox()
         self._session: MqttSession | None = None
         self._sender: Sender | None = None
         self._echo = asyncio.Event()
@@ -149,7 +148,7 @@ class Publisher:
     async def publish_health(self, figures: dict[str, Any]) -> None:
         """Say how the gateway is, with QoS 0. Without a connection the newest waits for one, older ones are dropped."""
         if self._health is not None:
-            self._ignore("health")
+            self._inbox.ignore("health")
         self._health = self._sayings.health(figures)
         if self._session and self._sender:
             self._send_health(self._session)
@@ -190,7 +189,7 @@ class Publisher:
             rejected=dict(self._progress.rejected),
             dead=self._progress.dead,
             last_ack_ms=self._progress.last_ack_ms,
-            ignored=dict(self._ignored),
+            ignored=dict(self._inbox.ignored),
         )
 
     def is_alive(self) -> bool:
@@ -204,14 +203,14 @@ class Publisher:
             self._sayings.connection = self._source.new_connection()  # a number that nobody has seen is used again
             self._since_ms = None
         try:
-            async with connect(self._options(), self._receive) as session:
+            async with connect(self._options(), self._inbox.receive) as session:
                 self._opened(session)
                 try:
                     return await self._served(session)
                 finally:
                     self._session = None
                     self._ready.set()
-                    self._inbox = asyncio.Queue(MAX_INBOX)  # what an earlier connection said is not news on the next
+                    self._inbox.clear()  # what an earlier connection said is not news on the next
         except UplinkDown as err:
             return err
 
@@ -303,15 +302,14 @@ class Publisher:
                     self._sender.peer_changed(came_up=came_up)
             case Replay() | Command():
                 name = type(message).__name__.lower()
-                log.log(self._level(name), "a %s from the IOC is not supported by this version: %s", name, message.id)
-                self._ignore(name)
+                self._inbox.refuse(name, f"a {name} from the IOC is not supported by this version: {message.id}")
             case Bad():
-                self._bad(message)
+                self._inbox.bad(message)
 
     def _heard_ack(self, ack: Ack) -> None:
         ranges = acked_ranges(ack, self._source.epoch, self._source.high)
         if isinstance(ranges, Bad):
-            self._bad(ranges)
+            self._inbox.bad(ranges)
         elif ranges and self._sender:
             self._sender.acknowledged(ranges)
         elif ranges:
@@ -334,32 +332,13 @@ class Publisher:
         ours = (said.epoch, said.boot) == (self._source.epoch, self._source.boot)
         return not ours or said.connection > self._sayings.connection
 
-    def _receive(self, topic: str, payload: bytes) -> None:
-        """From the broker. When the inbox is full the message is dropped and counted: acks come again."""
-        try:
-            self._inbox.put_nowait((topic, payload))
-        except asyncio.QueueFull:
-            self._ignore("inbox_full")
-
-    def _bad(self, bad: Bad) -> None:
-        name = f"bad_{bad.reason}"
-        log.log(self._level(name), "a message from the IOC breaks the contract and is ignored: %s", bad.detail)
-        self._ignore(name)
-
-    def _level(self, reason: str) -> int:
-        """The first of a kind is a warning; nobody outside may fill the log."""
-        return logging.DEBUG if reason in self._ignored else logging.WARNING
-
-    def _ignore(self, reason: str) -> None:
-        self._ignored[reason] = self._ignored.get(reason, 0) + 1
-
     def _send_health(self, session: MqttSession) -> None:
         if self._health is None:
             return
         try:
             session.send(self._health.topic, self._health.payload, qos=0)
         except (UplinkDown, MessageRejected):
-            self._ignore("health")
+            self._inbox.ignore("health")
         self._health = None
 
     async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
