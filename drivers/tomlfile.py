@@ -228,7 +228,7 @@ def _move_places(at: Key, shift: int, places: Any, more: Any) -> None:
 def _wanted(field: msgspec.structs.FieldInfo, err: msgspec.ValidationError) -> str:
     """What a value ought to be, in the words of people."""
     described = next((meta.description for meta in _metas(field.type) if meta.description), None)
-    if described and "str" not in re.findall(r"got `(\w+)`", str(err)):
+    if described:
         return f"must be {described}"
     text = _lower_first(str(err).removesuffix(" - at `$`"))
     return re.sub(r"`([\w |]+)`", lambda found: _type_names(found[1]), text)

@@ -37,11 +37,14 @@ _SLICEABLE = ("u16", "u32", "u64", "bits", "bool")
 _PRINTED: dict[Table, tuple[int, int]] = {"holding": (40_001, 49_999), "input": (30_001, 39_999)}
 
 
-class _Zero(int):
-    """The example address; its text tells a person who typed 40001 how to convert it."""
-
-    def __repr__(self) -> str:
-        return "0` on the wire: a manual's 40001 or 30001 is `0"
+Address = Annotated[
+    int,
+    msgspec.Meta(
+        ge=0,
+        description="the number on the wire, zero-based: `40001` of a manual is holding 0, `30001` is input 0",
+        examples=[0],
+    ),
+]
 
 
 class ModbusOptions(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,7 +98,7 @@ class ModbusPoint(Point, frozen=True, kw_only=True):
     """
 
     table: Table
-    address: Annotated[int, msgspec.Meta(ge=0, examples=[_Zero()])]
+    address: Address
     type: Annotated[PointType, msgspec.Meta(examples=["u16"])]
     word_order: Order | None = None
     byte_order: Order | None = None

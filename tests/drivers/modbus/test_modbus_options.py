@@ -99,7 +99,7 @@ def test_a_unit_id_must_be_possible_on_its_link(transport: Any, unit: int | None
         (('table = "holding"', "address = 40001", 'type = "u16"'), "address", "manual", "address = 0`"),
         (('table = "input"', "address = 30010", 'type = "u16"'), "address", "manual", "address = 9`"),
         (('table = "holding"', "address = 400011", 'type = "u16"'), "address", "no such address", "address = 10`"),
-        (('table = "holding"', 'address = "40001"', 'type = "u16"'), "address", "40001", "40001 or 30001 is `0`"),
+        (('table = "holding"', 'address = "40001"', 'type = "u16"'), "address", "`40001` of a manual is holding 0", "address = 0`"),
         (('table = "holding"', "address = 65535", 'type = "u32"'), "address", "past address", "type"),
         (('table = "coil"', "address = 0", 'type = "u16"'), "type", "one bit", "bool"),
         (('table = "coil"', "address = 0", 'type = "bool"', "bits = [0, 0]"), "bits", "nothing", "remove"),
