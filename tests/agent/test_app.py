@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import Popen, free_port, python_module, started, wait_until
+from processes import Popen, closed_port, python_module, started, wait_until
 
 CONFIG = """\
 [gateway]
@@ -70,11 +70,17 @@ def systemd(tmp_path: Path) -> Iterator[Systemd]:
     watcher.close()
 
 
+@pytest.fixture(autouse=True)
+def config(tmp_path: Path) -> Iterator[None]:
+    """A configuration whose broker and device are not there."""
+    with closed_port() as port:
+        (tmp_path / "agent.toml").write_text(CONFIG.format(port=port), encoding="utf-8")
+        yield
+
+
 @contextmanager
 def _agent(folder: Path, **environment: str) -> Iterator[Popen]:
     config = folder / "agent.toml"
-    if not config.exists():
-        config.write_text(CONFIG.format(port=free_port()), encoding="utf-8")
     command = python_module("agent", "--lang", "en", "--config", config, "run")
     with started(command, folder / "log", env=os.environ | environment) as process:
         yield process

@@ -22,6 +22,14 @@ def free_port() -> int:
         return int(sock.getsockname()[1])
 
 
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A TCP port of loopback that refuses connections, and that nobody else can take meanwhile."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield int(sock.getsockname()[1])
+
+
 def wait_until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
     """Wait for something true and return it; fails saying what was waited for."""
     end = time.monotonic() + seconds

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Mosquitto, free_port
+from processes import Mosquitto, closed_port
 from uplink_helpers import GATEWAY, AclMosquitto, Ioc, until
 
 from agent.uplink.errors import MessageRejected, UplinkDown
@@ -100,9 +100,8 @@ async def test_nothing_published_before_a_connection_is_ever_sent_on_it(broker: 
     ioc.close()
 
 
-async def test_a_broker_that_is_not_there_is_said_with_its_address(broker: Mosquitto) -> None:
-    port = free_port()
-    with pytest.raises(UplinkDown, match=f"mqtt://127.0.0.1:{port}: .*refused"):
+async def test_a_broker_that_is_not_there_is_said_with_its_address() -> None:
+    with closed_port() as port, pytest.raises(UplinkDown, match=f"mqtt://127.0.0.1:{port}: .*refused"):
         async with connect(options(port), nothing):
             pass
 
