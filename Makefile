@@ -1,10 +1,11 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit wheel-test bench soak lock clean
+.PHONY: help demo test lint unit wheel-test lowest bench soak lock clean
 
 PYTHON ?= python3
 VENV := .venv
 WHEEL_VENV := .venv-wheel
+LOWEST_VENV := .venv-lowest
 BIN := $(VENV)/bin
 
 help: ## What can be made
@@ -27,10 +28,16 @@ unit: $(VENV)/ready broker
 wheel-test: $(WHEEL_VENV)/ready broker
 	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(WHEEL_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
 
+lowest: $(VENV)/ready broker ## The tests on the lowest versions that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --seed $(LOWEST_VENV)
+	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV) --resolution lowest-direct .
+	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV) --group test ".[sim]"
+	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(LOWEST_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
+
 bench: $(VENV)/ready ## What was measured to choose a library, on this machine
 	$(BIN)/python bench/validation_libraries.py
 
-soak: $(VENV)/ready broker ## The long tests
+soak: $(VENV)/ready broker lowest ## The long tests, and the tests on the lowest versions
 	$(BIN)/pytest -q --soak
 
 lock: $(VENV)/ready ## Pin every dependency anew, with hashes
@@ -38,7 +45,7 @@ lock: $(VENV)/ready ## Pin every dependency anew, with hashes
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
 
 clean: ## Remove what was built
-	rm -rf $(VENV) $(WHEEL_VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .PHONY: broker
 broker: # a real MQTT broker; the demo falls back to an embedded one
