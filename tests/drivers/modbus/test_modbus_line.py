@@ -18,7 +18,9 @@ from drivers.modbus.pdu import Request
 
 KINDS = ("rtu", "rtu-over-tcp", "tcp")
 UNNUMBERED = KINDS[:2]
-T = 0.05
+T = 0.1
+SLOW_T = 2 * T
+"""For replies that must come just in time: a busy machine may be late by some tens of milliseconds."""
 
 
 async def ask(line: Line, slave: Any, address: int, count: int = 2, unit: int = 1) -> bool:
@@ -116,8 +118,8 @@ async def test_after_a_timeout_the_line_is_quiet_and_a_barrier_comes_first(kind:
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
 async def test_a_device_that_was_seen_late_gets_more_time(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda _n, _request, reply: [(1.4 * T, reply)]
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+    slave.script = lambda _n, _request, reply: [(1.4 * SLOW_T, reply)]
+    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
         outcomes = [await ask(line, slave, 10 * n) for n in range(6)]
         assert outcomes[0] is False
         assert outcomes[-3:] == [True] * 3
@@ -125,9 +127,9 @@ async def test_a_device_that_was_seen_late_gets_more_time(kind: str, slave: Any,
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
 async def test_a_late_refusal_never_passes_for_the_refusal_of_another_read(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [((2.5 * T, 0.5 * T, 0.2 * T)[n], reply)]
+    slave.script = lambda n, _request, reply: [((2.5 * SLOW_T, 0.5 * SLOW_T, 0.2 * SLOW_T)[n], reply)]
     slave.refused = {0, 1, 44, 45}
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
         assert not await ask(line, slave, 0)
         assert await ask(line, slave, 40, 4)
         assert [int.from_bytes(r[2:6], "big") for r in slave.requests] == [2, 40 << 16 | 6, 40 << 16 | 4]
@@ -138,8 +140,10 @@ async def test_a_barrier_proves_nothing_about_a_device_that_answers_out_of_order
     kind: str, slave: Any, serving: Any
 ) -> None:
     slave.fifo = False
-    slave.script = lambda n, request, reply: [(2.4 * T if n == 0 else 0.8 * T if request[5] == 2 else 0.0, reply)]
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+    slave.script = lambda n, request, reply: [
+        (2.4 * SLOW_T if n == 0 else 0.8 * SLOW_T if request[5] == 2 else 0.0, reply)
+    ]
+    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
         assert not await ask(line, slave, 0)
         assert await ask(line, slave, 50, 4)
         assert await ask(line, slave, 100)

@@ -13,7 +13,7 @@ from drivers.modbus.options import ModbusPoint
 from drivers.modbus.plan import ReadPlan, compile_plan
 
 KINDS = ("rtu", "rtu-over-tcp", "tcp")
-T = 0.05
+T = 0.1
 
 
 def points(*addresses: int, table: str = "holding") -> list[ModbusPoint]:
