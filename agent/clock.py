@@ -68,8 +68,3 @@ class SystemClock:
         answer: int = self._adjtimex(timex)
         status = int.from_bytes(timex.raw[_STATUS_OFFSET : _STATUS_OFFSET + 4], "little")
         return 0 <= answer < _TIME_ERROR and not status & _STA_UNSYNC
-
-
-def wall_ms_at(clock: Clock, mono_ns: int) -> int:
-    """The wall clock, as it is believed now, at an earlier monotonic time of this boot."""
-    return clock.wall_ms() - (clock.mono_ns() - mono_ns) // NS_PER_MS

@@ -39,7 +39,11 @@ class Reporter:
             "clock": self._clock.state(),
             "hold_unsynced_s": self._settings.clock.hold_unsynced_s,
             "uplink": self._publisher.state(),
-            "outbox": {**msgspec.structs.asdict(self._store.stats()), "ram_disk": self._store.ram_disk},
+            "outbox": {
+                **msgspec.structs.asdict(self._store.stats()),
+                "ram_disk": self._store.ram_disk,
+                "commit_failures": self._store.commit_failures,
+            },
             "account": self._store.account(),
             "links": [self._link(poller) for poller in self._pollers],
         }

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.clock import ClockState, SystemClock, wall_ms_at
+from agent.clock import ClockState, SystemClock
 from agent.health import hardware, system_figures, uptime_s
 
 
@@ -26,12 +26,6 @@ def test_our_reading_of_adjtimex_agrees_with_the_python_of_the_machine() -> None
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert SystemClock()._kernel_synchronised() == bool(int(done.stdout))
-
-
-def test_wall_time_of_an_earlier_moment_is_now_minus_its_age() -> None:
-    clock = SystemClock()
-    before_ms = clock.wall_ms()
-    assert abs(wall_ms_at(clock, clock.mono_ns() - 5_000_000_000) - (before_ms - 5_000)) < 1_000
 
 
 def test_the_machine_tells_its_figures(tmp_path: Path) -> None:
