@@ -66,11 +66,6 @@ class Journal:
         return current.number << OFFSET_BITS | current.size
 
     @property
-    def size_bytes(self) -> int:
-        """How much room the journal takes."""
-        return sum(segment.size for segment in self._segments)
-
-    @property
     def segment_bytes(self) -> int:
         """How long the segment is that is being written."""
         return self._segments[-1].size

@@ -9,7 +9,7 @@
 What is missing is kept, not what is there: a healthy gateway costs one number. The caller stores messages.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 GAP_AGE_S = 120.0
@@ -105,17 +105,6 @@ class Ledger:
             if hole.last >= low:
                 above.append(replace(hole, first=max(hole.first, low)))
         self.holes = above
-
-
-def ranges_of(numbers: Iterable[int]) -> list[SeqRange]:
-    """Sorted numbers as ranges, both ends included."""
-    ranges: list[SeqRange] = []
-    for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1] = (ranges[-1][0], number)
-        else:
-            ranges.append((number, number))
-    return ranges
 
 
 def _fill(holes: list[Hole], seq: int) -> bool:

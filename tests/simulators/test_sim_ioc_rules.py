@@ -5,7 +5,7 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from simulators.ioc.rules import GAP_AGE_S, REPLAY_EVERY_S, Ledger, ranges_of
+from simulators.ioc.rules import GAP_AGE_S, REPLAY_EVERY_S, Ledger
 
 
 def _ledger(*seqs: int, low: int = 1) -> Ledger:
@@ -110,7 +110,3 @@ def test_loss_duplicates_and_reordering_on_the_way_change_nothing_once_everythin
     lost = {n for hole in ledger.lost for n in range(hole.first, hole.last + 1)}
     assert (ledger.cumulative, ledger.selective(), lost) == (last, [], evicted)
     assert ledger.received == last - len(evicted)
-
-
-def test_numbers_become_ranges() -> None:
-    assert ranges_of([1, 2, 3, 5, 8, 9]) == [(1, 3), (5, 5), (8, 9)]
