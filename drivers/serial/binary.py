@@ -3,10 +3,14 @@
 Promises: `raw` of what `patched` wrote is what was written. Must not know: checksums, lengths, flags.
 """
 
+from collections.abc import Callable
 from typing import Literal
 
 from drivers.api import Value
 from drivers.serial.options import Frame, SerialPoint
+
+Sent = Callable[[int], str | None]
+"""The text at an index of a frame, None where the frame is not so long."""
 
 WIDTH: dict[str, int] = {"u8": 1, "i8": 1, "u16": 2, "i16": 2, "u32": 4, "i32": 4, "hex": 1}
 """How many bytes a value of each type takes."""
