@@ -1,7 +1,7 @@
 """The whole driver contract: what a driver kind gives to the agent, the CLI and the simulators.
 
 A kind is one `DriverSpec`: pure functions that decide everything that can be decided before polling, and
-one async context manager that owns the port. The only call at run time is `Link.read`.
+one async context manager that owns the port. At run time there are two calls: `Link.read`, and `Link.identify`.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -47,6 +47,17 @@ class Reading(msgspec.Struct, frozen=True, gc=False):
     mono_ns: int
     quality: Quality = Quality.GOOD
     status: str | None = None
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a device says that it is, held against its profile.
+
+    `told` is what it said of itself, "" where it says nothing. `mismatch` is why it does not look like its profile;
+    "" where it does, and where nothing can be told.
+    """
+
+    told: str = ""
+    mismatch: str = ""
 
 
 class LinkStats(msgspec.Struct):
@@ -100,6 +111,12 @@ class Link(Protocol):
 
         Returns readings, with quality `cfg` where the device refused one block. Never logs, never returns None.
         Raises `LinkDown`, `NoReply`, `BadReply` or `DeviceRefused` (all blocks refused); see `drivers.errors`.
+        """
+
+    async def identify(self, unit: int | None, profile: Any) -> Identity:
+        """Ask `unit` what it is, where `profile` says how; a profile that says nothing asks nothing.
+
+        Raises `LinkDown`, `NoReply` or `BadReply`.
         """
 
 

@@ -6,8 +6,8 @@ Source: two late replies of one count cannot be told apart on RTU (home-assistan
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from drivers.modbus.options import BIT_TABLES
 from drivers.modbus.pdu import Request
+from drivers.modbus.profile import BIT_TABLES
 
 _STEPS = (-2, 2, -1, 1, 4, -4, 3)
 """Even steps first: meters of 32-bit values refuse half a value."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from drivers.api import Quality, Value
-from drivers.modbus.options import BIT_TABLES, WIDTH, ModbusPoint, ModbusProfile
+from drivers.modbus.profile import BIT_TABLES, WIDTH, ModbusPoint, ModbusProfile
 from drivers.scaling import scaled
 
 Decoded = tuple[Value | None, Quality]

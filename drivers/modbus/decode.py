@@ -8,9 +8,9 @@ from typing import Literal
 
 from drivers.api import Reading
 from drivers.errors import BadReply
-from drivers.modbus.options import ModbusProfile, Table
 from drivers.modbus.pdu import FUNCTIONS, NOISE, Request, answer, crc16, crc_ok, mbap_frames, refusal
 from drivers.modbus.plan import compile_plan, readings, reply_bytes
+from drivers.modbus.profile import ModbusProfile, Table
 
 Framing = Literal["rtu", "mbap", "bare"]
 """RTU with checksum; Modbus/TCP; or unit and PDU alone, as over USB HID."""

@@ -8,20 +8,15 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from drivers.api import DriverSpec, LinkStats, Quality, Reading
+from drivers.api import DriverSpec, Identity, LinkStats, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, NoReply
+from drivers.modbus.check import check_profile
 from drivers.modbus.decode import decode
 from drivers.modbus.line import Line, open_line
-from drivers.modbus.options import (
-    ModbusOptions,
-    ModbusPoint,
-    ModbusProfile,
-    check_device,
-    check_profile,
-    parse_link,
-)
+from drivers.modbus.options import ModbusOptions, check_device, parse_link
 from drivers.modbus.pdu import Answer, Request, refusal
 from drivers.modbus.plan import Block, ReadPlan, bus_time_s, compile_plan, probe_plan, readings
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
 from drivers.modbus.refusals import Asking, Round
 
 _BUSY = (5, 6)
@@ -60,6 +55,10 @@ class ModbusLink:
                 turn.answered(block, list(readings(plan.profile, block.points, block.address, answer.words, mono_ns)))
         asking.learn(turn)
         return _in_order(plan, turn)
+
+    async def identify(self, unit: int | None, profile: ModbusProfile) -> Identity:  # noqa: ARG002 - no way yet
+        """Nothing can be told yet."""
+        return Identity()
 
     async def _ask_twice(self, unit: int, plan: ReadPlan, block: Block) -> tuple[Answer, int]:
         """Ask once more where the answer was bad: the line knows when it is quiet enough to do so."""

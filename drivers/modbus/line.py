@@ -123,7 +123,7 @@ class Line:
         """Some devices close a TCP connection that was idle for a while: that is no failure."""
         if not self._lost:
             return
-        if self._options.transport == "rtu" or not self._proven:
+        if self._options.is_serial or not self._proven:
             raise LinkDown(f"{self._options.endpoint} is gone")
         self._proven = False
         await self.open()

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from drivers.errors import BadReply, DeviceRefused
-from drivers.modbus.options import BIT_TABLES, Table
 from drivers.modbus.plan import reply_bytes
+from drivers.modbus.profile import BIT_TABLES, Table
 
 FUNCTIONS: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 EXCEPTIONS = {
@@ -46,11 +46,28 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Identify:
+    """Function 43/14: what `unit` says that it is, from `object_id` on (Application Protocol V1.1b3, 6.21).
+
+    `code` is 1 for the basic objects (vendor name, product code, revision), 2 for the regular ones too.
+    """
+
+    unit: int
+    code: int = 1
+    object_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """The words (bits as 0 and 1) that a request got, or the exception code (not 0) of a refusal."""
+    """The words (bits as 0 and 1) that a request got, or the exception code (not 0) of a refusal.
+
+    For `Identify`: `objects` by number, and the number to ask from next, or None where that was all.
+    """
 
     words: tuple[int, ...]
     refused: int = 0
+    objects: tuple[tuple[int, bytes], ...] = ()
+    next_object: int | None = None
 
 
 def crc16(data: bytes) -> int:

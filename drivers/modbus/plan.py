@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from drivers.api import Reading
 from drivers.modbus import codec
-from drivers.modbus.options import TABLES, ModbusOptions, ModbusPoint, ModbusProfile, Table
+from drivers.modbus.options import ModbusOptions
+from drivers.modbus.profile import TABLES, ModbusPoint, ModbusProfile, Table
 
 _REQUEST_BYTES = 8
 _REPLY_FRAME_BYTES = 5
@@ -90,7 +91,7 @@ def bus_time_s(options: ModbusOptions, plan: ReadPlan) -> float:
 
 
 def _block_time_s(options: ModbusOptions, plan: ReadPlan, block: Block) -> float:
-    if options.transport != "rtu":
+    if not options.is_serial:
         return _NETWORK_S + plan.pause_s
     size = _REQUEST_BYTES + _REPLY_FRAME_BYTES + reply_bytes(block.table, block.count)
     return size * options.char_s + options.silence_s + max(options.silence_s, plan.pause_s) + _TURNAROUND_S

@@ -55,7 +55,7 @@ class Wire:
             client.close()
             raise LinkDown(f"{self._options.endpoint} cannot be opened: {self._reason()}") from self._why
         self._client = client
-        if self._options.transport != "rtu":
+        if not self._options.is_serial:
             _watch_peer(client.ctx.transport)
 
     async def send(self, request: Request) -> bytes:
@@ -93,7 +93,7 @@ class Wire:
             "trace_connect": self._connection,
         }
         client: AsyncModbusSerialClient | AsyncModbusTcpClient
-        if options.transport == "rtu":
+        if options.is_serial:
             client = AsyncModbusSerialClient(
                 options.port, baudrate=options.baud, parity=options.parity, stopbits=options.stop_bits, **common
             )
@@ -132,7 +132,7 @@ class Wire:
 
     def _reason(self) -> str:
         options = self._options
-        if options.transport != "rtu":
+        if not options.is_serial:
             return f"{self._why or 'no answer'}; check the address, the network and that nobody else is connected"
         if not Path(options.port).exists():
             return "there is no such port; is the adapter plugged in? `ls /dev/serial/by-id` shows what is there"

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from drivers.api import DriverSpec, LinkStats, Reading
+from drivers.api import DriverSpec, Identity, LinkStats, Reading
 from drivers.errors import NoReply
 from drivers.serial.check import check_profile
 from drivers.serial.decode import decode
@@ -72,6 +72,11 @@ class SerialLink:
         error = silence.error(self._options)
         self.stats.no_reply += isinstance(error, NoReply)
         raise error
+
+    async def identify(self, unit: int | None, profile: SerialProfile) -> Identity:
+        """A stream tells nothing of who sends it."""
+        del unit, profile
+        return Identity()
 
     def _check_listener(self) -> None:
         if self._listener is not None and self._listener.done():

@@ -4,7 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-from drivers.modbus.options import ModbusOptions, ModbusProfile
+from drivers.modbus.options import ModbusOptions
+from drivers.modbus.profile import ModbusProfile
 from simulators.endpoints import CannotServe
 from simulators.modbus.registers import ProfileMemory
 from simulators.modbus.server import RtuUnits, TcpUnits, serve_pty, serve_tcp

@@ -12,7 +12,7 @@ from functools import lru_cache
 
 from drivers.api import Quality, Value
 from drivers.modbus import codec
-from drivers.modbus.options import ModbusPoint, ModbusProfile
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
 from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Refused, Table
 from simulators.values import UNLIMITED, Flag, Limits, Waveform, waveform
 from simulators.world import Served, World

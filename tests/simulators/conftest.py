@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from drivers.modbus.options import ModbusPoint, ModbusProfile
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
 from simulators.world import World
 
 METER = """

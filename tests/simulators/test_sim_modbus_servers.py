@@ -13,7 +13,7 @@ from pymodbus.framer import FramerType
 
 from drivers.catalogue import load_profile
 from drivers.modbus.driver import SPEC
-from drivers.modbus.options import ModbusProfile
+from drivers.modbus.profile import ModbusProfile
 from simulators.endpoints import CannotServe, free_port
 from simulators.modbus.framing import rtu_frame
 from simulators.modbus.registers import ProfileMemory

@@ -9,7 +9,7 @@ import pytest
 from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.modbus import codec
 from drivers.modbus.driver import SPEC
-from drivers.modbus.options import ModbusPoint, ModbusProfile, Table
+from drivers.modbus.profile import ModbusPoint, ModbusProfile, Table
 from simulators.modbus.device import Refused
 from simulators.modbus.registers import ProfileMemory
 

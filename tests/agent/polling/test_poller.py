@@ -11,7 +11,7 @@ from agent.clock import SystemClock
 from agent.model import Event, Scan
 from agent.polling.poller import LinkPoller
 from agent.settings import DeviceSettings, LinkSettings, PolledPoint
-from drivers.api import LinkStats, Quality, Reading
+from drivers.api import Identity, LinkStats, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
 from drivers.profile import Point, Profile
 
@@ -25,6 +25,9 @@ class FakeLink:
     def __init__(self, answers: dict[int, Answer]) -> None:
         self.stats = LinkStats()
         self.answers = answers
+
+    async def identify(self, unit: int | None, profile: Any) -> Identity:
+        return Identity()
 
     async def read(self, unit: int, plan: Any) -> list[Reading]:
         self.stats.requests += 1

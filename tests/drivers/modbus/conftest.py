@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Callable, Iterable
 
 import pytest
 
-from drivers.modbus.options import ModbusOptions, ModbusPoint, ModbusProfile
+from drivers.modbus.options import ModbusOptions
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
 
 Reply = list[tuple[float, bytes]]
 

@@ -10,7 +10,7 @@ from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply, DeviceRefused
 from drivers.modbus.decode import decode
 from drivers.modbus.driver import SPEC
-from drivers.modbus.options import ModbusProfile
+from drivers.modbus.profile import ModbusProfile
 
 CAPTURES = [
     (path, index, exchange)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drivers.api import Quality
 from drivers.modbus import codec
-from drivers.modbus.options import WIDTH, ModbusPoint, ModbusProfile, PointType
+from drivers.modbus.profile import WIDTH, ModbusPoint, ModbusProfile, PointType
 
 PROFILE = ModbusProfile(vendor="V", model="M", kind="modbus", source="tests")
 ORDERS = st.sampled_from(("big", "little"))

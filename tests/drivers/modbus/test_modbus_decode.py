@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from drivers.errors import BadReply, DeviceRefused
 from drivers.modbus.decode import decode
-from drivers.modbus.options import ModbusPoint, ModbusProfile
 from drivers.modbus.pdu import Answer, Request, answer, crc16, mbap_frames, rtu_answer
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
 
 ASK = bytes.fromhex("01 04 00 01 00 02 20 0B")
 REPLY = bytes.fromhex("01 04 04 01 31 02 22 2A CE")

@@ -9,8 +9,8 @@ from drivers.api import DriverSpec, Link, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
 from drivers.modbus import refusals
 from drivers.modbus.driver import SPEC, ModbusLink, open_link
-from drivers.modbus.options import ModbusPoint
 from drivers.modbus.plan import ReadPlan, compile_plan
+from drivers.modbus.profile import ModbusPoint
 
 KINDS = ("rtu", "rtu-over-tcp", "tcp")
 T = 0.1

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from drivers.api import Quality, Reading
 from drivers.modbus import codec
-from drivers.modbus.options import ModbusOptions, ModbusPoint, ModbusProfile
+from drivers.modbus.options import ModbusOptions
 from drivers.modbus.plan import Block, bus_time_s, compile_plan, probe_plan, readings, split
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
 
 TABLES = ("holding", "input", "coil", "discrete")
 

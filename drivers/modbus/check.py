@@ -1,0 +1,82 @@
+"""What single keys of a Modbus profile cannot show: points that cannot be asked for, or cannot be decoded. Pure."""
+
+from drivers.modbus.profile import BIT_TABLES, WHOLE, WIDTH, ModbusPoint, ModbusProfile, Table
+from drivers.tomlfile import Section
+
+_SLICEABLE = ("u16", "u32", "u64", "bits", "bool")
+_PRINTED: dict[Table, tuple[int, int]] = {"holding": (40_001, 49_999), "input": (30_001, 39_999)}
+
+
+def check_profile(profile: ModbusProfile, section: Section) -> None:
+    """Report points that cannot be asked for or decoded."""
+    for point, place in zip(profile.point, section.children("point"), strict=True):
+        _check_address(profile, point, place)
+        _check_type(profile, point, place)
+        _check_bits(point, place)
+        _check_meaning(point, place)
+
+
+def _check_address(profile: ModbusProfile, point: ModbusPoint, place: Section) -> None:
+    first, last = _PRINTED.get(point.table, (1, 0))
+    address = point.address
+    if address > 0xFFFF:
+        fix = f"write `address = {max(0, address % 100_000 - 1)}`, zero-based"
+        place.problem("address", f"is {address}: there is no such address on the wire", fix)
+    elif first <= address <= last and not profile.literal_addresses:
+        fix = f"write `address = {address - first}`; if the device really wants {address}: `literal_addresses = true`"
+        place.problem("address", f"is {address}: a number of the manual, not of the wire", fix)
+    elif address + _width(point) > 0x10000:
+        place.problem("address", "the value goes past address 65535", "check `address` and `type`")
+
+
+def _check_type(profile: ModbusProfile, point: ModbusPoint, place: Section) -> None:
+    if point.table in BIT_TABLES:
+        if point.type != "bool":
+            place.problem("type", f"a {point.table} is one bit", 'write `type = "bool"`')
+        for key in ("bits", "length", "not_available", "word_order", "byte_order"):
+            if key in place.data:
+                place.problem(key, f"means nothing for a {point.table}", "remove it")
+        return
+    if point.type == "string" and point.length is None:
+        place.problem("length", "is missing: a string needs its length in registers", "add `length = 8`")
+    if point.length is not None and point.type not in ("string", "bits", "bool"):
+        place.problem("length", f"the type {point.type} has its own length", "remove it, or change `type`")
+    if point.length is not None and point.type in ("bits", "bool") and point.length > 4:
+        place.problem("length", "a status word has at most 4 registers", "write one point for each 4 registers")
+    width = _width(point)
+    if width > profile.max_registers:
+        what = f"takes {width} registers; one request has {profile.max_registers}"
+        place.problem("type", what, "check `max_registers`")
+    for pattern in point.not_available:
+        if isinstance(pattern, tuple) and len(pattern) != width:
+            place.problem("not_available", f"a list needs {width} words here", "or write one number for all words")
+
+
+def _check_bits(point: ModbusPoint, place: Section) -> None:
+    if point.bits is None or point.table in BIT_TABLES:
+        return
+    width = 16 * _width(point)
+    lowest, highest = point.bits
+    if point.type not in _SLICEABLE:
+        place.problem("bits", f"cannot be taken from {point.type}", f"write `type` as one of: {', '.join(_SLICEABLE)}")
+    elif not 0 <= lowest <= highest < width:
+        place.problem("bits", f"has {width} bits, 0 to {width - 1}", "write `bits = [lowest, highest]`")
+    elif point.type == "bool" and lowest != highest:
+        place.problem("bits", "a bool is one bit", f'write `bits = [{lowest}, {lowest}]`, or `type = "bits"`')
+
+
+def _check_meaning(point: ModbusPoint, place: Section) -> None:
+    if point.type in ("string", "bool"):
+        for key in ("scale", "offset", "range", "decimals"):
+            if key in place.data:
+                place.problem(key, f"means nothing for a {point.type}", "remove it")
+    if point.enum and (point.type not in (*WHOLE, "bool") or "scale" in place.data or "offset" in place.data):
+        place.problem("enum", "names whole raw numbers", "use a whole-number type without `scale` and `offset`")
+    for key in point.enum:
+        if not key.removeprefix("-").isascii() or not key.removeprefix("-").isdigit():
+            place.problem(f"enum.{key}", "is not a number", 'write the raw numbers as keys: `0 = "off"`')
+
+
+def _width(point: ModbusPoint) -> int:
+    """Registers of the value; 1 for a string without its length, which is reported by itself."""
+    return point.length or WIDTH.get(point.type, 1)
