@@ -41,6 +41,11 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     label: dict[Language, str] = {}
 
     @property
+    def wraps_at(self) -> float | None:
+        """The value, in its unit, at which a counter begins anew at 0; None where it is no counter."""
+        return None
+
+    @property
     def wire_type(self) -> WireType:
         """The type of its values in the MQTT contract."""
         return "string" if self.enum else "f64"

@@ -1,6 +1,7 @@
 """What single keys of a Modbus profile cannot show: points that cannot be asked for, or cannot be decoded. Pure."""
 
-from drivers.modbus.profile import BIT_TABLES, WHOLE, WIDTH, ModbusPoint, ModbusProfile, Table
+from drivers.modbus.profile import BIT_TABLES, ModbusPoint, ModbusProfile, Table
+from drivers.modbus.types import TYPES
 from drivers.tomlfile import Section
 
 _SLICEABLE = ("u16", "u32", "u64", "bits", "bool")
@@ -13,6 +14,7 @@ def check_profile(profile: ModbusProfile, section: Section) -> None:
         _check_address(profile, point, place)
         _check_type(profile, point, place)
         _check_bits(point, place)
+        _check_special(point, place)
         _check_meaning(point, place)
 
 
@@ -25,7 +27,7 @@ def _check_address(profile: ModbusProfile, point: ModbusPoint, place: Section) -
     elif first <= address <= last and not profile.literal_addresses:
         fix = f"write `address = {address - first}`; if the device really wants {address}: `literal_addresses = true`"
         place.problem("address", f"is {address}: a number of the manual, not of the wire", fix)
-    elif address + _width(point) > 0x10000:
+    elif address + point.registers > 0x10000:
         place.problem("address", "the value goes past address 65535", "check `address` and `type`")
 
 
@@ -43,7 +45,7 @@ def _check_type(profile: ModbusProfile, point: ModbusPoint, place: Section) -> N
         place.problem("length", f"the type {point.type} has its own length", "remove it, or change `type`")
     if point.length is not None and point.type in ("bits", "bool") and point.length > 4:
         place.problem("length", "a status word has at most 4 registers", "write one point for each 4 registers")
-    width = _width(point)
+    width = point.registers
     if width > profile.max_registers:
         what = f"takes {width} registers; one request has {profile.max_registers}"
         place.problem("type", what, "check `max_registers`")
@@ -55,7 +57,7 @@ def _check_type(profile: ModbusProfile, point: ModbusPoint, place: Section) -> N
 def _check_bits(point: ModbusPoint, place: Section) -> None:
     if point.bits is None or point.table in BIT_TABLES:
         return
-    width = 16 * _width(point)
+    width = 16 * point.registers
     lowest, highest = point.bits
     if point.type not in _SLICEABLE:
         place.problem("bits", f"cannot be taken from {point.type}", f"write `type` as one of: {', '.join(_SLICEABLE)}")
@@ -65,18 +67,34 @@ def _check_bits(point: ModbusPoint, place: Section) -> None:
         place.problem("bits", "a bool is one bit", f'write `bits = [{lowest}, {lowest}]`, or `type = "bits"`')
 
 
+def _check_special(point: ModbusPoint, place: Section) -> None:
+    """Keys that belong to one type each."""
+    form = TYPES[point.type].form
+    belong = {
+        "layout": form == "text",
+        "part": form == "sum", "weights": form == "sum", "part_max": form == "sum",
+        "fraction_bits": form in ("whole", "bcd") and not point.enum,
+        "counter": form in ("whole", "bcd") and point.type[0] != "i" and not point.bits and not point.enum,
+    }  # fmt: skip
+    for key, allowed in belong.items():
+        if key in place.data and not allowed:
+            place.problem(key, f"means nothing for this {point.type}", "remove it, or change `type`")
+    if form != "sum":
+        return
+    if point.part is None or TYPES[point.part].form not in ("whole", "bcd", "float"):
+        place.problem("part", "is missing or no number type: a sum has parts of one type", 'write `part = "u16"`')
+    if not point.weights:
+        place.problem("weights", "is missing: what each part counts", "write `weights = [1000, 1]`, one for each part")
+
+
 def _check_meaning(point: ModbusPoint, place: Section) -> None:
-    if point.type in ("string", "bool"):
-        for key in ("scale", "offset", "range", "decimals"):
+    if point.type == "bool" or TYPES[point.type].form in ("text", "date"):
+        for key in ("scale", "offset", "range", "decimals", "fraction_bits"):
             if key in place.data:
                 place.problem(key, f"means nothing for a {point.type}", "remove it")
-    if point.enum and (point.type not in (*WHOLE, "bool") or "scale" in place.data or "offset" in place.data):
+    named = TYPES[point.type].form in ("whole", "bcd", "flags")
+    if point.enum and (not named or "scale" in place.data or "offset" in place.data):
         place.problem("enum", "names whole raw numbers", "use a whole-number type without `scale` and `offset`")
     for key in point.enum:
         if not key.removeprefix("-").isascii() or not key.removeprefix("-").isdigit():
             place.problem(f"enum.{key}", "is not a number", 'write the raw numbers as keys: `0 = "off"`')
-
-
-def _width(point: ModbusPoint) -> int:
-    """Registers of the value; 1 for a string without its length, which is reported by itself."""
-    return point.length or WIDTH.get(point.type, 1)

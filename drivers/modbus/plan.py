@@ -64,12 +64,12 @@ def probe_plan(profile: ModbusProfile) -> ReadPlan | None:
 
 def split(block: Block) -> tuple[Block, ...]:
     """The block as two that ask for less; empty where every point stands at the same place."""
-    places = sorted({(p.address, codec.registers(p)) for p in block.points})
+    places = sorted({(p.address, p.registers) for p in block.points})
     if len(places) < 2:
         return ()
     half = set(places[: len(places) // 2])
-    first = [p for p in block.points if (p.address, codec.registers(p)) in half]
-    second = [p for p in block.points if (p.address, codec.registers(p)) not in half]
+    first = [p for p in block.points if (p.address, p.registers) in half]
+    second = [p for p in block.points if (p.address, p.registers) not in half]
     return _block(block.table, first), _block(block.table, second)
 
 
@@ -79,7 +79,7 @@ def readings(
     """What `words`, the first of them at `address`, say of the `points` that lie wholly inside."""
     for point in points:
         at = point.address - address
-        end = at + codec.registers(point)
+        end = at + point.registers
         if at >= 0 and end <= len(words):
             value, quality = codec.decode(profile, point, words[at:end])
             yield Reading(point.name, value, mono_ns, quality)
@@ -104,12 +104,12 @@ def reply_bytes(table: Table, count: int) -> int:
 
 def _blocks(profile: ModbusProfile, table: Table, points: Iterable[ModbusPoint]) -> Iterator[Block]:
     gap = 0 if profile.no_gap_reads else profile.max_gap
-    ordered = sorted((p for p in points if p.table == table), key=lambda p: (p.address, codec.registers(p)))
+    ordered = sorted((p for p in points if p.table == table), key=lambda p: (p.address, p.registers))
     together: list[ModbusPoint] = []
     for point in ordered:
         if together:
-            end = max(p.address + codec.registers(p) for p in together)
-            length = max(end, point.address + codec.registers(point)) - together[0].address
+            end = max(p.address + p.registers for p in together)
+            length = max(end, point.address + point.registers) - together[0].address
             if point.address > end + gap or length > profile.most(table):
                 yield _block(table, together)
                 together = []
@@ -120,5 +120,5 @@ def _blocks(profile: ModbusProfile, table: Table, points: Iterable[ModbusPoint])
 
 def _block(table: Table, points: Sequence[ModbusPoint]) -> Block:
     first = min(p.address for p in points)
-    end = max(p.address + codec.registers(p) for p in points)
+    end = max(p.address + p.registers for p in points)
     return Block(table, first, end - first, tuple(points))

@@ -7,26 +7,16 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from drivers.modbus.types import TYPES, PointType
 from drivers.profile import Point, Profile, WireType
 
 Table = Literal["holding", "input", "coil", "discrete"]
 Order = Literal["big", "little"]
-PointType = Literal[
-    "u8h", "u8l", "i16", "u16", "i24", "u24", "i32", "u32", "i64", "u64",
-    "f16", "f32", "f64", "bcd16", "bcd32", "bool", "bits", "string",
-]  # fmt: skip
+Layout = Literal["packed", "low", "high"]
 Word = Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)]
 
 TABLES: tuple[Table, ...] = ("holding", "input", "coil", "discrete")
 BIT_TABLES: tuple[Table, ...] = ("coil", "discrete")
-WIDTH: dict[PointType, int] = {
-    "u8h": 1, "u8l": 1, "i16": 1, "u16": 1, "i24": 2, "u24": 2, "i32": 2, "u32": 2, "i64": 4, "u64": 4,
-    "f16": 1, "f32": 2, "f64": 4, "bcd16": 1, "bcd32": 2, "bool": 1, "bits": 1,
-}  # fmt: skip
-"""How many registers a value of each type takes; a string takes `length`."""
-WHOLE = ("u8h", "u8l", "i16", "u16", "i24", "u24", "i32", "u32", "i64", "u64", "bcd16", "bcd32", "bits")
-"""The types whose raw values are whole numbers."""
-
 Address = Annotated[
     int,
     msgspec.Meta(
@@ -41,7 +31,10 @@ class ModbusPoint(Point, frozen=True, kw_only=True):
     """One value of a Modbus device: where it stands and how its words are to be read.
 
     `bits` takes bits lo to hi of the value (0 is the lowest); `length` is registers, for strings and for status
-    words of more than 16 bits. `not_available` holds words that mean "no value": a number matches when every word
+    words of more than 16 bits. `fraction_bits` says that the raw number counts in 2^-n (fixed point, "/512").
+    `layout` is for strings: two characters in a register, or one in its `low` or `high` byte. A `sum` adds up parts
+    of type `part`, each times its weight; a part above `part_max` is no number. `counter` goes up and begins anew
+    after the greatest raw number. `not_available` holds words that mean "no value": a number matches when every word
     of the value equals it, a list when the words equal the list.
     """
 
@@ -52,16 +45,38 @@ class ModbusPoint(Point, frozen=True, kw_only=True):
     byte_order: Order | None = None
     bits: tuple[int, int] | None = None
     length: Annotated[int, msgspec.Meta(ge=1, le=125, examples=[8])] | None = None
+    layout: Layout = "packed"
+    fraction_bits: Annotated[int, msgspec.Meta(ge=1, le=32, examples=[9])] | None = None
+    part: PointType | None = None
+    weights: tuple[float, ...] = ()
+    part_max: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    counter: bool = False
     not_available: tuple[Word | tuple[Word, ...], ...] = ()
 
     @property
+    def registers(self) -> int:
+        """How many words of its table it takes; bits for a coil or discrete input."""
+        if self.table in BIT_TABLES:
+            return 1
+        if self.type == "sum":
+            return len(self.weights) * (TYPES[self.part].registers if self.part else 1)
+        return self.length or TYPES[self.type].registers or 1
+
+    @property
+    def wraps_at(self) -> float | None:
+        raw = TYPES[self.type].raw
+        return (raw[1] + 1) * self.scale / (1 << (self.fraction_bits or 0)) if self.counter and raw else None
+
+    @property
     def wire_type(self) -> WireType:
-        if self.enum or self.type == "string":
+        form = TYPES[self.type].form
+        if self.enum or form in ("text", "date"):
             return "string"
         if self.type == "bool":
             return "bool"
-        whole = self.type in WHOLE and self.scale == 1.0 and self.offset == 0.0
-        return "i64" if whole else "f64"
+        scaled = self.fraction_bits or self.scale != 1.0 or self.offset != 0.0
+        whole = form in ("whole", "bcd", "flags") or (form == "sum" and all(w.is_integer() for w in self.weights))
+        return "i64" if whole and not scaled else "f64"
 
 
 class ModbusProfile(Profile, frozen=True, kw_only=True):

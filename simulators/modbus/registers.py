@@ -4,21 +4,22 @@ What a read serves is recorded as the value that its words mean, not as the valu
 is what a perfect reader would have understood. Points that share a register (bits of a status word) are one cell.
 """
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import lru_cache
 
 from drivers.api import Quality, Value
-from drivers.modbus import codec
+from drivers.modbus import codec, dates
 from drivers.modbus.profile import ModbusPoint, ModbusProfile
 from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Refused, Table
 from simulators.values import UNLIMITED, Flag, Limits, Waveform, waveform
 from simulators.world import Served, World
 
-_INTEGER = re.compile(r"([iu])(\d+)|u8[hl]|bcd(\d+)")
 _READ_SHAPES = 1_024
+_MOMENT = 1_795_000_000
+"""What a simulated clock shows at the start, in seconds of 1970 (November 2026)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,19 +138,19 @@ def _cells(device: str, profile: ModbusProfile, table: Table, seed: int) -> tupl
         if point.address >= end:
             groups.append([])
         groups[-1].append(point)
-        end = max(end, point.address + codec.registers(point))
+        end = max(end, point.address + point.registers)
     return tuple(_cell(device, profile, group, seed) for group in groups)
 
 
 def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], seed: int) -> Cell:
     first = points[0].address
-    length = max(p.address + codec.registers(p) for p in points) - first
+    length = max(p.address + p.registers for p in points) - first
     bitwise = any(p.bits for p in points)
     fields = (
         Field(
             point=point,
             at=point.address - first,
-            length=codec.registers(point),
+            length=point.registers,
             wave=_wave(seed, device, point),
             certain=_certain(profile, point),
             writes=bool(point.bits) or not bitwise,
@@ -162,8 +163,10 @@ def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], se
 def _wave(seed: int, device: str, point: ModbusPoint) -> Waveform:
     """The waveform, in what the point's type can hold. A status word is 0 but for some seconds a minute."""
     if point.type == "string":
-        text = str(waveform(seed, device, point)(0.0)).encode()[: 2 * codec.registers(point)].decode(errors="ignore")
-        return _always(text)
+        room = point.registers * (2 if point.layout == "packed" else 1)
+        return _always(str(waveform(seed, device, point)(0.0)).encode()[:room].decode(errors="ignore"))
+    if point.type in dates.KINDS:
+        return lambda elapsed_s: datetime.fromtimestamp(_MOMENT + int(elapsed_s), UTC).strftime("%Y-%m-%dT%H:%M:%S")
     if point.type == "bits" and not point.enum:
         flag = waveform(seed, device, Flag(point.name))
         return lambda elapsed_s: int(flag(elapsed_s))
@@ -190,22 +193,9 @@ def _always(value: Value) -> Waveform:
 
 def _capacity(point: ModbusPoint) -> Limits:
     """Between which values the point's type can carry, in its unit."""
-    raw = _raw_limits(point)
+    raw = (-60_000, 60_000) if point.type == "f16" else codec.raw_limits(point)
     if raw is None:
         return UNLIMITED
-    ends = sorted(limit * point.scale + point.offset for limit in raw)
+    step = point.scale / (1 << (point.fraction_bits or 0))
+    ends = sorted(limit * step + point.offset for limit in raw)
     return ends[0], ends[1]
-
-
-def _raw_limits(point: ModbusPoint) -> Limits | None:
-    if point.bits:
-        return 0, 2 ** (max(point.bits) - min(point.bits) + 1) - 1
-    found = _INTEGER.fullmatch(point.type)
-    if found is None:
-        return (-60_000, 60_000) if point.type == "f16" else None
-    if found[3]:
-        return 0, 10 ** (int(found[3]) // 4) - 1
-    if found[0].startswith("u8"):
-        return 0, 255
-    bits = int(found[2])
-    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if found[1] == "i" else (0, 2**bits - 1)

@@ -120,7 +120,7 @@ def test_every_integer_type_carries_every_value_that_it_is_given(
     memory = ProfileMemory("m", profile, moment.world())
     for second in range(0, 3_600, 7):
         moment.elapsed_s = float(second)
-        memory.read("holding", 0, codec.registers(profile.point[0]))
+        memory.read("holding", 0, profile.point[0].registers)
     assert len(moment.served) == len(range(0, 3_600, 7))
 
 
@@ -130,7 +130,7 @@ def test_every_float_type_carries_every_value_that_it_is_given(type_: str, make_
     memory = ProfileMemory("m", profile, moment.world())
     for second in range(200):
         moment.elapsed_s = float(second)
-        memory.read("holding", 0, codec.registers(profile.point[0]))
+        memory.read("holding", 0, profile.point[0].registers)
     assert all(0 <= s.value <= 300 for s in moment.served)
     assert len(moment.served) == 200
 
@@ -154,7 +154,7 @@ def test_every_point_of_every_shipped_profile_is_served_with_a_good_value(name: 
         moment.elapsed_s = float(second)
         moment.served.clear()
         for point in profile.point:
-            words = memory.read(point.table, point.address, codec.registers(point))
+            words = memory.read(point.table, point.address, point.registers)
             value, quality = codec.decode(profile, point, words)
             assert (value is not None, quality) == (True, ""), f"{point.name} at {second}: {value} {quality}"
             if point.name.startswith("energy"):

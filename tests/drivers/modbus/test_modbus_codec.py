@@ -2,7 +2,7 @@
 
 import math
 import struct
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from drivers.api import Quality
 from drivers.modbus import codec
-from drivers.modbus.profile import WIDTH, ModbusPoint, ModbusProfile, PointType
+from drivers.modbus.profile import ModbusPoint, ModbusProfile
+from drivers.modbus.types import TYPES
 
 PROFILE = ModbusProfile(vendor="V", model="M", kind="modbus", source="tests")
 ORDERS = st.sampled_from(("big", "little"))
 RANGES = {
-    "u8h": (0, 255), "u8l": (0, 255), "bcd16": (0, 9_999), "bcd32": (0, 99_999_999), "bits": (0, 65_535),
-    **{f"u{n}": (0, 2**n - 1) for n in (16, 24, 32, 64)},
-    **{f"i{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (16, 24, 32, 64)},
+    "u8h": (0, 255), "u8l": (0, 255), "i8h": (-128, 127), "i8l": (-128, 127), "bits": (0, 65_535),
+    **{f"bcd{4 * n}": (0, 10**n - 1) for n in (4, 8, 12, 16)},
+    **{f"u{n}": (0, 2**n - 1) for n in (16, 24, 32, 48, 64)},
+    **{f"i{n}": (-(2 ** (n - 1)), 2 ** (n - 1) - 1) for n in (16, 24, 32, 48, 64)},
 }  # fmt: skip
 
 
@@ -120,7 +122,7 @@ def test_every_whole_number_comes_back(data: st.DataObject, kind: str, word_orde
     number = data.draw(st.integers(lowest, highest))
     p = point(kind, word_order=word_order, byte_order=byte_order)
     encoded = codec.encode(PROFILE, p, number)
-    assert len(encoded) == codec.registers(p)
+    assert len(encoded) == p.registers
     assert codec.decode(PROFILE, p, encoded) == (number, Quality.GOOD)
     for outside in (lowest - 1, highest + 1):
         with pytest.raises(ValueError, match="does not fit"):
@@ -151,11 +153,11 @@ def test_every_bit_range_comes_back(one: int, other: int, data: st.DataObject) -
     assert codec.decode(PROFILE, p, codec.encode(PROFILE, p, number)) == (number, Quality.GOOD)
 
 
-@given(st.sampled_from(get_args(PointType)), st.lists(st.integers(0, 65_535), min_size=8, max_size=8), ORDERS, ORDERS)
+@given(st.sampled_from(sorted(TYPES)), st.lists(st.integers(0, 65_535), min_size=8, max_size=8), ORDERS, ORDERS)
 def test_no_words_at_all_raise_and_none_is_never_good(kind: str, some: list[int], word_order: Any, byte: Any) -> None:
-    length = 4 if kind == "string" else None
-    p = point(kind, length=length, word_order=word_order, byte_order=byte)
-    value, quality = codec.decode(PROFILE, p, some[: codec.registers(p)])
+    keys: dict[str, Any] = {"string": {"length": 4}, "sum": {"part": "f32", "weights": (1.0, 0.5)}}.get(kind, {})
+    p = point(kind, word_order=word_order, byte_order=byte, **keys)
+    value, quality = codec.decode(PROFILE, p, some[: p.registers])
     assert (value is None) == (quality is Quality.FAULT)
     assert not isinstance(value, float) or math.isfinite(value)
 
@@ -195,9 +197,109 @@ def test_bits_are_truths(table: str) -> None:
 def test_the_wire_type_is_what_the_values_are(kind: str, keys: dict[str, Any], wire: str) -> None:
     p = point(kind, **keys)
     assert p.wire_type == wire
-    value, _ = codec.decode(PROFILE, p, (0,) * codec.registers(p))
+    value, _ = codec.decode(PROFILE, p, (0,) * p.registers)
     assert type(value) is {"i64": int, "f64": float, "bool": bool, "string": str}[wire]
 
 
-def test_every_type_has_a_width() -> None:
-    assert {*WIDTH, "string"} == {*get_args(PointType)}
+@pytest.mark.parametrize(
+    ("kind", "letters", "word_order", "byte_order"),
+    [
+        ("u32", "ABCD", "big", "big"), ("u32", "CDAB", "little", "big"),
+        ("u32", "BADC", "big", "little"), ("u32", "DCBA", "little", "little"),
+        ("u48", "ABCDEF", "big", "big"), ("u48", "EFCDAB", "little", "big"),
+        ("u48", "BADCFE", "big", "little"), ("u48", "FEDCBA", "little", "little"),
+        ("u64", "ABCDEFGH", "big", "big"), ("u64", "GHEFCDAB", "little", "big"),
+        ("u64", "BADCFEHG", "big", "little"), ("u64", "HGFEDCBA", "little", "little"),
+    ],
+)  # fmt: skip
+def test_letters_name_the_orders_of_wide_numbers(kind: str, letters: str, word_order: Any, byte_order: Any) -> None:
+    wire = struct.unpack(f">{len(letters) // 2}H", letters.encode())
+    expected = int.from_bytes(bytes(sorted(letters.encode())), "big")
+    p = point(kind, word_order=word_order, byte_order=byte_order)
+    assert codec.decode(PROFILE, p, wire) == (expected, Quality.GOOD)
+    assert codec.encode(PROFILE, p, expected) == wire
+
+
+@pytest.mark.parametrize(
+    ("keys", "hexes"),
+    [
+        ({"length": 2}, "4142 4344"),
+        ({"length": 2, "byte_order": "little"}, "4241 4443"),
+        ({"length": 4, "layout": "low"}, "0041 0042 0043 0044"),
+        ({"length": 4, "layout": "high"}, "4100 4200 4300 4400"),
+    ],
+)
+def test_text_stands_in_registers_in_four_ways(keys: dict[str, Any], hexes: str) -> None:
+    p = point("string", **keys)
+    assert codec.decode(PROFILE, p, words(hexes)) == ("ABCD", Quality.GOOD)
+    assert codec.encode(PROFILE, p, "ABCD") == words(hexes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hexes", "text"),
+    [
+        ("epoch32", "4996 02D2", "2009-02-13T23:31:30Z"),
+        ("date6", "07EA 000B 0018 0007 0013 002C", "2026-11-24T07:19:44"),
+        ("date6", "001A 000B 0018 0007 0013 002C", "2026-11-24T07:19:44"),
+        ("date_bcd", "2611 2407 1944", "2026-11-24T07:19:44"),
+        ("date_iec", "001A 0B58 0713 ABE0", "2026-11-24T07:19:44"),
+        ("date_iec", "001A 0B58 8713 ABEA", "2026-11-24T07:19:44.010000"),
+    ],
+)
+def test_date_times_of_meters_are_iso_8601(kind: str, hexes: str, text: str) -> None:
+    p = point(kind)
+    assert codec.decode(PROFILE, p, words(hexes)) == (text, Quality.GOOD)
+    assert codec.decode(PROFILE, p, codec.encode(PROFILE, p, text)) == (text, Quality.GOOD)
+
+
+@pytest.mark.parametrize(
+    ("kind", "hexes"),
+    [
+        ("date6", "07EA 000D 0018 0007 0013 002C"),
+        ("date_bcd", "2611 3107 1944"),
+        ("date_bcd", "261A 2407 1944"),
+        ("date_iec", "001A 0B58 0793 ABE0"),
+        ("date_iec", "001A 0B58 0713 FFFF"),
+        ("date_iec", "FFFF FFFF FFFF FFFF"),
+    ],
+)
+def test_an_impossible_date_is_no_value(kind: str, hexes: str) -> None:
+    assert codec.decode(PROFILE, point(kind), words(hexes)) == (None, Quality.FAULT)
+
+
+@pytest.mark.parametrize(
+    ("keys", "hexes", "value"),
+    [
+        ({"part": "u16", "weights": (1000.0, 1.0)}, "0002 0003", 2_003),
+        ({"part": "u16", "weights": (1.0, 10_000.0, 1e8), "part_max": 9_999}, "000F 0002 0001", 100_020_015),
+        ({"part": "u16", "weights": (1.0, 10_000.0), "part_max": 9_999}, "2710 0002", None),
+        ({"part": "u32", "weights": (1000.0, 1.0), "word_order": "little"}, "0001 0000 0005 0000", 1_005),
+        ({"part": "i16", "weights": (1.0, 1.0, 1.0), "scale": 0.1}, "FFFF 0005 0002", 0.6),
+        ({"part": "f32", "weights": (1.0, 0.5)}, "3FC0 0000 4000 0000", 2.5),
+        ({"part": "f32", "weights": (1.0, 0.5)}, "7FC0 0000 4000 0000", None),
+        ({"part": "bcd16", "weights": (100.0, 1.0)}, "0012 00A0", None),
+    ],
+)
+def test_a_sum_adds_its_parts_or_is_no_value(keys: dict[str, Any], hexes: str, value: float | None) -> None:
+    quality = Quality.FAULT if value is None else Quality.GOOD
+    assert codec.decode(PROFILE, point("sum", **keys), words(hexes)) == (value, quality)
+
+
+@given(st.integers(0, 99_999_999))
+def test_every_sum_of_whole_parts_comes_back(total: int) -> None:
+    p = point("sum", part="u16", weights=(1.0, 10_000.0), part_max=9_999)
+    assert codec.decode(PROFILE, p, codec.encode(PROFILE, p, total)) == (total, Quality.GOOD)
+
+
+@given(st.integers(-32_768, 32_767), st.integers(1, 15))
+def test_fixed_point_is_exact(raw: int, fraction_bits: int) -> None:
+    p = point("i16", fraction_bits=fraction_bits)
+    value, quality = codec.decode(PROFILE, p, (raw & 0xFFFF,))
+    assert (value, quality) == (raw / 2**fraction_bits, Quality.GOOD)
+    assert codec.encode(PROFILE, p, value) == (raw & 0xFFFF,)
+
+
+def test_a_counter_says_where_it_begins_anew() -> None:
+    assert point("u16", counter=True, scale=0.1).wraps_at == pytest.approx(6_553.6)
+    assert point("bcd32", counter=True).wraps_at == 1e8
+    assert point("u32").wraps_at is None

@@ -114,6 +114,13 @@ def test_a_unit_id_must_be_possible_on_its_link(transport: Any, unit: int | None
         (('table = "holding"', "address = 0", 'type = "f32"', 'enum = { 0 = "x" }'), "enum", "whole", "whole"),
         (('table = "holding"', "address = 0", 'type = "u16"', 'enum = { off = "x" }'), "enum.off", "number", "0"),
         (('table = "register"', "address = 0", 'type = "u16"'), "table", "invalid", "table"),
+        (('table = "holding"', "address = 0", 'type = "u16"', 'layout = "low"'), "layout", "nothing", "type"),
+        (('table = "holding"', "address = 0", 'type = "f32"', "fraction_bits = 8"), "fraction_bits", "nothing", "type"),
+        (('table = "holding"', "address = 0", 'type = "i16"', "counter = true"), "counter", "nothing", "type"),
+        (('table = "holding"', "address = 0", 'type = "sum"', "weights = [1, 1]"), "part", "missing", "u16"),
+        (('table = "holding"', "address = 0", 'type = "sum"', 'part = "string"'), "part", "no number", "u16"),
+        (('table = "holding"', "address = 0", 'type = "sum"', 'part = "u16"'), "weights", "missing", "each"),
+        (('table = "holding"', "address = 0", 'type = "date6"', "scale = 2.0"), "scale", "nothing", "remove"),
     ],
 )  # fmt: skip
 def test_a_point_that_cannot_be_read_is_explained(

@@ -51,8 +51,8 @@ def test_no_block_is_too_long_and_every_point_is_in_one(
         for x in block.points:
             assert x.table == block.table
             assert block.address <= x.address
-            assert x.address + codec.registers(x) <= block.address + block.count
-            covered.update(range(x.address, x.address + codec.registers(x)))
+            assert x.address + x.registers <= block.address + block.count
+            covered.update(range(x.address, x.address + x.registers))
         asked = range(block.address, block.address + block.count)
         gaps = [g for g in "".join("x" if a in covered else "." for a in asked).split("x") if g]
         assert max(map(len, gaps), default=0) <= (0 if no_gap else max_gap)
@@ -67,7 +67,7 @@ def test_values_are_found_by_address(some: list[ModbusPoint], max_gap: int) -> N
         memory = {a: a % 2 if bits else a * 7 for a in range(block.address, block.address + block.count)}
         for reading in readings(p, block.points, block.address, [*memory.values()], 5):
             x = next(x for x in some if x.name == reading.point)
-            words = [memory[a] for a in range(x.address, x.address + codec.registers(x))]
+            words = [memory[a] for a in range(x.address, x.address + x.registers)]
             assert (reading.value, reading.quality) == codec.decode(p, x, words)
             assert reading.mono_ns == 5
 
@@ -85,7 +85,7 @@ def test_a_refused_block_can_be_split_until_each_place_stands_alone(some: list[M
         if not halves:
             alone.append(block)
     assert sorted(x.name for b in alone for x in b.points) == sorted(x.name for x in some)
-    assert all(len({(x.address, codec.registers(x)) for x in b.points}) == 1 for b in alone)
+    assert all(len({(x.address, x.registers) for x in b.points}) == 1 for b in alone)
 
 
 def test_adjacent_points_are_one_request_and_a_gap_is_two() -> None:
