@@ -6,14 +6,14 @@ Source: two late replies of one count cannot be told apart on RTU (home-assistan
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
-from drivers.modbus.pdu import Request
+from drivers.modbus.pdu import Identify, Request
 from drivers.modbus.profile import BIT_TABLES
 
 _STEPS = (-2, 2, -1, 1, 4, -4, 3)
 """Even steps first: meters of 32-bit values refuse half a value."""
 
 
-def barrier(request: Request, owed: Iterable[Request]) -> Request:
+def barrier(request: Request, owed: Iterable[Request | Identify]) -> Request:
     """A read near `request` whose answer has another size than that of `request` and of everything `owed`."""
     sizes = {other.reply_bytes for other in (*owed, request)}
     return next(candidate for candidate in _candidates(request) if candidate.reply_bytes not in sizes)

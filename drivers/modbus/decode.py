@@ -8,7 +8,8 @@ from typing import Literal
 
 from drivers.api import Reading
 from drivers.errors import BadReply
-from drivers.modbus.pdu import FUNCTIONS, NOISE, Request, answer, crc16, crc_ok, mbap_frames, refusal
+from drivers.modbus.framing import NOISE, crc16, crc_ok, mbap_frames
+from drivers.modbus.pdu import FUNCTIONS, Request, answer, refusal
 from drivers.modbus.plan import compile_plan, readings, reply_bytes
 from drivers.modbus.profile import ModbusProfile, Table
 

@@ -21,8 +21,9 @@ from dataclasses import dataclass, field, replace
 from drivers.api import LinkStats
 from drivers.errors import BadReply, DriverError, LinkDown, NoReply
 from drivers.modbus.barrier import barrier
+from drivers.modbus.framing import NOISE, ascii_answer, mbap_frames, rtu_answer
 from drivers.modbus.options import ModbusOptions
-from drivers.modbus.pdu import NOISE, Answer, Request, answer, mbap_frames, rtu_answer
+from drivers.modbus.pdu import Answer, Identify, Request, answer
 from drivers.modbus.transport import Wire
 
 QUIET_MAX = 6
@@ -36,13 +37,14 @@ FORGIVE_S = 30.0
 _GAP_MIN_S = 0.05
 _HEARD_MAX = 4_096
 _OWED_MAX = 16
+_LONGEST = 252
 
 
 @dataclass
 class _Pending:
     """The request that is on the wire, and what was heard since it went out."""
 
-    request: Request
+    request: Request | Identify
     sent_at: float
     done: asyncio.Future[tuple[Answer, int]]
     sent: bytes = b""
@@ -56,7 +58,7 @@ class _Pending:
 class _Owed:
     """A request whose answer may still come: `passed` only out of order, for a later one was answered."""
 
-    request: Request
+    request: Request | Identify
     sent_at: float
     wait_until: float
     passed: bool = False
@@ -79,6 +81,7 @@ class Line:
     def __init__(self, options: ModbusOptions) -> None:
         self.stats = LinkStats()
         self._options = options
+        self._find = ascii_answer if options.framing == "ascii" else rtu_answer
         self._wire = Wire(options, self._on_bytes, self._on_lost)
         self._lost = False
         self._proven = False
@@ -106,7 +109,9 @@ class Line:
         """Close the path."""
         self._wire.close()
 
-    async def request(self, request: Request, timeout_s: float = 0.0, pause_s: float = 0.0) -> tuple[Answer, int]:
+    async def request(
+        self, request: Request | Identify, timeout_s: float = 0.0, pause_s: float = 0.0
+    ) -> tuple[Answer, int]:
         """The answer to `request`, and the monotonic time in ns when it was complete.
 
         `timeout_s` (where longer than the link's) and `pause_s` (silence before the request) are the device's own.
@@ -115,7 +120,7 @@ class Line:
         timeout_s = max(self._options.timeout_s, timeout_s, self._patience_s.get(request.unit, 0.0))
         await self._reopen_if_closed()
         await self._await_owed(request)
-        if any(not owed.passed for owed in self._owed.get(request.unit, ())):
+        if isinstance(request, Request) and any(not owed.passed for owed in self._owed.get(request.unit, ())):
             await self._barrier(request, timeout_s, pause_s)
         return await self._ask(request, timeout_s, pause_s)
 
@@ -128,7 +133,7 @@ class Line:
         self._proven = False
         await self.open()
 
-    async def _await_owed(self, request: Request) -> None:
+    async def _await_owed(self, request: Request | Identify) -> None:
         """Wait for late answers that would look like the one to `request`, until they are seen or too old."""
         while not self._lost:
             self._settled.clear()
@@ -155,7 +160,7 @@ class Line:
         if left:
             self._owed[request.unit] = left
 
-    async def _ask(self, request: Request, timeout_s: float, pause_s: float) -> tuple[Answer, int]:
+    async def _ask(self, request: Request | Identify, timeout_s: float, pause_s: float) -> tuple[Answer, int]:
         await self._quiet()
         await asyncio.sleep(max(pause_s, self._options.silence_s) - (_now() - self._heard_at))
         if self._lost:
@@ -180,7 +185,8 @@ class Line:
         request = pending.request
         async with asyncio.timeout(self._options.connect_timeout_s):
             pending.sent = await self._wire.send(request)
-        frames_s = (13 + request.reply_bytes) * self._options.char_s
+        chars = 2 if self._options.framing == "ascii" else 1
+        frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * self._options.char_s
         pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
         async with asyncio.timeout_at(pending.sent_at + 8 * self._options.char_s + timeout_s) as pending.limit:
             return await pending.done
@@ -197,7 +203,7 @@ class Line:
         self._settle(pending.heard)
         if not answered:
             owed = self._owed.setdefault(pending.request.unit, [])
-            garbled = len(pending.heard.strip(NOISE)) >= 5 + pending.request.reply_bytes
+            garbled = len(pending.heard.strip(NOISE)) >= 5 + (pending.request.reply_bytes or _LONGEST)
             wait_s = 0.0 if garbled else LATE_MAX * timeout_s
             owed.append(_Owed(pending.request, pending.sent_at, pending.sent_at + wait_s))
             del owed[:-_OWED_MAX]
@@ -241,7 +247,9 @@ class Line:
         now = _now()
         self._heard_at = now
         pending = self._pending
-        if self._options.numbered:
+        if self._options.transport == "udp":
+            self._on_datagram(data, pending)
+        elif self._options.numbered:
             self._on_stream(data, pending)
         elif pending is None:
             self.stats.late_bytes += len(data)
@@ -257,7 +265,7 @@ class Line:
 
     def _on_reply(self, data: bytes, pending: _Pending, now: float) -> None:
         pending.heard += data
-        found = rtu_answer(pending.request, bytes(pending.heard), pending.sent)
+        found = self._find(pending.request, bytes(pending.heard), pending.sent)
         if found:
             pending.done.set_result((found[0], time.monotonic_ns()))
             pending.heard[:] = found[1]
@@ -266,6 +274,15 @@ class Line:
         limit = pending.limit
         if limit and not limit.expired() and (when := limit.when()) is not None:
             limit.reschedule(max(when, min(now + pending.gap_s, pending.until)))
+
+    def _on_datagram(self, data: bytes, pending: _Pending | None) -> None:
+        """One datagram is one frame; anything else is thrown away."""
+        with suppress(BadReply):
+            frames = list(mbap_frames(data))
+            if len(frames) == 1 and len(data) == 7 + len(frames[0][2]):
+                self._on_frame(*frames[0], pending)
+                return
+        self.stats.late_bytes += len(data)
 
     def _on_stream(self, data: bytes, pending: _Pending | None) -> None:
         self._stream += data
@@ -295,7 +312,7 @@ class Line:
         """Strike off what was owed and came late, and be more patient with its device."""
         for unit, owed in list(self._owed.items()):
             for index, late in enumerate(owed):
-                if found := rtu_answer(late.request, bytes(heard)):
+                if found := self._find(late.request, bytes(heard)):
                     heard[:] = found[1]
                     self._be_patient(unit, _now() - late.sent_at)
                     del owed[: index + 1]

@@ -1,25 +1,24 @@
-"""Modbus requests and what answers them, as bytes. Pure.
+"""Modbus requests and what answers them, as PDUs: function and data. Pure.
 
-Promises: a frame answers a request only when unit, function, count and checksum (or number) all match.
-Must not know: ports, time. Source: Modbus Application Protocol V1.1b3, Serial Line V1.02, Messaging on TCP/IP V1.0b.
+Promises: a PDU answers a request only when function and count match. Must not know: frames, ports, time.
+Source: Modbus Application Protocol V1.1b3.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
-from drivers.errors import BadReply, DeviceRefused
+from drivers.errors import DeviceRefused
 from drivers.modbus.plan import reply_bytes
 from drivers.modbus.profile import BIT_TABLES, Table
 
 FUNCTIONS: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
+IDENTIFY = 0x2B
+_MEI_DEVICE = 0x0E
+_OBJECTS_AT = 7
+"""Where the objects begin in an answer to `Identify`: after function, type, code, conformity, more, next, number."""
 EXCEPTIONS = {
     1: "illegal function", 2: "illegal address", 3: "illegal count or value", 4: "device failure", 5: "acknowledge",
     6: "busy", 8: "memory parity error", 10: "gateway path unavailable", 11: "gateway target did not answer",
 }  # fmt: skip
-NOISE = b"\x00\xff"
-"""What the line shows while an RS-485 driver switches direction: stray bytes of these values stand around frames."""
-
-_MBAP_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +55,18 @@ class Identify:
     code: int = 1
     object_id: int = 0
 
+    @property
+    def function(self) -> int:
+        return IDENTIFY
+
+    @property
+    def reply_bytes(self) -> int:
+        """0: the answer says itself how long it is, and no read has an answer of this size."""
+        return 0
+
+    def __str__(self) -> str:
+        return f"identification of unit {self.unit}"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -70,68 +81,50 @@ class Answer:
     next_object: int | None = None
 
 
-def crc16(data: bytes) -> int:
-    """CRC-16/MODBUS; it goes on the wire low byte first (Serial Line V1.02, 6.2.2)."""
-    crc = 0xFFFF
-    for byte in data:
-        crc ^= byte
-        for _ in range(8):
-            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
-    return crc
-
-
-def crc_ok(frame: bytes) -> bool:
-    """Do the last two bytes of an RTU frame fit the others?"""
-    return len(frame) >= 4 and crc16(frame[:-2]) == int.from_bytes(frame[-2:], "little")
-
-
-def answer(request: Request, pdu: bytes) -> Answer | None:
+def answer(request: Request | Identify, pdu: bytes) -> Answer | None:
     """What `pdu` (function and data) answers to `request`, or None: another function or another count."""
     if len(pdu) == 2 and pdu[0] == request.function | 0x80 and pdu[1]:
         return Answer((), refused=pdu[1])
+    if isinstance(request, Identify):
+        return _objects(request, pdu)
     if pdu[:2] != bytes((request.function, request.reply_bytes)) or len(pdu) != 2 + request.reply_bytes:
         return None
     return Answer(_words(request.table, pdu[2:])[: request.count])
 
 
-def rtu_answer(request: Request, heard: bytes, sent: bytes = b"") -> tuple[Answer, bytes] | None:
-    """The first RTU frame in `heard` that answers `request`, and the bytes around it; None where there is none yet.
-
-    `sent` is the request as sent: half-duplex adapters echo it, and an echo is no answer.
-    """
-    if sent:
-        if sent.startswith(heard):
+def answer_length(request: Request | Identify, begun: bytes) -> int | None:
+    """How many bytes the PDU has that begins with `begun`; None where it is no answer, or too little to tell."""
+    if begun[:1] == bytes((request.function | 0x80,)):
+        return 2
+    if begun[:1] != bytes((request.function,)):
+        return None
+    if isinstance(request, Request):
+        return 2 + request.reply_bytes
+    end = _OBJECTS_AT
+    if len(begun) < end:
+        return None
+    for _ in range(begun[end - 1]):
+        if len(begun) < end + 2:
             return None
-        heard = heard.replace(sent, b"", 1)
-    for at in range(len(heard) - 4):
-        if heard[at] != request.unit:
-            continue
-        size = 5 + request.reply_bytes if heard[at + 1] == request.function else 5
-        frame = heard[at : at + size]
-        found = answer(request, frame[1:-2]) if len(frame) == size else None
-        if found and crc_ok(frame):
-            return found, heard[:at] + heard[at + size :]
-    return None
-
-
-def mbap_frames(stream: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The whole frames at the start of a Modbus/TCP stream: transaction number, unit, PDU.
-
-    Raises `BadReply` where the stream is no Modbus/TCP.
-    """
-    while len(stream) > _MBAP_BYTES:
-        if stream[2:4] != b"\0\0" or not 3 <= (length := int.from_bytes(stream[4:6], "big")) <= 254:
-            raise BadReply(f"{stream[:8].hex(' ')} is no Modbus/TCP header; is this RTU over TCP?")
-        if len(stream) < _MBAP_BYTES + length:
-            return
-        yield int.from_bytes(stream[:2], "big"), stream[6], stream[7 : _MBAP_BYTES + length]
-        stream = stream[_MBAP_BYTES + length :]
+        end += 2 + begun[end + 1]
+    return end
 
 
 def refusal(request: Request, code: int) -> DeviceRefused:
     """The error for an exception reply."""
     what = EXCEPTIONS.get(code, "unknown exception")
     return DeviceRefused(f"{request} was refused with exception {code} ({what})", code)
+
+
+def _objects(request: Identify, pdu: bytes) -> Answer | None:
+    if pdu[:3] != bytes((IDENTIFY, _MEI_DEVICE, request.code)) or answer_length(request, pdu) != len(pdu):
+        return None
+    objects, at = [], _OBJECTS_AT
+    while at < len(pdu):
+        objects.append((pdu[at], pdu[at + 2 : at + 2 + pdu[at + 1]]))
+        at += 2 + pdu[at + 1]
+    more = pdu[4] == 0xFF and pdu[5] > request.object_id
+    return Answer((), objects=tuple(objects), next_object=pdu[5] if more else None)
 
 
 def _words(table: Table, data: bytes) -> tuple[int, ...]:

@@ -9,20 +9,30 @@ import asyncio
 import logging
 import os
 import socket
+import ssl
 import termios
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pymodbus import FramerType, ModbusException
-from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.client import (
+    AsyncModbusSerialClient,
+    AsyncModbusTcpClient,
+    AsyncModbusTlsClient,
+    AsyncModbusUdpClient,
+)
 
 from drivers.errors import LinkDown
 from drivers.modbus.options import ModbusOptions
-from drivers.modbus.pdu import Request
+from drivers.modbus.pdu import Identify, Request
+from drivers.ports import port_finder
+from drivers.rs485 import switch_to_rs485
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it would say, our errors say better
 
+Client = AsyncModbusSerialClient | AsyncModbusTcpClient | AsyncModbusUdpClient
+_FRAMERS = {"mbap": FramerType.SOCKET, "rtu": FramerType.RTU, "ascii": FramerType.ASCII}
 _HEARD_BYTES = 65_536
 _KEEPALIVE_S = 15
 _DEAD_PEER_S = 10
@@ -38,11 +48,15 @@ class Wire:
         self._sent = b""
         self._ctx: Any = None
         self._why: Exception | None = None
-        self._client: AsyncModbusSerialClient | AsyncModbusTcpClient | None = None
+        self._client: Client | None = None
+        self._finder = port_finder(options.port)
 
     async def open(self) -> None:
         """Open the path, a serial port exclusively; raises `LinkDown` with the reason and what to try."""
-        client = self._make_client()
+        try:
+            client = self._make_client()
+        except OSError as err:
+            raise LinkDown(f"{self._options.endpoint}: {err}; check `ca_file`, `cert_file` and `key_file`") from err
         try:
             async with asyncio.timeout(self._options.connect_timeout_s + 1):
                 opened = await client.connect()
@@ -55,24 +69,28 @@ class Wire:
             client.close()
             raise LinkDown(f"{self._options.endpoint} cannot be opened: {self._reason()}") from self._why
         self._client = client
-        if not self._options.is_serial:
+        if self._options.is_serial:
+            self._settle_port(client)
+        elif self._options.transport != "udp":
             _watch_peer(client.ctx.transport)
 
-    async def send(self, request: Request) -> bytes:
+    def _settle_port(self, client: Client) -> None:
+        self._finder.opened()
+        if self._options.rs485:
+            try:
+                transport: Any = client.ctx.transport
+                switch_to_rs485(transport.sync_serial.fileno(), self._options.rs485, self._options.port)
+            except LinkDown:
+                self.close()
+                raise
+
+    async def send(self, request: Request | Identify) -> bytes:
         """Send `request` and return its bytes; raises `LinkDown` where the path is gone."""
         client = self._client
         if client is None:
             raise LinkDown(f"{self._options.endpoint} is closed")
-        read: dict[str, Any] = {
-            "holding": client.read_holding_registers,
-            "input": client.read_input_registers,
-            "coil": client.read_coils,
-            "discrete": client.read_discrete_inputs,
-        }
         try:
-            await read[request.table](
-                request.address, count=request.count, device_id=request.unit, no_response_expected=True
-            )
+            await _call(client, request)
         except (ModbusException, OSError) as err:
             raise LinkDown(f"{self._options.endpoint} took no request: {err}") from err
         return self._sent
@@ -83,7 +101,7 @@ class Wire:
             self._client.close()
             self._client = None
 
-    def _make_client(self) -> AsyncModbusSerialClient | AsyncModbusTcpClient:
+    def _make_client(self) -> Client:
         options = self._options
         common: dict[str, Any] = {
             "timeout": options.connect_timeout_s,
@@ -92,14 +110,27 @@ class Wire:
             "trace_packet": self._trace,
             "trace_connect": self._connection,
         }
-        client: AsyncModbusSerialClient | AsyncModbusTcpClient
-        if options.is_serial:
-            client = AsyncModbusSerialClient(
-                options.port, baudrate=options.baud, parity=options.parity, stopbits=options.stop_bits, **common
-            )
-        else:
-            framer = FramerType.SOCKET if options.numbered else FramerType.RTU
-            client = AsyncModbusTcpClient(options.host, port=options.tcp_port, framer=framer, **common)
+        client: Client
+        framer = _FRAMERS[options.framing]
+        match options.transport:
+            case "rtu" | "ascii":
+                client = AsyncModbusSerialClient(
+                    self._finder.path(),
+                    framer=framer,
+                    baudrate=options.baud,
+                    bytesize=options.data_bits,
+                    parity=options.parity,
+                    stopbits=options.stop_bits,
+                    **common,
+                )
+            case "udp":
+                client = AsyncModbusUdpClient(options.host, port=options.tcp_port, framer=framer, **common)
+            case "tls":
+                client = AsyncModbusTlsClient(
+                    options.host, port=options.tcp_port, sslctx=_tls_context(options), **common
+                )
+            case _:
+                client = AsyncModbusTcpClient(options.host, port=options.tcp_port, framer=framer, **common)
         client.ctx.max_buffer_size = _HEARD_BYTES
         client.ctx.call_create = self._noting_why(client.ctx.call_create)
         self._ctx = client.ctx
@@ -132,13 +163,40 @@ class Wire:
 
     def _reason(self) -> str:
         options = self._options
+        if isinstance(self._why, ssl.SSLError) or (self._why and isinstance(self._why.__cause__, ssl.SSLError)):
+            return f"{self._why}; check `ca_file`, the name in the device's certificate, its dates and the clock"
         if not options.is_serial:
             return f"{self._why or 'no answer'}; check the address, the network and that nobody else is connected"
-        if not Path(options.port).exists():
+        port = self._finder.path()
+        if not Path(port).exists():
             return "there is no such port; is the adapter plugged in? `ls /dev/serial/by-id` shows what is there"
-        if not os.access(options.port, os.R_OK | os.W_OK):
+        if not os.access(port, os.R_OK | os.W_OK):
             return "not permitted; the user of the agent must be in the group of the port, often `dialout`"
         return f"{self._why or 'not a serial port'}; does another program hold it?"
+
+
+async def _call(client: Client, request: Request | Identify) -> None:
+    if isinstance(request, Identify):
+        await client.read_device_information(
+            read_code=request.code, object_id=request.object_id, device_id=request.unit, no_response_expected=True
+        )
+        return
+    read: dict[str, Any] = {
+        "holding": client.read_holding_registers,
+        "input": client.read_input_registers,
+        "coil": client.read_coils,
+        "discrete": client.read_discrete_inputs,
+    }
+    await read[request.table](request.address, count=request.count, device_id=request.unit, no_response_expected=True)
+
+
+def _tls_context(options: ModbusOptions) -> ssl.SSLContext:
+    """The device's certificate must be valid, for its name, and of a CA that is trusted; TLS 1.2 at least."""
+    context = ssl.create_default_context(cafile=options.ca_file or None)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if options.cert_file:
+        context.load_cert_chain(options.cert_file, options.key_file)
+    return context
 
 
 def _is_cancelled() -> bool:

@@ -14,6 +14,7 @@ from typing import Protocol
 import serial
 
 from drivers.errors import LinkDown
+from drivers.ports import port_finder
 from drivers.serial.options import SerialOptions
 
 READ_BYTES = 4096
@@ -37,9 +38,10 @@ def open_port(options: SerialOptions) -> AbstractAsyncContextManager[ByteSource]
 
 @asynccontextmanager
 async def _open_serial(options: SerialOptions) -> AsyncIterator[ByteSource]:
+    finder = port_finder(options.port)
     try:
         port = serial.Serial(
-            options.port,
+            finder.path(),
             baudrate=options.baud,
             bytesize=options.data_bits,
             parity=options.parity,
@@ -50,6 +52,7 @@ async def _open_serial(options: SerialOptions) -> AsyncIterator[ByteSource]:
     except (OSError, ValueError, termios.error) as err:
         raise LinkDown(f"{options.port} cannot be opened: {err}; {_advice(err)}") from err
     try:
+        finder.opened()
         yield _SerialPort(options.port, port.fileno())
     finally:
         port.close()

@@ -5,6 +5,7 @@ import contextlib
 import os
 import tty
 from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Any
 
 import pytest
 
@@ -43,6 +44,8 @@ class Slave:
         return (unit * 7_919 + function * 1_009 + address * 31) & 0xFFFF
 
     def pdu(self, unit: int, pdu: bytes) -> bytes:
+        if pdu[0] == 0x2B:
+            return b"\x2b\x0e\x01\x81\0\0\x02\x00\x04Acme\x01\x02X1"
         function, address, count = pdu[0], int.from_bytes(pdu[1:3], "big"), int.from_bytes(pdu[3:5], "big")
         places = range(address, address + count)
         if self.refused & set(places):
@@ -67,6 +70,14 @@ class Slave:
         answer = frame[6:7] + self.pdu(frame[6], frame[7:])
         return self._scripted(frame, frame[:4] + len(answer).to_bytes(2, "big") + answer)
 
+    def ascii(self, frame: bytes) -> Reply:
+        body = bytes.fromhex(frame[1:-2].decode())
+        if sum(body) & 0xFF or body[0] in self.dead_units:
+            return []
+        answer = body[:1] + self.pdu(body[0], body[1:-1])
+        answer += bytes((-sum(answer) & 0xFF,))
+        return self._scripted(seal(body[:-1]), b":" + answer.hex().upper().encode() + b"\r\n")
+
     def _scripted(self, request: bytes, reply: bytes) -> Reply:
         self.requests.append(request)
         parts = self.script(len(self.requests) - 1, request, reply) if self.script else [(0.0, reply)]
@@ -81,20 +92,32 @@ class Slave:
 
 def feed(slave: Slave, kind: str, buffer: bytearray, send: Callable[[bytes], None]) -> None:
     """Take whole requests out of `buffer` and send their replies when they are due."""
-    size = 12 if kind == "tcp" else 8
     loop = asyncio.get_running_loop()
-    while len(buffer) >= size:
+    while size := request_size(kind, buffer):
         frame = bytes(buffer[:size])
         del buffer[:size]
-        for delay, data in slave.mbap(frame) if kind == "tcp" else slave.rtu(frame):
+        answers = {"rtu": slave.rtu, "rtu-over-tcp": slave.rtu, "ascii": slave.ascii}.get(kind, slave.mbap)
+        for delay, data in answers(frame):
             loop.call_later(delay, send, data) if delay > 0 else send(data)
+
+
+def request_size(kind: str, buffer: bytearray) -> int:
+    """The bytes of the whole request at the start of `buffer`, 0 where there is none yet."""
+    if kind == "ascii":
+        return buffer.find(b"\r\n") + 2 if b"\r\n" in buffer else 0
+    if len(buffer) < 7:
+        return 0
+    rtu = 7 if buffer[1:2] == b"\x2b" else 8
+    size = rtu if kind.startswith("rtu") else 6 + buffer[5]
+    return size if len(buffer) >= size else 0
 
 
 class Pty:
     """The device's side of a pseudo terminal."""
 
-    def __init__(self, slave: Slave) -> None:
+    def __init__(self, slave: Slave, kind: str) -> None:
         self._slave = slave
+        self._kind = kind
         self._buffer = bytearray()
         self.master, self._other = os.openpty()
         tty.setraw(self._other)
@@ -105,7 +128,7 @@ class Pty:
     def _readable(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._buffer += os.read(self.master, 1024)
-            feed(self._slave, "rtu", self._buffer, self.send)
+            feed(self._slave, self._kind, self._buffer, self.send)
 
     def send(self, data: bytes) -> None:
         if self.master >= 0:
@@ -142,6 +165,24 @@ class Talk(asyncio.Protocol):
             self.transport.write(data)
 
 
+class Datagrams(asyncio.DatagramProtocol):
+    """A device that answers by UDP; it talks to who asked last."""
+
+    def __init__(self, slave: Slave) -> None:
+        self._slave = slave
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport: Any = transport
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self._peer = addr
+        feed(self._slave, "udp", bytearray(data), self.send)
+
+    def send(self, data: bytes) -> None:
+        if not self.transport.is_closing():
+            self.transport.sendto(data, self._peer)
+
+
 class Served:
     """Where a slave can be reached, and the ways to disturb it."""
 
@@ -154,18 +195,30 @@ class Served:
 @contextlib.asynccontextmanager
 async def serving(slave: Slave, kind: str, timeout_s: float = 0.1) -> AsyncIterator[Served]:
     """Serve `slave` on a new pty or a free port."""
-    if kind == "rtu":
-        pty = Pty(slave)
+    if kind in ("rtu", "ascii"):
+        pty = Pty(slave, kind)
         try:
-            options = ModbusOptions(transport="rtu", port=pty.path, baud=115200, given_timeout_s=timeout_s)
+            options = ModbusOptions(transport=kind, port=pty.path, baud=115200, given_timeout_s=timeout_s)
             yield Served(options, pty.send, pty.vanish)
         finally:
             pty.vanish()
         return
+    if kind == "udp":
+        loop = asyncio.get_running_loop()
+        transport, datagrams = await loop.create_datagram_endpoint(
+            lambda: Datagrams(slave), local_addr=("127.0.0.1", 0)
+        )
+        port = transport.get_extra_info("sockname")[1]
+        options = ModbusOptions(transport="udp", host="127.0.0.1", given_port=port, given_timeout_s=timeout_s)
+        try:
+            yield Served(options, datagrams.send, transport.abort)
+        finally:
+            transport.abort()
+        return
     talks: list[Talk] = []
     server = await asyncio.get_running_loop().create_server(lambda: Talk(slave, kind, talks), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    options = ModbusOptions(transport=kind, host="127.0.0.1", tcp_port=port, given_timeout_s=timeout_s)
+    options = ModbusOptions(transport=kind, host="127.0.0.1", given_port=port, given_timeout_s=timeout_s)
     try:
         yield Served(options, lambda data: talks[-1].send(data), lambda: talks[-1].transport.abort())
     finally:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from drivers.errors import BadReply, DeviceRefused
 from drivers.modbus.decode import decode
-from drivers.modbus.pdu import Answer, Request, answer, crc16, mbap_frames, rtu_answer
+from drivers.modbus.framing import crc16, mbap_frames, rtu_answer
+from drivers.modbus.pdu import Answer, Request, answer
 from drivers.modbus.profile import ModbusPoint, ModbusProfile
 
 ASK = bytes.fromhex("01 04 00 01 00 02 20 0B")

@@ -14,10 +14,10 @@ from drivers.modbus import line as line_module
 from drivers.modbus.barrier import barrier
 from drivers.modbus.line import Line, open_line
 from drivers.modbus.options import ModbusOptions
-from drivers.modbus.pdu import Request
+from drivers.modbus.pdu import Identify, Request
 
-KINDS = ("rtu", "rtu-over-tcp", "tcp")
-UNNUMBERED = KINDS[:2]
+KINDS = ("rtu", "rtu-over-tcp", "ascii", "tcp", "udp")
+UNNUMBERED = KINDS[:3]
 T = 0.1
 SLOW_T = 2 * T
 """For replies that must come just in time: a busy machine may be late by some tens of milliseconds."""
@@ -45,6 +45,32 @@ async def test_a_request_gets_its_words(kind: str, slave: Any, serving: Any) -> 
         assert line.stats.requests == 4
         assert (line.stats.no_reply, line.stats.bad_reply, line.stats.late_bytes) == (0, 0, 0)
         assert line.stats.busy_s > 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_device_says_what_it_is(kind: str, slave: Any, serving: Any) -> None:
+    async with serving(slave, kind) as served, open_line(served.options) as line:
+        found, _ = await line.request(Identify(1))
+        assert found.objects == ((0, b"Acme"), (1, b"X1"))
+        assert found.next_object is None
+        assert await ask(line, slave, 7)
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_a_late_identification_harms_no_read(kind: str, slave: Any, serving: Any) -> None:
+    slave.script = lambda n, _request, reply: [(1.5 * SLOW_T if n == 0 else 0.0, reply)]
+    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
+        with pytest.raises(NoReply):
+            await line.request(Identify(1))
+        assert [await ask(line, slave, n) for n in range(5)] == [True] * 5
+        assert line.stats.late_bytes > 0
+
+
+async def test_a_datagram_is_one_frame_and_a_doubled_one_is_counted(slave: Any, serving: Any) -> None:
+    slave.script = lambda _n, _request, reply: [(0.0, reply[:9]), (0.0, reply + b"x"), (0.0, reply), (0.0, reply)]
+    async with serving(slave, "udp") as served, open_line(served.options) as line:
+        assert [await ask(line, slave, n) for n in range(5)] == [True] * 5
+        assert line.stats.late_bytes > 0
 
 
 async def late_by(offset_s: float, kind: str, serving: Any, slave: Any, fifo: bool) -> tuple[int, int]:
@@ -226,7 +252,7 @@ async def test_random_bytes_at_any_time_never_become_a_value(kind: str, serving:
 
         def script(_n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
             junk = dice.randbytes(dice.randrange(40))
-            cut = dice.randrange(5 if kind == "tcp" else len(reply))  # Modbus/TCP has no checksum of its own
+            cut = dice.randrange(5 if kind in ("tcp", "udp") else len(reply))  # MBAP has no checksum of its own
             choices = ([(0.0, reply)], [(0.0, junk)], [(0.0, reply[:cut] + junk)], [(0.0, junk + reply)], [])
             return dice.choice(choices)
 
@@ -284,7 +310,7 @@ async def test_a_cancelled_read_leaves_no_wrong_value_behind(kind: str, slave: A
         assert await ask(line, slave, 100)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", KINDS[:4])
 async def test_a_path_that_goes_away_is_told_at_once(kind: str, slave: Any, serving: Any) -> None:
     slave.script = lambda n, _request, reply: [] if n else [(0.0, reply)]
     async with serving(slave, kind, 5.0) as served:
@@ -324,7 +350,7 @@ async def test_a_connection_that_the_device_closed_while_idle_is_opened_again(sl
     [
         (ModbusOptions(transport="rtu", port="/dev/no-such-port"), "no such port"),
         (ModbusOptions(transport="rtu", port="/dev/null"), "cannot be opened"),
-        (ModbusOptions(transport="tcp", host="127.0.0.1", tcp_port=1), "refused|[Cc]onnect call failed"),
+        (ModbusOptions(transport="tcp", host="127.0.0.1", given_port=1), "refused|[Cc]onnect call failed"),
     ],
 )
 async def test_a_path_that_cannot_be_opened_says_why(options: ModbusOptions, why: str) -> None:
@@ -345,7 +371,7 @@ async def test_a_cancellation_that_the_library_swallows_while_it_connects_still_
         return False
 
     monkeypatch.setattr("pymodbus.client.AsyncModbusTcpClient.connect", swallow)
-    task = asyncio.create_task(Line(ModbusOptions(transport="tcp", host="127.0.0.1", tcp_port=1)).open())
+    task = asyncio.create_task(Line(ModbusOptions(transport="tcp", host="127.0.0.1", given_port=1)).open())
     await connecting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -402,5 +428,5 @@ def test_every_failure_of_a_line_is_a_driver_error() -> None:
 
 
 def _with_timeout(options: ModbusOptions, timeout_s: float) -> ModbusOptions:
-    kept = {"host": options.host, "tcp_port": options.tcp_port, "port": options.port, "baud": options.baud}
+    kept = {"host": options.host, "given_port": options.tcp_port, "port": options.port, "baud": options.baud}
     return ModbusOptions(transport=options.transport, given_timeout_s=timeout_s, **kept)  # type: ignore[arg-type]
