@@ -222,6 +222,7 @@ def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
     assert {f.name for f in msgspec.structs.fields(model.DeviceKeys)} <= shown["device"][0].keys()
     for shown_link, bare_link in zip(full.links, bare.links, strict=True):
         asked, silent = msgspec.structs.asdict(shown_link.options), msgspec.structs.asdict(bare_link.options)
-        silent["given_timeout_s"] = bare_link.options.timeout_s  # the default depends on the transport
-        asked["given_timeout_s"] = shown_link.options.timeout_s
+        for key in ("timeout_s", "tcp_port"):  # the default depends on the transport
+            silent[f"given_{key.removeprefix('tcp_')}"] = getattr(bare_link.options, key, None)
+            asked[f"given_{key.removeprefix('tcp_')}"] = getattr(shown_link.options, key, None)
         assert asked == silent, shown_link.name
