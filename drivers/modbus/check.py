@@ -10,12 +10,29 @@ _PRINTED: dict[Table, tuple[int, int]] = {"holding": (40_001, 49_999), "input": 
 
 def check_profile(profile: ModbusProfile, section: Section) -> None:
     """Report points that cannot be asked for or decoded."""
+    _check_probes(profile, section)
     for point, place in zip(profile.point, section.children("point"), strict=True):
         _check_address(profile, point, place)
+        if point.table in profile.readable:
+            _check_readable(profile, point, place)
         _check_type(profile, point, place)
         _check_bits(point, place)
         _check_special(point, place)
         _check_meaning(point, place)
+
+
+def _check_probes(profile: ModbusProfile, section: Section) -> None:
+    names = [point.name for point in profile.point]
+    for probe, place in zip(profile.probe, section.children("probe"), strict=True):
+        if probe.point not in names:
+            place.problem("point", f'the profile has no point "{probe.point}"', f"write one of: {', '.join(names)}")
+
+
+def _check_readable(profile: ModbusProfile, point: ModbusPoint, place: Section) -> None:
+    found = profile.readable_range(point.table, point.address)
+    if found is None or point.address + point.registers - 1 > found[1]:
+        ranges = ", ".join(f"{first} to {last}" for first, last in profile.readable[point.table])
+        place.problem("address", f"is not wholly in what is `readable`: {ranges}", "correct the address, or `readable`")
 
 
 def _check_address(profile: ModbusProfile, point: ModbusPoint, place: Section) -> None:

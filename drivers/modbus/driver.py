@@ -12,16 +12,18 @@ from drivers.api import DriverSpec, Identity, LinkStats, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, NoReply
 from drivers.modbus.check import check_profile
 from drivers.modbus.decode import decode
+from drivers.modbus.identity import in_words, object_mismatch, probe_mismatch, told_by
 from drivers.modbus.line import Line, open_line
 from drivers.modbus.options import ModbusOptions, check_device, parse_link
-from drivers.modbus.pdu import Answer, Request, refusal
+from drivers.modbus.pdu import Answer, Identify, Request, refusal
 from drivers.modbus.plan import Block, ReadPlan, bus_time_s, compile_plan, probe_plan, readings
-from drivers.modbus.profile import ModbusPoint, ModbusProfile
+from drivers.modbus.profile import Identification, ModbusPoint, ModbusProfile
 from drivers.modbus.refusals import Asking, Round
 
 _BUSY = (5, 6)
 _GATEWAY_PATH = 10
 _NO_TARGET = 11
+_OBJECTS_MAX = 32
 
 
 class ModbusLink:
@@ -56,19 +58,57 @@ class ModbusLink:
         asking.learn(turn)
         return _in_order(plan, turn)
 
-    async def identify(self, unit: int | None, profile: ModbusProfile) -> Identity:  # noqa: ARG002 - no way yet
-        """Nothing can be told yet."""
-        return Identity()
+    async def identify(self, unit: int | None, profile: ModbusProfile) -> Identity:
+        """Ask what `profile` says that the device can tell; see `drivers.api.Link.identify`."""
+        told, mismatch = "", ""
+        if profile.identification:
+            told, mismatch = await self._told(unit or 0, profile, profile.identification)
+        if profile.probe and not mismatch:
+            mismatch = await self._probe(unit or 0, profile)
+        return Identity(told, mismatch)
+
+    async def _probe(self, unit: int, profile: ModbusProfile) -> str:
+        plan = compile_plan(profile, profile.select([probe.point for probe in profile.probe]))
+        found: list[Reading] = []
+        for block in plan.blocks:
+            try:
+                answer, mono_ns = await self._ask_twice(unit, plan, block)
+            except DeviceRefused as err:
+                return str(err)
+            found += readings(profile, block.points, block.address, answer.words, mono_ns)
+        return probe_mismatch(profile, found)
+
+    async def _told(self, unit: int, profile: ModbusProfile, wanted: Identification) -> tuple[str, str]:
+        plan = compile_plan(profile, profile.point)
+        try:
+            told = told_by(await self._objects(unit, plan))
+        except DeviceRefused as err:
+            return "", f"{err}: {profile.vendor} {profile.model} tells what it is"
+        except NoReply:
+            await self._ask_twice(unit, plan, plan.blocks[0])
+            return "", f"it is silent on function 43: {profile.vendor} {profile.model} tells what it is"
+        return in_words(told), object_mismatch(wanted, told)
+
+    async def _objects(self, unit: int, plan: ReadPlan) -> list[tuple[int, bytes]]:
+        objects: list[tuple[int, bytes]] = []
+        following: int | None = 0
+        while following is not None and len(objects) < _OBJECTS_MAX:
+            answer, _ = await self._ask_again(Identify(unit, object_id=following), plan)
+            objects += answer.objects
+            following = answer.next_object if answer.objects else None
+        return objects
 
     async def _ask_twice(self, unit: int, plan: ReadPlan, block: Block) -> tuple[Answer, int]:
         """Ask once more where the answer was bad: the line knows when it is quiet enough to do so."""
-        request = Request(unit, block.table, block.address, block.count)
+        return await self._ask_again(Request(unit, block.table, block.address, block.count), plan)
+
+    async def _ask_again(self, request: Request | Identify, plan: ReadPlan) -> tuple[Answer, int]:
         try:
             return await self._ask(request, plan)
         except BadReply:
             return await self._ask(request, plan)
 
-    async def _ask(self, request: Request, plan: ReadPlan) -> tuple[Answer, int]:
+    async def _ask(self, request: Request | Identify, plan: ReadPlan) -> tuple[Answer, int]:
         answer, mono_ns = await self._line.request(request, plan.timeout_s, plan.pause_s)
         if not answer.refused:
             return answer, mono_ns

@@ -110,7 +110,7 @@ def answer_length(request: Request | Identify, begun: bytes) -> int | None:
     return end
 
 
-def refusal(request: Request, code: int) -> DeviceRefused:
+def refusal(request: Request | Identify, code: int) -> DeviceRefused:
     """The error for an exception reply."""
     what = EXCEPTIONS.get(code, "unknown exception")
     return DeviceRefused(f"{request} was refused with exception {code} ({what})", code)

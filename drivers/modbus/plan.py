@@ -51,12 +51,14 @@ class ReadPlan:
 
 
 def compile_plan(profile: ModbusProfile, points: Sequence[ModbusPoint]) -> ReadPlan:
-    """The fewest blocks that `max_gap`, `no_gap_reads`, `max_registers` and `max_bits` allow."""
+    """The fewest blocks that `readable`, `max_gap`, `no_gap_reads`, `max_registers` and `max_bits` allow."""
     return ReadPlan(profile, tuple(block for table in TABLES for block in _blocks(profile, table, points)))
 
 
 def probe_plan(profile: ModbusProfile) -> ReadPlan | None:
-    """One block whose points have a plausible range or named numbers, or None where the profile has none."""
+    """The points that tell this model; else one block of points with a range or names; None where there is none."""
+    if profile.probe:
+        return compile_plan(profile, profile.select([probe.point for probe in profile.probe]))
     telling = [point for point in profile.point if point.range or point.enum]
     blocks = compile_plan(profile, telling).blocks
     return ReadPlan(profile, blocks[:1]) if blocks else None
@@ -110,7 +112,8 @@ def _blocks(profile: ModbusProfile, table: Table, points: Iterable[ModbusPoint])
         if together:
             end = max(p.address + p.registers for p in together)
             length = max(end, point.address + point.registers) - together[0].address
-            if point.address > end + gap or length > profile.most(table):
+            apart = profile.readable_range(table, point.address) != profile.readable_range(table, together[0].address)
+            if apart or point.address > end + gap or length > profile.most(table):
                 yield _block(table, together)
                 together = []
         together.append(point)

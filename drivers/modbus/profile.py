@@ -79,6 +79,21 @@ class ModbusPoint(Point, frozen=True, kw_only=True):
         return "i64" if whole and not scaled else "f64"
 
 
+class Identification(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a device says of itself (function 43/14): each text that it must begin with; "" is any."""
+
+    vendor: str = ""
+    product: str = ""
+    revision: str = ""
+
+
+class Probe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A point that tells this model from others: one of these values, or a text that begins so."""
+
+    point: str
+    expect: Annotated[tuple[str | int | float, ...], msgspec.Meta(min_length=1)]
+
+
 class ModbusProfile(Profile, frozen=True, kw_only=True):
     """A Modbus device model: its points, and what its requests must respect."""
 
@@ -91,6 +106,14 @@ class ModbusProfile(Profile, frozen=True, kw_only=True):
     inter_frame_delay_ms: Annotated[int, msgspec.Meta(ge=0, le=10_000)] = 0
     response_timeout_ms: Annotated[int, msgspec.Meta(ge=1, le=60_000)] | None = None
     literal_addresses: bool = False
+    readable: dict[Table, tuple[tuple[int, int], ...]] = msgspec.field(default_factory=dict)
+    identification: Identification | None = None
+    probe: tuple[Probe, ...] = ()
+
+    def readable_range(self, table: Table, address: int) -> tuple[int, int] | None:
+        """First and last address of the range of `readable` that `address` is in; None where it is in none."""
+        ranges = self.readable.get(table, ((0, 0xFFFF),))
+        return next((found for found in ranges if found[0] <= address <= found[1]), None)
 
     def most(self, table: Table) -> int:
         """How many registers or bits of `table` one request may ask for."""

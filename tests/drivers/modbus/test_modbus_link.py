@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from drivers.api import DriverSpec, Link, Quality, Reading
+from drivers.api import DriverSpec, Identity, Link, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
 from drivers.modbus import refusals
 from drivers.modbus.driver import SPEC, ModbusLink, open_link
 from drivers.modbus.plan import ReadPlan, compile_plan
-from drivers.modbus.profile import ModbusPoint
+from drivers.modbus.profile import Identification, ModbusPoint, Probe
 
-KINDS = ("rtu", "rtu-over-tcp", "tcp")
+KINDS = ("rtu", "rtu-over-tcp", "ascii", "tcp", "udp")
 T = 0.1
 
 
@@ -229,3 +229,67 @@ async def test_a_closed_link_says_so(slave: Any, serving: Any, profile_of: Any) 
             pass
         with pytest.raises(LinkDown):
             await link.read(1, compile_plan(profile_of([]), points(0)))
+
+
+def identified(profile_of: Any, **keys: str) -> Any:
+    return profile_of(points(1, 2), identification=Identification(**keys))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_device_that_looks_like_its_profile_says_what_it_is(
+    kind: str, slave: Any, serving: Any, profile_of: Any
+) -> None:
+    profile = identified(profile_of, vendor="ACME", product="X")
+    async with serving(slave, kind) as served, open_link(served.options) as link:
+        assert await link.identify(1, profile) == Identity("Acme X1", "")
+        assert await link.identify(1, profile_of(points(1))) == Identity()
+        assert len(slave.requests) == 1
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_device_that_says_another_name_is_a_mismatch(
+    kind: str, slave: Any, serving: Any, profile_of: Any
+) -> None:
+    async with serving(slave, kind) as served, open_link(served.options) as link:
+        found = await link.identify(1, identified(profile_of, vendor="Acme", product="Y"))
+        assert found.mismatch == 'its product is "X1", the profile expects "Y"'
+
+
+@pytest.mark.parametrize(("silent", "why"), [(False, "refused"), (True, "silent on function 43")])
+async def test_a_device_that_should_say_what_it_is_and_does_not_is_a_mismatch(
+    silent: bool, why: str, slave: Any, serving: Any, profile_of: Any, seal: Any
+) -> None:
+    def script(_n: int, request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+        if request[1] != 0x2B:
+            return [(0.0, reply)]
+        return [] if silent else [(0.0, seal(bytes((1, 0xAB, 1))))]
+
+    slave.script = script
+    async with serving(slave, "rtu") as served, open_link(served.options) as link:
+        assert why in (await link.identify(1, identified(profile_of, vendor="Acme"))).mismatch
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_silent_device_is_no_mismatch(kind: str, slave: Any, serving: Any, profile_of: Any) -> None:
+    slave.dead_units = {1}
+    async with serving(slave, kind) as served, open_link(served.options) as link:
+        for profile in (
+            identified(profile_of, vendor="Acme"),
+            profile_of(points(1), probe=(Probe(point="p1", expect=(1,)),)),
+        ):
+            with pytest.raises(NoReply):
+                await link.identify(1, profile)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_probed_point_tells_one_model_from_another(
+    kind: str, slave: Any, serving: Any, profile_of: Any
+) -> None:
+    word = slave.word(1, 3, 2)
+    async with serving(slave, kind) as served, open_link(served.options) as link:
+        fits = profile_of(points(1, 2), probe=(Probe(point="p2", expect=(word, 7)),))
+        assert await link.identify(1, fits) == Identity()
+        other = profile_of(points(1, 2), probe=(Probe(point="p2", expect=(7,)),))
+        assert (await link.identify(1, other)).mismatch == f"its p2 is {word}, the profile expects 7"
+        slave.refused = {2}
+        assert "refused" in (await link.identify(1, fits)).mismatch

@@ -148,3 +148,17 @@ def test_a_value_wider_than_a_request_is_reported(tmp_path: Path) -> None:
     lines = ('table = "holding"', "address = 0", 'type = "u64"')
     [problem] = profile_problems(tmp_path / "p.toml", *lines, head=HEAD + "max_registers = 2\n")
     assert (problem.key, "4 registers" in problem.what) == ("point[1].type", True)
+
+
+def test_a_point_outside_of_what_is_readable_is_reported(tmp_path: Path) -> None:
+    head = HEAD + "readable = { holding = [[0, 9], [20, 30]] }\n"
+    for address, good in ((8, True), (9, False), (15, False), (29, True), (30, False)):
+        lines = ('table = "holding"', f"address = {address}", 'type = "u32"')
+        problems = profile_problems(tmp_path / "p.toml", *lines, head=head)
+        assert [p.what for p in problems] == ([] if good else ["is not wholly in what is `readable`: 0 to 9, 20 to 30"])
+
+
+def test_a_probe_of_a_point_that_is_not_there_is_reported(tmp_path: Path) -> None:
+    lines = ('table = "holding"', "address = 1", 'type = "u16"', "[[probe]]", 'point = "nope"', "expect = [1]")
+    [problem] = profile_problems(tmp_path / "p.toml", *lines)
+    assert (problem.key, "no point" in problem.what) == ("probe[1].point", True)

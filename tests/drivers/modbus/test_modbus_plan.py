@@ -95,6 +95,12 @@ def test_adjacent_points_are_one_request_and_a_gap_is_two() -> None:
     assert len(compile_plan(profile(max_gap=9, no_gap_reads=True), some).blocks) == 2
 
 
+def test_a_block_never_leaves_what_is_readable() -> None:
+    p = profile(max_gap=50, readable={"holding": ((0, 9), (10, 40))})
+    some = [point("a", 3), point("b", 9), point("c", 10), point("d", 30)]
+    assert spans(compile_plan(p, some).blocks) == [("holding", 3, 7), ("holding", 10, 21)]
+
+
 def test_bits_of_one_register_are_read_once() -> None:
     some = [point(f"b{i}", 7, "bool", bits=(i, i)) for i in range(16)]
     [block] = compile_plan(profile(), some).blocks
