@@ -102,6 +102,7 @@ class Reporter:
             "device": state.name,
             "up": state.up,
             "error": state.error,
+            "told": device.recognition.told,
             "answered_s_ago": self._age_s(state.answered_mono_ns),
             "points": [
                 {

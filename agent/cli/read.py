@@ -54,6 +54,10 @@ def _find(settings: Settings, name: str) -> tuple[DeviceSettings, LinkSettings]:
 async def _read(device: DeviceSettings, link: LinkSettings) -> list[Reading]:
     readings: list[Reading] = []
     async with link.spec.open_link(link.options) as opened:
+        identity = await opened.identify(device.unit, device.profile)
+        if identity.mismatch:
+            hint = tr("check that the profile fits this exact model")
+            raise Failed(f"{device.name}: {identity.mismatch}\n  -> {hint}")
         for points in by_interval(device).values():
             plan = link.spec.compile_plan(device.profile, [p.point for p in points])
             readings.extend(await opened.read(device.unit, plan))

@@ -19,6 +19,7 @@ from agent.configuration import by_interval
 from agent.model import Event, Scan
 from agent.polling.filters import ReportFilter
 from agent.polling.quarantine import Quarantine
+from agent.polling.recognition import Recognition
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode
@@ -50,6 +51,7 @@ class DevicePolling:
         self.settings = settings
         self.filter = ReportFilter(settings.points)
         self.quarantine = Quarantine(random)
+        self.recognition = Recognition()
         self.state = DeviceState(name=settings.name)
         self.polls: list[Poll] = []
 
@@ -57,6 +59,10 @@ class DevicePolling:
         """`com` for each point; optional ones only where the device has sent them before."""
         known = [p for p in points if not p.optional or p.name in self.state.readings]
         return [Reading(p.name, None, mono_ns, Quality.NO_ANSWER) for p in known]
+
+    def misfit(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
+        """`cfg` for each point."""
+        return [Reading(p.name, None, mono_ns, Quality.CONFIGURATION) for p in points]
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,6 +155,11 @@ class LinkPoller:
         device = poll.device
         try:
             async with asyncio.timeout(self.link.options.timeout_s + STUCK_S):
+                await self._recognise(link, device)
+                if device.recognition.mismatch:
+                    device.state.error = device.recognition.mismatch
+                    self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
+                    return True
                 readings = await link.read(device.settings.unit, poll.plan)
         except TimeoutError as err:
             raise LinkDown(f"{self.link.name}: a read of {device.settings.name} was stuck") from err
@@ -158,14 +169,32 @@ class LinkPoller:
         except DeviceRefused as err:
             self._answered(device)
             device.state.error = str(err)
-            now_ns = self._clock.mono_ns()
-            readings = [Reading(p.name, None, now_ns, Quality.CONFIGURATION) for p in poll.plan.points]
-            self._hand_on(device, readings)
+            self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
             return True
         self._answered(device)
         device.state.error = None
         self._hand_on(device, readings)
         return True
+
+    async def _recognise(self, link: Link, device: DevicePolling) -> None:
+        """Ask who the device is, where that is due; one that is another model is an alarm, once an episode."""
+        if not device.recognition.is_due(self._clock.mono_ns()):
+            return
+        identity = await link.identify(device.settings.unit, device.settings.profile)
+        if identity.mismatch:
+            self._answered(device)
+        if device.recognition.found(identity, self._clock.mono_ns()):
+            self._alarm(device, identity.mismatch)
+
+    def _alarm(self, device: DevicePolling, mismatch: str) -> None:
+        if not mismatch:
+            log.info("device %s looks like its profile again", device.settings.name)
+            message = {"vi": "Thiết bị đã khớp với profile", "en": "The device fits its profile again"}
+            self._event(device, "alarm.clear", "info", message)
+            return
+        log.warning("device %s is not what its profile describes: %s", device.settings.name, mismatch)
+        message = {"vi": f"Thiết bị không khớp với profile: {mismatch}", "en": f"Not the device expected: {mismatch}"}
+        self._event(device, "alarm.raise", "major", message)
 
     def _answered(self, device: DevicePolling) -> None:
         self._opening.recovered()
@@ -182,6 +211,7 @@ class LinkPoller:
         self._hand_on(device, device.no_answer(poll.plan.points, self._clock.mono_ns()))
         if device.quarantine.failed() and device.state.up is not False:
             log.warning("device %s is down: %s", device.settings.name, err)
+            device.recognition.forget()
             self._device_down(device, "No reply")
         else:
             log.debug("device %s: %s", device.settings.name, err)
@@ -192,6 +222,7 @@ class LinkPoller:
         self._opening.failed(err)
         now_ns = self._clock.mono_ns()
         for device in self.devices:
+            device.recognition.forget()
             device.state.error = str(err)
             if device.state.up is not False:
                 self._hand_on(device, device.no_answer([p.point for p in device.settings.points], now_ns))

@@ -25,9 +25,12 @@ class FakeLink:
     def __init__(self, answers: dict[int, Answer]) -> None:
         self.stats = LinkStats()
         self.answers = answers
+        self.identity = Identity()
+        self.identified = 0
 
     async def identify(self, unit: int | None, profile: Any) -> Identity:
-        return Identity()
+        self.identified += 1
+        return self.identity
 
     async def read(self, unit: int, plan: Any) -> list[Reading]:
         self.stats.requests += 1
@@ -194,3 +197,37 @@ async def test_while_the_store_is_full_polls_are_skipped_and_counted_as_missed()
     assert bench.scans == []
     bench.full = False
     await bench.until(lambda: len(bench.scans) >= 2)
+
+
+async def test_a_device_that_does_not_look_like_its_profile_is_never_published_as_good() -> None:
+    bench = Bench({1: _good})
+    bench.link.identity = Identity("Acme", "its product is Y")
+    await bench.until(lambda: len(bench.of("d1")) >= 5)
+    assert {(r.value, r.quality) for r in bench.of("d1")} == {(None, Quality.CONFIGURATION)}
+    assert [(e.type, "its product is Y" in e.message["en"]) for e in bench.events] == [("alarm.raise", True)]
+    assert bench.poller.devices[0].state.error == "its product is Y"
+    assert (bench.link.identified, bench.link.stats.requests) == (1, 0)
+
+
+async def test_a_device_that_fits_again_is_read_again() -> None:
+    bench = Bench({1: _good})
+    bench.link.identity = Identity("Acme", "its product is Y")
+    await bench.until(lambda: len(bench.of("d1")) >= 2)
+    bench.link.identity = Identity("Acme", "")
+    bench.poller.devices[0].recognition.forget()
+    await bench.until(lambda: bool(bench.of("d1")) and bench.of("d1")[-1].quality is Quality.GOOD)
+    assert [e.type for e in bench.events] == ["alarm.raise", "alarm.clear"]
+    assert bench.poller.devices[0].state.error is None
+
+
+async def test_a_device_is_asked_who_it_is_once_and_again_after_it_was_down() -> None:
+    answers: dict[int, Answer] = {1: _good}
+    bench = Bench(answers)
+    bench.poller.devices[0].quarantine.rest_s = lambda *_: 0.0  # type: ignore[method-assign]
+    await bench.until(lambda: len(bench.of("d1")) >= 5)
+    assert bench.link.identified == 1
+    answers[1] = _fails(NoReply("no answer"))
+    await bench.until(lambda: [e.type for e in bench.events] == ["device.down"])
+    answers[1] = _good
+    await bench.until(lambda: [e.type for e in bench.events] == ["device.down", "device.up"])
+    assert bench.link.identified >= 2
