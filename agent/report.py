@@ -8,7 +8,7 @@ import msgspec
 
 from agent import __version__
 from agent.clock import NS_PER_S, Clock
-from agent.configuration import bus_load
+from agent.configuration import forecast
 from agent.health import system_figures, uptime_s
 from agent.polling.poller import DevicePolling, LinkPoller
 from agent.settings import Settings
@@ -82,7 +82,7 @@ class Reporter:
             "bad_reply": stats.bad_reply,
             "refused": stats.refused,
             "late": stats.late_bytes,
-            "load_pct": round(100 * bus_load(poller.link, [d.settings for d in poller.devices]), 1),
+            "load_pct": round(100 * forecast(poller.link, [d.settings for d in poller.devices]).load, 1),
         }
 
     def _link(self, poller: LinkPoller) -> dict[str, Any]:

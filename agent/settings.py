@@ -35,6 +35,7 @@ Location = tuple[Longitude, Latitude]
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
 Interval = Annotated[float, msgspec.Meta(ge=0.05, le=86_400, examples=[10.0])]
 SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=86_400)]
+NotNegative = Annotated[float, msgspec.Meta(ge=0)]
 Unit = Annotated[int, msgspec.Meta(ge=0, le=255, examples=[1])]
 LOCATION_EXAMPLE = msgspec.Meta(examples=[[108.2208, 16.0678]])
 
@@ -118,17 +119,21 @@ class DeviceKeys(msgspec.Struct, frozen=True, kw_only=True):
     location: Annotated[Location | None, LOCATION_EXAMPLE] = None
     enabled: bool = True
     points: tuple[str, ...] | None = None
-    deadband: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    deadband: dict[str, NotNegative | str] = {}
     heartbeat_s: dict[str, Seconds] = {}
 
 
 class PolledPoint(msgspec.Struct, frozen=True):
-    """A point of one device with what the configuration says of it. No deadband: every reading is sent."""
+    """A point of one device with what the configuration says of it. No deadband: every reading is sent.
+
+    `deadband` is in the point's unit, `deadband_pct` in percent of the value that was sent last.
+    """
 
     point: Point
     interval_s: float
     deadband: float | None = None
     heartbeat_s: float | None = None
+    deadband_pct: float | None = None
 
 
 class LinkSettings(msgspec.Struct, frozen=True):

@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.cli.messages import tr
 from agent.cli.output import show_json, show_problems, show_table
-from agent.configuration import Configuration, bus_load, load_configuration
+from agent.configuration import Configuration, forecast, load_configuration
 from agent.settings import Settings
 
 
@@ -33,7 +33,10 @@ def main(args: argparse.Namespace) -> int:
             port=uplink.port,
         )
     )
-    show_table([tr("link"), tr("kind"), tr("address"), tr("devices"), tr("points"), tr("load")], _rows(settings))
+    show_table(
+        [tr("link"), tr("kind"), tr("address"), tr("devices"), tr("points"), tr("load"), tr("with one dead")],
+        _rows(settings),
+    )
     if configuration.warnings:
         title = tr("{count} warning(s):", count=len(configuration.warnings))
         show_problems(configuration.warnings, as_json=False, title=title)
@@ -46,13 +49,15 @@ def _rows(settings: Settings) -> list[list[str]]:
     for link in settings.links:
         devices = settings.on_link(link.name)
         points = sum(len(device.points) for device in devices)
-        load = f"{bus_load(link, devices):.1%}"
-        rows.append([link.name, link.spec.kind, link.options.endpoint, str(len(devices)), str(points), load])
+        found = forecast(link, devices)
+        loads = [f"{found.load:.1%}", f"{found.worst:.1%}"]
+        rows.append([link.name, link.spec.kind, link.options.endpoint, str(len(devices)), str(points), *loads])
     return rows
 
 
 def _report(configuration: Configuration) -> dict[str, Any]:
     settings = configuration.settings
+    forecasts = {link.name: forecast(link, settings.on_link(link.name)) for link in settings.links}
     return {
         "ok": True,
         "warnings": configuration.warnings,
@@ -63,7 +68,9 @@ def _report(configuration: Configuration) -> dict[str, Any]:
                 "link": link.name,
                 "kind": link.spec.kind,
                 "endpoint": link.options.endpoint,
-                "load_pct": round(100 * bus_load(link, settings.on_link(link.name)), 1),
+                "load_pct": round(100 * forecasts[link.name].load, 1),
+                "worst_pct": round(100 * forecasts[link.name].worst, 1),
+                "longest_wait_s": round(forecasts[link.name].longest_wait_s, 3),
                 "devices": [
                     {
                         "device": d.name,

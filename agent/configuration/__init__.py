@@ -3,7 +3,15 @@
 Needs no hardware and opens no port: what a device would be asked is decided here, by the drivers' pure functions.
 """
 
-from agent.configuration.forecast import bus_load, by_interval
+from agent.configuration.forecast import COST_SHARE, by_interval, forecast
 from agent.configuration.reading import DEFAULT_FILE, ConfigError, Configuration, load_configuration
 
-__all__ = ["DEFAULT_FILE", "ConfigError", "Configuration", "bus_load", "by_interval", "load_configuration"]
+__all__ = [
+    "COST_SHARE",
+    "DEFAULT_FILE",
+    "ConfigError",
+    "Configuration",
+    "by_interval",
+    "forecast",
+    "load_configuration",
+]

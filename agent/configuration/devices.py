@@ -3,6 +3,7 @@
 What is wrong with one key hides nothing about the others: names, links and units are looked at as they are written.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from drivers.api import DriverSpec
 from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders, profile_names
 from drivers.profile import Profile
 from drivers.tomlfile import Section
+
+_PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%")
 
 
 def read_devices(
@@ -110,7 +113,10 @@ def _device(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Pro
     chosen = profile.select(keys.points)
     points = tuple(
         PolledPoint(
-            point, point.interval_s or keys.interval_s, keys.deadband.get(point.name), keys.heartbeat_s.get(point.name)
+            point,
+            point.interval_s or keys.interval_s,
+            heartbeat_s=keys.heartbeat_s.get(point.name),
+            **_deadband(keys.deadband.get(point.name)),
         )
         for point in chosen
     )
@@ -130,12 +136,24 @@ def _device(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Pro
     )
 
 
+def _deadband(written: float | str | None) -> dict[str, float | None]:
+    """A number is in the point's unit, text is a percentage."""
+    if isinstance(written, str):
+        percent = _PERCENT.fullmatch(written)
+        return {"deadband_pct": float(percent[1]) if percent else None}
+    return {"deadband": written}
+
+
 def _check_reporting(section: Section, keys: DeviceKeys, points: Sequence[PolledPoint]) -> None:
     by_name = {p.point.name: p for p in points}
     for table in ("deadband", "heartbeat_s"):
         for name in getattr(keys, table):
             if name not in by_name:
                 section.problem(f"{table}.{name}", "is not a point of this device", did_you_mean(name, list(by_name)))
+    for name, written in keys.deadband.items():
+        if isinstance(written, str) and not _PERCENT.fullmatch(written):
+            what = f'"{written}" is neither a number nor a percentage'
+            section.problem(f"deadband.{name}", what, 'write `5.0` in the unit of the point, or `"2 %"`')
     for name in keys.deadband.keys() & by_name.keys():
         if by_name[name].point.wire_type not in ("f64", "i64"):
             what = f"`{name}` is {by_name[name].point.wire_type}, a deadband is for numbers"

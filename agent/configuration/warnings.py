@@ -1,7 +1,11 @@
 """What is allowed but unwise."""
 
-from agent.configuration.forecast import bus_load
+import re
+from pathlib import Path
+
+from agent.configuration.forecast import forecast
 from agent.settings import Settings
+from drivers.ports import lasting_names
 from drivers.tomlfile import Problem, Section
 
 LOAD_WARNING = 0.7
@@ -21,8 +25,23 @@ def warnings_of(root: Section, settings: Settings) -> list[Problem]:
         if not devices:
             quiet.problem(key, f'nothing is read on "{link.name}"', "add a `[[device]]` on it, or remove the link")
             continue
-        load = bus_load(link, devices)
-        if load > LOAD_WARNING:
-            fix = "read less often, raise the baud rate, or move devices to another bus"
-            quiet.problem(key, f"{load:.0%} of the wire's time is taken: little is left when a device fails", fix)
+        found = forecast(link, devices)
+        fix = "read less often, raise the baud rate, or move devices to another bus"
+        if found.load > LOAD_WARNING:
+            taken = f"{found.load:.0%} of the wire's time is taken ({found.heaviest})"
+            quiet.problem(key, f"{taken}, {found.worst:.0%} with one dead device", fix)
+        _check_name(quiet, key, getattr(link.options, "port", ""))
     return warnings
+
+
+def _check_name(quiet: Section, key: str, port: str) -> None:
+    """`ttyUSB0` is another adapter after a replug or a restart."""
+    if not re.fullmatch(r"/dev/tty(USB|ACM)\d+", port):
+        return
+    names = lasting_names(port) if Path(port).exists() else []
+    fix = (
+        f'write `port = "{names[-1]}"`'
+        if names
+        else "write its name under /dev/serial/by-id, see `ls /dev/serial/by-id`"
+    )
+    quiet.problem(f"{key}.port", f"{port} may be another adapter after a restart", fix)

@@ -7,9 +7,13 @@ soon after it answers again (bar: wb-mqtt-serial, offline after failed cycles, p
 
 from random import Random
 
+from agent.configuration import COST_SHARE
+
 FAILURES_UNTIL_DOWN = 3
-LONGEST_PROBE_S = 10.0
-COST_SHARE = 0.1
+LONGEST_PROBE_S = 12.0
+"""With the jitter and one turn of the bus a device is back within 15 s of answering, whatever it costs."""
+QUIET_FACTOR = 2
+"""The silence after a timeout is as long as the timeout, and the next device waits for it."""
 
 
 class Quarantine:
@@ -35,9 +39,12 @@ class Quarantine:
         return self.failures == FAILURES_UNTIL_DOWN
 
     def rest_s(self, interval_s: float, cost_s: float) -> float:
-        """How long not to ask, after a failure that kept the wire busy for `cost_s`; 0 while it is not down."""
+        """How long not to ask, after a failure that kept the wire busy for `cost_s`; 0 while it is not down.
+
+        A device that costs more than a second takes more than its share: to be back in time goes first.
+        """
         if not self.is_down:
             return 0.0
         growing = interval_s * 2.0 ** min(self.failures - FAILURES_UNTIL_DOWN, 10)
-        rest = min(max(growing, cost_s / COST_SHARE), LONGEST_PROBE_S)
+        rest = min(max(growing, QUIET_FACTOR * cost_s / COST_SHARE), LONGEST_PROBE_S)
         return rest * self._random.uniform(0.9, 1.1)

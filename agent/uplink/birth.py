@@ -104,7 +104,9 @@ def _point(polled: PolledPoint) -> dict[str, Any]:
         "min": lowest,
         "max": highest,
         "interval_ms": round(polled.interval_s * MS_PER_S),
+        "wraps_at": point.wraps_at,
         "deadband": polled.deadband,
+        "deadband_pct": polled.deadband_pct,
         "heartbeat_ms": None if polled.heartbeat_s is None else round(polled.heartbeat_s * MS_PER_S),
     }
     return {key: value for key, value in said.items() if value is not None}

@@ -125,6 +125,7 @@ def test_problems_are_told_in_the_words_of_people(tmp_path: Path) -> None:
         ('[[link]]\nname = "bus-2"\nkind = "modbus"\ntransport = "rtu"\nport = "/dev/ttyUSB0"\n', "link[2]", "as link"),
         ('[[device]]\nname = "s"\nlink = "bus-1"\nprofile = "plantower/pms5003"\nunit = 3\n', "device[2].profile", "is for serial"),
         ('points = ["voltage", "volt"]\n', "device[1].points[2]", "no point"),
+        ('deadband = { voltage = "2 per cent" }\n', "device[1].deadband.voltage", "percent"),
         ("deadband = { voltag = 1.0 }\n", "device[1].deadband.voltag", "not a point"),
         ("heartbeat_s = { voltage = 0.5 }\n", "device[1].heartbeat_s.voltage", "read every"),
         ("interval_s = 0.05\n", "link[1]", "cannot fit"),
@@ -190,7 +191,8 @@ def test_broken_profiles_are_reported_with_their_own_file_and_line(tmp_path: Pat
 
 def test_no_tls_is_a_warning(tmp_path: Path) -> None:
     warnings = load_configuration(_write(tmp_path, GOOD)).warnings
-    assert [w.key for w in warnings] == ["uplink.tls"]
+    assert [w.key for w in warnings] == ["uplink.tls", "link[1].port"]
+    assert "by-id" in warnings[1].fix
 
 
 def _everything() -> str:
@@ -226,3 +228,17 @@ def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
             silent[f"given_{key.removeprefix('tcp_')}"] = getattr(bare_link.options, key, None)
             asked[f"given_{key.removeprefix('tcp_')}"] = getattr(shown_link.options, key, None)
         assert asked == silent, shown_link.name
+
+
+def test_a_deadband_is_a_number_or_a_percentage(tmp_path: Path) -> None:
+    text = GOOD + 'deadband = { voltage = "2.5 %", power = 5 }\n'
+    points = {p.point.name: p for p in _load(tmp_path, text).devices[0].points}
+    assert (points["voltage"].deadband, points["voltage"].deadband_pct) == (None, 2.5)
+    assert (points["power"].deadband, points["power"].deadband_pct) == (5.0, None)
+
+
+def test_a_bus_that_is_nearly_full_is_a_warning_with_the_figures(tmp_path: Path) -> None:
+    found = load_configuration(_write(tmp_path, GOOD.replace("unit = 1", "unit = 1\ninterval_s = 0.4"))).warnings
+    [full] = [w for w in found if "wire" in w.what]
+    assert "meter-1" in full.what
+    assert "with one dead device" in full.what

@@ -1,3 +1,6 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
 from agent.clock import NS_PER_S
 from agent.polling.filters import ReportFilter
 from agent.settings import PolledPoint
@@ -5,8 +8,10 @@ from drivers.api import Quality, Reading
 from drivers.profile import Point
 
 
-def _filter(deadband: float | None = None, heartbeat_s: float | None = None) -> ReportFilter:
-    return ReportFilter([PolledPoint(Point(name="x"), 1.0, deadband, heartbeat_s)])
+def _filter(
+    deadband: float | None = None, heartbeat_s: float | None = None, deadband_pct: float | None = None
+) -> ReportFilter:
+    return ReportFilter([PolledPoint(Point(name="x"), 1.0, deadband, heartbeat_s, deadband_pct)])
 
 
 def _sent(report: ReportFilter, *values: object, quality: Quality = Quality.GOOD, start_s: int = 0) -> list[object]:
@@ -47,3 +52,25 @@ def test_a_change_of_quality_always_passes() -> None:
 
 def test_true_and_one_are_not_the_same_value_moving_by_nothing() -> None:
     assert _sent(_filter(deadband=1.0), True, False, False) == [True, False]
+
+
+def test_a_deadband_in_percent_is_of_what_was_sent_last() -> None:
+    assert _sent(_filter(deadband_pct=2.0), 100.0, 101.9, 102.0, 100.0, 99.9, -1.0) == [100.0, 102.0, 99.9, -1.0]
+    assert _sent(_filter(deadband_pct=2.0), 0.0, 0.0, 0.001) == [0.0, 0.001]
+
+
+@given(
+    st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=40),
+    st.sampled_from([0.5, 100.0, None]), st.sampled_from([1.0, 25.0, None]), st.sampled_from([3.0, None]),
+)  # fmt: skip
+def test_what_the_receiver_holds_is_never_further_off_than_the_deadband_nor_older_than_the_heartbeat(
+    values: list[float], deadband: float | None, percent: float | None, heartbeat_s: float | None
+) -> None:
+    report = _filter(deadband, heartbeat_s, percent)
+    held, held_s = 0.0, -1
+    for second, value in enumerate(values):
+        if report.passing([Reading("x", value, second * NS_PER_S)]):
+            held, held_s = value, second
+        assert held_s >= 0, "the first reading always passes"
+        assert abs(value - held) <= (deadband or 0.0) + abs(held) * (percent or 0.0) / 100
+        assert heartbeat_s is None or second - held_s < heartbeat_s
