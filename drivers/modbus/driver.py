@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from drivers.api import DriverSpec, Identity, LinkStats, Quality, Reading
-from drivers.errors import BadReply, DeviceRefused, NoReply
+from drivers.errors import BadReply, DeviceRefused, DriverError, NoReply
 from drivers.modbus.check import check_profile
 from drivers.modbus.decode import decode
 from drivers.modbus.identity import in_words, object_mismatch, probe_mismatch, told_by
@@ -50,13 +50,22 @@ class ModbusLink:
             try:
                 answer, mono_ns = await self._ask_twice(unit, plan, block)
             except (NoReply, BadReply) as err:
-                turn.silent(block, err)
+                self._silent(asking, turn, block, err)
             except DeviceRefused as err:
                 turn.refused(block, err)
             else:
                 turn.answered(block, list(readings(plan.profile, block.points, block.address, answer.words, mono_ns)))
         asking.learn(turn)
         return _in_order(plan, turn)
+
+    @staticmethod
+    def _silent(asking: Asking, turn: Round, block: Block, err: DriverError) -> None:
+        """Note a silent block; where the device answered nothing at all, the error goes on."""
+        try:
+            turn.silent(block, err)
+        except DriverError:
+            asking.failed()
+            raise
 
     async def identify(self, unit: int | None, profile: ModbusProfile) -> Identity:
         """Ask what `profile` says that the device can tell; see `drivers.api.Link.identify`."""

@@ -27,6 +27,11 @@ class Block:
     count: int
     points: tuple[ModbusPoint, ...]
 
+    @property
+    def place(self) -> tuple[Table, int, int]:
+        """What it asks for."""
+        return self.table, self.address, self.count
+
 
 @dataclass(frozen=True, eq=False)
 class ReadPlan:

@@ -33,6 +33,7 @@ class Slave:
     def __init__(self) -> None:
         self.requests: list[bytes] = []
         self.refused: set[int] = set()
+        self.silent: set[int] = set()
         self.code = 2
         self.dead_units: set[int] = set()
         self.script: Callable[[int, bytes, bytes], Reply] | None = None
@@ -60,12 +61,12 @@ class Slave:
         return bytes((function, len(data))) + bytes(data)
 
     def rtu(self, frame: bytes) -> Reply:
-        if seal(frame[:-2]) != frame or frame[0] in self.dead_units:
+        if seal(frame[:-2]) != frame or frame[0] in self.dead_units or self._is_silent(frame[2:6]):
             return []
         return self._scripted(frame, seal(frame[:1] + self.pdu(frame[0], frame[1:-2])))
 
     def mbap(self, frame: bytes) -> Reply:
-        if frame[6] in self.dead_units:
+        if frame[6] in self.dead_units or self._is_silent(frame[8:12]):
             return []
         answer = frame[6:7] + self.pdu(frame[6], frame[7:])
         return self._scripted(frame, frame[:4] + len(answer).to_bytes(2, "big") + answer)
@@ -77,6 +78,11 @@ class Slave:
         answer = body[:1] + self.pdu(body[0], body[1:-1])
         answer += bytes((-sum(answer) & 0xFF,))
         return self._scripted(seal(body[:-1]), b":" + answer.hex().upper().encode() + b"\r\n")
+
+    def _is_silent(self, place: bytes) -> bool:
+        """Some devices never answer a bad address."""
+        first, count = int.from_bytes(place[:2], "big"), int.from_bytes(place[2:4], "big")
+        return bool(self.silent & set(range(first, first + count)))
 
     def _scripted(self, request: bytes, reply: bytes) -> Reply:
         self.requests.append(request)

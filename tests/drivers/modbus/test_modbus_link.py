@@ -293,3 +293,58 @@ async def test_a_probed_point_tells_one_model_from_another(
         assert (await link.identify(1, other)).mismatch == f"its p2 is {word}, the profile expects 7"
         slave.refused = {2}
         assert "refused" in (await link.identify(1, fits)).mismatch
+
+
+@pytest.mark.parametrize("kind", ["rtu", "rtu-over-tcp", "tcp"])
+@pytest.mark.parametrize("bad", [0, 5, 7])
+async def test_a_device_that_is_silent_on_a_bad_address_is_told_from_a_dead_one(
+    kind: str, bad: int, slave: Any, serving: Any, profile_of: Any
+) -> None:
+    plan = compile_plan(profile_of([]), points(*range(8)))
+    slave.silent = {bad}
+    found: dict[str, Any] = {}
+    rounds = silent_rounds = 0
+    async with serving(slave, kind, 0.05) as served, open_link(served.options) as link:
+        while found.get(f"p{bad}") != "cfg":
+            rounds += 1
+            assert rounds < 30
+            try:
+                found = right(slave, await read(link, plan))
+            except NoReply:
+                silent_rounds += 1
+        assert len(found) == 8
+        assert {point for point, value in found.items() if value in ("cfg", "com")} == {f"p{bad}"}
+        assert silent_rounds <= 6
+        silences = link.stats.no_reply
+        assert right(slave, await read(link, plan))[f"p{bad}"] == "cfg"
+        assert link.stats.no_reply == silences
+
+
+async def test_a_dead_device_raises_at_every_round_and_learns_nothing(
+    slave: Any, serving: Any, profile_of: Any
+) -> None:
+    plan = compile_plan(profile_of([]), points(*range(8)))
+    slave.dead_units = {1}
+    async with serving(slave, "tcp", 0.03) as served, open_link(served.options) as link:
+        for _ in range(25):
+            before = link.stats.requests
+            with pytest.raises(NoReply):
+                await link.read(1, plan)
+            assert link.stats.requests == before + 1
+        slave.dead_units = set()
+        for _ in range(2):
+            found = right(slave, await read(link, plan))
+            assert "cfg" not in found.values()
+        assert "com" not in found.values()
+
+
+async def test_a_hole_that_is_silent_costs_no_point(slave: Any, serving: Any, profile_of: Any) -> None:
+    plan = compile_plan(profile_of([], max_gap=4), points(0, 1, 5, 6, 20))
+    slave.silent = {3}
+    async with serving(slave, "tcp", 0.03) as served, open_link(served.options) as link:
+        for _ in range(12):
+            try:
+                found = right(slave, await read(link, plan))
+            except NoReply:
+                continue
+        assert not {"cfg", "com"} & set(found.values())
