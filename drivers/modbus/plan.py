@@ -100,7 +100,8 @@ def bus_time_s(options: ModbusOptions, plan: ReadPlan) -> float:
 def _block_time_s(options: ModbusOptions, plan: ReadPlan, block: Block) -> float:
     if not options.is_serial:
         return _NETWORK_S + plan.pause_s
-    size = _REQUEST_BYTES + _REPLY_FRAME_BYTES + reply_bytes(block.table, block.count)
+    digits = 2 if options.framing == "ascii" else 1
+    size = digits * (_REQUEST_BYTES + _REPLY_FRAME_BYTES + reply_bytes(block.table, block.count))
     return size * options.char_s + options.silence_s + max(options.silence_s, plan.pause_s) + _TURNAROUND_S
 
 

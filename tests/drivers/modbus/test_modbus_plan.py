@@ -130,3 +130,9 @@ def test_the_forecast_grows_with_bytes_and_shrinks_with_baud() -> None:
     assert bus_time_s(ModbusOptions(transport="tcp", host="h"), long) < 0.01
     patient = compile_plan(profile(inter_frame_delay_ms=100), [point("a", 0)])
     assert bus_time_s(slow, patient) > 0.1
+
+
+def test_ascii_takes_twice_the_characters_of_rtu() -> None:
+    plan = compile_plan(profile(), [point(f"p{n}", n) for n in range(60)])
+    rtu, ascii_ = (bus_time_s(ModbusOptions(transport=t, port="/dev/x"), plan) for t in ("rtu", "ascii"))  # type: ignore[arg-type]
+    assert 1.8 < ascii_ / rtu < 2.0
