@@ -74,10 +74,10 @@ def test_one_dead_device_of_ten_costs_at_most_a_tenth_after_its_third_failure(se
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_the_first_minute_after_the_third_failure_is_no_dearer(seed: int) -> None:
+def test_the_first_half_minute_after_the_third_failure_is_no_dearer(seed: int) -> None:
     bus = Bus(seed, dead=[3])
-    bus.run_until(63)
-    assert bus.lost_s <= 0.1 * 60 + 2 * TIMEOUT_S
+    bus.run_until(33)
+    assert 0 < bus.lost_s <= 0.1 * 30
 
 
 @pytest.mark.parametrize("seed", range(10))
