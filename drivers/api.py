@@ -127,7 +127,7 @@ class DriverSpec:
     * `profile_type`, `point_type`: what a profile file of this kind may say.
     * `check_profile(profile, section)`: report what single keys cannot show, through `section.problem`.
     * `parse_link(section)`: the keys of one `[[link]]`; None when problems were reported.
-    * `check_device(options, unit, section)`: is this unit possible on this link?
+    * `check_device(options, profile, unit, section)`: is this unit possible on this link, for this model?
     * `compile_plan(profile, points)`: what to ask, for points that share one interval.
     * `probe_plan(profile)`: a read that tells whether the device looks like its profile, or None.
     * `bus_time_s(options, plan)`: how long one read keeps the wire busy, in seconds (forecast).
@@ -140,7 +140,7 @@ class DriverSpec:
     point_type: type[Point]
     check_profile: Callable[[Any, Section], None]
     parse_link: Callable[[Section], Any]
-    check_device: Callable[[Any, int | None, Section], None]
+    check_device: Callable[[Any, Any, int | None, Section], None]
     compile_plan: Callable[[Any, Sequence[Any]], Any]
     probe_plan: Callable[[Any], Any]
     bus_time_s: Callable[[Any, Any], float]

@@ -105,7 +105,7 @@ def _device(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Pro
         what = f'profile "{keys.profile}" is for {profile.kind}, link "{keys.link}" is {link.spec.kind}'
         section.problem("profile", what, "choose a profile for this kind of link, or another link")
         return None
-    link.spec.check_device(link.options, keys.unit, section)
+    link.spec.check_device(link.options, profile, keys.unit, section)
     names = [point.name for point in profile.point]
     for index, name in enumerate(keys.points or ()):
         if name not in names:

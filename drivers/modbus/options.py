@@ -126,7 +126,7 @@ def _check_files(options: ModbusOptions, section: Section) -> None:
         section.problem(missing, "is missing: a certificate and its key go together", f"add `{missing}`")
 
 
-def check_device(options: ModbusOptions, unit: int | None, section: Section) -> None:
+def check_device(options: ModbusOptions, _profile: object, unit: int | None, section: Section) -> None:
     """Report a unit id that cannot be on this link: 1-247 on a bus, 0-255 behind a TCP port."""
     lowest, highest = (0, 255) if options.numbered else (1, 247)
     if unit is None:

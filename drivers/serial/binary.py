@@ -3,8 +3,8 @@
 Promises: `raw` of what `patched` wrote is what was written. Must not know: checksums, lengths, flags.
 """
 
+import struct
 from collections.abc import Callable
-from typing import Literal
 
 from drivers.api import Value
 from drivers.serial.options import Frame, SerialPoint
@@ -12,13 +12,13 @@ from drivers.serial.options import Frame, SerialPoint
 Sent = Callable[[int], str | None]
 """The text at an index of a frame, None where the frame is not so long."""
 
-WIDTH: dict[str, int] = {"u8": 1, "i8": 1, "u16": 2, "i16": 2, "u32": 4, "i32": 4, "hex": 1}
+WIDTH: dict[str, int] = {"u8": 1, "i8": 1, "u16": 2, "i16": 2, "u24": 3, "u32": 4, "i32": 4, "f32": 4}
 """How many bytes a value of each type takes."""
 
 
 def width(point: SerialPoint) -> int:
     """How many bytes the value of `point` takes."""
-    return WIDTH.get(point.type, 0)
+    return point.length if point.type == "hex" else WIDTH.get(point.type, 0)
 
 
 def byte_text(data: bytes, index: int) -> str | None:
@@ -26,15 +26,20 @@ def byte_text(data: bytes, index: int) -> str | None:
     return f"{data[index]:02X}" if index < len(data) else None
 
 
-def raw(frame: Frame, point: SerialPoint, data: bytes) -> int | str | None:
-    """The number at the place of `point`, or the byte in hex; None where the frame ends before it."""
+def raw(frame: Frame, point: SerialPoint, data: bytes) -> float | int | str | None:
+    """The number at the place of `point`, or bytes in hex; None where the frame ends before it, or says "no value"."""
     at = point.at or 0
     part = data[at : at + width(point)]
     if not part or len(part) < width(point):
         return None
     if point.type == "hex":
         return part.hex().upper()
-    return int.from_bytes(part, _order(frame), signed=point.type.startswith("i"))
+    order = point.byte_order or frame.byte_order
+    if point.type == "f32":
+        number: float = struct.unpack(">f" if order == "big" else "<f", part)[0]
+        return number
+    whole = int.from_bytes(part, order, signed=point.type.startswith("i"))
+    return None if whole in point.not_available else whole
 
 
 def patched(frame: Frame, point: SerialPoint, data: bytes, value: Value) -> bytes:
@@ -43,11 +48,14 @@ def patched(frame: Frame, point: SerialPoint, data: bytes, value: Value) -> byte
     if not size or at + size > len(data):
         raise ValueError(f"{point.name} has no place in a frame of {len(data)} bytes")
     number = unscaled(point, value)
+    order = point.byte_order or frame.byte_order
     try:
         if isinstance(number, str):
             part = bytes.fromhex(number)
+        elif point.type == "f32":
+            part = struct.pack(">f" if order == "big" else "<f", number)
         else:
-            part = round(number).to_bytes(size, _order(frame), signed=point.type.startswith("i"))
+            part = round(number).to_bytes(size, order, signed=point.type.startswith("i"))
     except OverflowError as err:
         raise ValueError(f"{point.name}: {value} does not fit {point.type}") from err
     if len(part) != size:
@@ -66,7 +74,3 @@ def unscaled(point: SerialPoint, value: Value) -> float | str:
     if text_only:
         return str(value)
     return (float(value) - point.offset) / point.scale
-
-
-def _order(frame: Frame) -> Literal["little", "big"]:
-    return frame.byte_order

@@ -1,117 +1,88 @@
-"""The serial driver: a `Link` that listens all the time, and the `DriverSpec` that names its parts.
+"""The serial driver: a `Link` that listens to an instrument or asks it, and the `DriverSpec` that names its parts.
 
-Promises: a reading carries the time when its frame was complete; a port that failed raises at the next read; frames
-that were broken are counted. Must not know: pyserial, how frames and fields are written.
+Must not know: pyserial, how frames and fields are written.
 """
 
-import asyncio
-import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from drivers.api import DriverSpec, Identity, LinkStats, Reading
-from drivers.errors import NoReply
+from drivers.byte_port import BytePort, open_port
+from drivers.serial.asking import Asking
 from drivers.serial.check import check_profile
 from drivers.serial.decode import decode
-from drivers.serial.instrument import Instrument, Silence
+from drivers.serial.listening import Listening
 from drivers.serial.newest import SerialPlan
 from drivers.serial.options import SerialOptions, SerialPoint, SerialProfile, check_device, parse_link
-from drivers.serial.port import ByteSource, open_port
+from drivers.serial.requests import request_bytes, requests_of, step_bytes
 
 
 class SerialLink:
-    """A `drivers.api.Link` to one stream instrument. It must be listened to by a task that runs `listen`."""
+    """A `drivers.api.Link`. Whether it listens or asks is told by the first plan that it reads."""
 
-    def __init__(self, options: SerialOptions) -> None:
+    def __init__(self, port: BytePort, options: SerialOptions) -> None:
         self.stats = LinkStats()
+        self._port = port
         self._options = options
-        self._instrument: Instrument | None = None
-        self._news = asyncio.Event()
-        self._listener: asyncio.Task[None] | None = None
-
-    def listen_with(self, listener: asyncio.Task[None]) -> None:
-        """Tell the link which task listens; when it ends, the next read says why."""
-        self._listener = listener
-        listener.add_done_callback(lambda _task: self._news.set())
-
-    async def listen(self, port: ByteSource) -> None:
-        """Take in what comes until `LinkDown`. Until the first read tells the frame, what comes is thrown away."""
-        while True:
-            data = await port.read()
-            if self._instrument is None:
-                continue
-            self._instrument.hear(data, time.monotonic_ns())
-            self.stats.bad_reply = self._instrument.framer.bad_frames
-            self._news.set()
+        self._asking = Asking(port, options, self.stats)
+        self._listening: Listening | None = None
 
     async def read(self, unit: int | None, plan: SerialPlan) -> list[Reading]:
-        """What came since the last read of `plan`, else what the next frame brings; see `drivers.api.Link.read`.
-
-        The first read listens to one whole cycle of the instrument. A point that stays away too long is `com`.
-        Raises `LinkDown`, `NoReply` (silence, or frames without a point of the plan) or `BadReply` (broken frames).
-        """
-        del unit
-        self.stats.requests += 1
-        instrument = self._instrument
-        if instrument is None:
-            instrument = self._instrument = Instrument(plan.profile, self._options.timeout_s, time.monotonic_ns())
-        silence = Silence(instrument)
-        first = instrument.newest.is_new(plan)
-        try:
-            async with asyncio.timeout(self._options.timeout_s):
-                while True:
-                    self._check_listener()
-                    self._news.clear()
-                    complete = not first or instrument.newest.has_heard_a_cycle(plan)
-                    if complete and (readings := instrument.newest.news(plan, time.monotonic_ns())):
-                        return readings
-                    await self._news.wait()
-        except TimeoutError:
-            if readings := instrument.newest.news(plan, time.monotonic_ns()):
-                return readings
-        error = silence.error(self._options)
-        self.stats.no_reply += isinstance(error, NoReply)
-        raise error
+        """One reading of the points of `plan`; see `Listening.read` and `Asking.read`."""
+        if plan.profile.is_asked:
+            return await self._asking.read(unit, plan)
+        if self._listening is None:
+            self._listening = Listening(self._port, self._options, plan.profile, self.stats)
+            self._listening.start()
+        return await self._listening.read(plan)
 
     async def identify(self, unit: int | None, profile: SerialProfile) -> Identity:
-        """A stream tells nothing of who sends it."""
+        """Instruments that are described by data tell nothing of what they are."""
         del unit, profile
         return Identity()
 
-    def _check_listener(self) -> None:
-        if self._listener is not None and self._listener.done():
-            self._listener.result()
+    async def stop(self) -> None:
+        """End what runs beside the reads."""
+        if self._listening is not None:
+            await self._listening.stop()
 
 
 @asynccontextmanager
 async def open_link(options: SerialOptions) -> AsyncIterator[SerialLink]:
-    """Open the port and listen to it until the context ends; raises `LinkDown`."""
+    """Open the port until the context ends; raises `LinkDown`."""
     async with open_port(options) as port:
-        link = SerialLink(options)
-        listener = asyncio.create_task(link.listen(port), name=f"listen to {options.endpoint}")
-        link.listen_with(listener)
+        link = SerialLink(port, options)
         try:
             yield link
         finally:
-            listener.cancel()
-            await asyncio.wait([listener])
-            if not listener.cancelled():
-                listener.exception()
+            await link.stop()
 
 
 def compile_plan(profile: SerialProfile, points: Sequence[SerialPoint]) -> SerialPlan:
-    """What to listen for."""
+    """What to listen for, or to ask for."""
     return SerialPlan(profile, tuple(points))
 
 
 def probe_plan(profile: SerialProfile) -> SerialPlan:
-    """Listening is the probe: a frame with the right checksum is from such an instrument."""
+    """A frame with the right form and checksum is from such an instrument."""
     return SerialPlan(profile, profile.point)
 
 
-def bus_time_s(_options: SerialOptions, _plan: SerialPlan) -> float:
-    """Nothing is asked, so the wire is kept busy by nobody."""
-    return 0.0
+REPLY_BYTES = 60
+"""A guess for the forecast: most answers are shorter."""
+
+
+def bus_time_s(options: SerialOptions, plan: SerialPlan) -> float:
+    """How long a reading keeps the line busy: nothing where the instrument sends by itself."""
+    profile = plan.profile
+    if not profile.is_asked:
+        return 0.0
+    total = 0.0
+    for request, _ in requests_of(profile, plan.points):
+        asked = len(request_bytes(request, 0)) + sum(len(step_bytes(step, 0)) for step in request.before)
+        total += options.wire_s(asked + REPLY_BYTES) * (2 if request.confirm else 1)
+        total += sum(step.pause_s for step in request.before)
+    return total + (profile.frame.warm_up_s if profile.duty else 0.0)
 
 
 SPEC = DriverSpec(

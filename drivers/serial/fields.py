@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from drivers.api import Quality, Value
 from drivers.scaling import scaled
 from drivers.serial import binary, text
-from drivers.serial.checksums import CHECKSUMS
 from drivers.serial.framing import with_checksum
 from drivers.serial.options import Flags, Frame, Place, SerialPoint, SerialProfile
 from drivers.serial.text import Line
@@ -38,26 +37,30 @@ class FieldReader:
     def __init__(self, profile: SerialProfile) -> None:
         self._frame = profile.frame
         self._points: tuple[SerialPoint, ...] = profile.point
-        self._places = _places(self._points) if self._frame.framing == "line" else {}
+        self._places = _places(self._points) if self._frame.is_text else {}
 
-    def read(self, data: bytes) -> list[Found]:
-        """What the whole frame `data` says, in the order of the profile; nothing where no point stands in it."""
-        if self._frame.framing == "length":
-            return list(self._binary(data))
-        return list(self._line(text.parse(self._frame, data)))
+    def read(self, data: bytes, asked: Sequence[SerialPoint] | None = None) -> list[Found]:
+        """What the whole frame `data` says, in the order of the profile; nothing where no point stands in it.
 
-    def _binary(self, data: bytes) -> Iterator[Found]:
+        `asked`: it is the answer to a request, and only these points can be in it.
+        """
+        if self._frame.is_text:
+            places = None if asked is None else _every_place(asked)
+            return list(self._line(text.parse(self._frame, data), places))
+        return list(self._binary(data, self._points if asked is None else asked))
+
+    def _binary(self, data: bytes, points: Sequence[SerialPoint]) -> Iterator[Found]:
         frame = self._frame
         if _is_warming_up(frame, data):
-            yield from (Found(point, None, Quality.WARMING_UP) for point in self._points)
+            yield from (Found(point, None, Quality.WARMING_UP) for point in points)
             return
         verdict = _verdict(frame.flags, lambda index: binary.byte_text(data, index))
-        for point in self._points:
+        for point in points:
             yield _judged(point, binary.raw(frame, point, data), verdict if point.flagged else _TRUSTED)
 
-    def _line(self, line: Line) -> Iterator[Found]:
+    def _line(self, line: Line, asked: "_Places | None") -> Iterator[Found]:
         verdict = _verdict(self._frame.sentences.get(line.sentence, self._frame.flags), line.field)
-        places = self._places.get(line.sentence, self._places.get("", ()))
+        places = self._places.get(line.sentence, self._places.get("", ())) if asked is None else asked
         found = ""
         for point, rank, place in places:
             if point.name != found and text.is_at(line, place):
@@ -70,33 +73,39 @@ def patch(frame: Frame, point: SerialPoint, data: bytes, value: Value) -> bytes:
 
     Raises `ValueError` where the frame has no place for the point, or the place cannot hold the value.
     """
-    if frame.framing == "length":
+    if not frame.is_text:
         return with_checksum(frame, binary.patched(frame, point, data, value))
     line = text.parse(frame, data)
     for place in point.places:
         if text.is_at(line, place):
-            return with_checksum(frame, text.build(frame, data, text.patched(line, place, point, value)))
+            return with_checksum(frame, text.build(frame, data, text.patched(frame, line, place, point, value)))
     raise ValueError(f"{point.name} has no place in {line.fields[0]}")
 
 
 _Places = tuple[tuple[SerialPoint, int, Place], ...]
 
 
+def _every_place(points: Sequence[SerialPoint]) -> _Places:
+    return tuple((point, rank, place) for point in points for rank, place in enumerate(point.places))
+
+
 def _places(points: Sequence[SerialPoint]) -> dict[str, _Places]:
     """The points, ranks and places of each sentence in the order of the profile; `""` for lines of any name."""
-    every = tuple((point, rank, place) for point in points for rank, place in enumerate(point.places))
+    every = _every_place(points)
     names = {place.sentence for _, _, place in every}
     return {name: tuple(one for one in every if one[2].sentence in ("", name)) for name in names}
 
 
 def _read_place(point: SerialPoint, rank: int, place: Place, line: Line, verdict: "_Verdict") -> Found:
-    written = line.field(place.field)
+    written = text.written(place, line)
     if not written and verdict.valid:
         return Found(point, None, Quality.FAULT, rank, empty=True)
     try:
         raw = text.raw(point, place, line)
     except text.UnknownUnit as err:
         return Found(point, None, Quality.CONFIGURATION, rank, status=str(err))
+    except text.NotValid as err:
+        return Found(point, None, Quality.FAULT, rank, status=str(err))
     return _judged(point, raw, verdict, rank, written)
 
 
@@ -147,7 +156,8 @@ def _named(point: SerialPoint, raw: str) -> tuple[Value, Quality]:
 
 
 def _is_warming_up(frame: Frame, data: bytes) -> bool:
-    if frame.warming_up != "all_zero" or frame.length is None:
+    if frame.warming_up != "all_zero":
         return False
-    payload = data[frame.length.at + frame.length.size : len(data) - CHECKSUMS[frame.checksum].tail]
-    return not any(payload)
+    length = frame.length
+    start = length.at + length.size if length else len(bytes.fromhex(frame.header))
+    return not any(data[start : len(data) - frame.checked.tail - len(bytes.fromhex(frame.trailer))])

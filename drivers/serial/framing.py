@@ -7,17 +7,21 @@ Must not know: ports, time, what fields mean.
 
 import re
 from dataclasses import dataclass
+from typing import Protocol
 
-from drivers.serial.checksums import CHECKSUMS
-from drivers.serial.options import Frame, Length
+from drivers.serial.checksums import PlacedChecksum
+from drivers.serial.options import Frame, Length, Stuffing
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """Why the bytes at some place are no frame."""
+    """Why the bytes at some place are no frame, and how many of them are certainly no beginning of one."""
 
     why: str
+    skip: int = 1
 
+
+MAX_BURST = 8192
 
 Cut = int | Broken | None
 """Where a frame ends, why it is none, or None: more bytes are needed to tell."""
@@ -27,7 +31,7 @@ class Framer:
     """Cuts a stream into frames. `bad_frames` and `skipped_bytes` count what was thrown away."""
 
     def __init__(self, frame: Frame) -> None:
-        self._cutter = _LineCutter(frame) if frame.framing == "line" else _LengthCutter(frame)
+        self._cutter = _cutter(frame)
         self._waiting = bytearray()
         self.bad_frames = 0
         self.skipped_bytes = 0
@@ -63,25 +67,93 @@ class Framer:
                 cut = Broken(f"a frame was broken off after {len(buffer) - at} bytes")
             if isinstance(cut, Broken):
                 self.bad_frames += 1
-                self.skipped_bytes += 1
+                self.skipped_bytes += cut.skip
                 self.problem = cut.why
-                at += 1
+                at += cut.skip
             else:
-                frames.append(buffer[at:cut])
-                at = cut
+                frames.append(self._cutter.content(buffer[at:cut]))
+                at = self._cutter.next(cut)
         del self._waiting[:at]
         return frames
 
 
+class Burst:
+    """What comes between two pauses, for frames that come alone: bytes that are stuck to a frame break it."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._frame = frame
+        self._waiting = bytearray()
+        self.bad_frames = 0
+        self.problem = ""
+
+    @property
+    def waits(self) -> bool:
+        """Has a burst begun that is not yet judged?"""
+        return bool(self._waiting)
+
+    def hear(self, data: bytes) -> None:
+        """More of the burst. It is never kept longer than a frame can be: more is as wrong as one byte too many."""
+        self._waiting += data[: MAX_BURST - len(self._waiting)]
+
+    def end(self) -> list[bytes]:
+        """The frames of the burst, now that a pause ended it: all of it, or nothing."""
+        burst = bytes(self._waiting)
+        self._waiting.clear()
+        if not burst:
+            return []
+        frames, problem = whole_frames(self._frame, burst)
+        if problem:
+            self.bad_frames += 1
+            self.problem = problem
+        return frames
+
+
+def whole_frames(frame: Frame, burst: bytes) -> tuple[list[bytes], str]:
+    """The frames of a burst that is nothing but whole frames; else none, and why."""
+    framer = Framer(frame)
+    frames = framer.feed(burst)
+    left = framer.waiting_bytes - (frame.framing == "stuffed" and bool(frames))
+    if frames and not framer.skipped_bytes and not left:
+        return frames, ""
+    shown = burst[:64].hex(" ").upper()
+    return [], framer.problem or f"{shown} is {'a frame and other bytes' if frames else 'no whole frame'}"
+
+
 def with_checksum(frame: Frame, data: bytes) -> bytes:
     """The complete frame `data` with its checksum made anew."""
-    end = len(data) - len(end_bytes(frame))
-    return CHECKSUMS[frame.checksum].mended(data[:end]) + data[end:]
+    return frame.checked.mended(data)
 
 
 def end_bytes(frame: Frame) -> bytes:
-    """What ends a frame behind its checksum; nothing where a length says it."""
-    return frame.end.encode("latin-1") if frame.framing == "line" else b""
+    """What ends a line behind its checksum; nothing in binary frames."""
+    return frame.end.encode("latin-1") if frame.is_text else b""
+
+
+def on_the_wire(frame: Frame, data: bytes) -> bytes:
+    """The bytes that are sent for the frame `data`."""
+    return _stuffed(frame.stuffing, data) if frame.framing == "stuffed" else data
+
+
+def _cutter(frame: Frame) -> "_Cutter":
+    if frame.is_text:
+        return _LineCutter(frame)
+    return _StuffedCutter(frame) if frame.framing == "stuffed" else _BinaryCutter(frame)
+
+
+class _Cutter(Protocol):
+    """Finds frames of one form in a buffer."""
+
+    def start(self, buffer: bytes, at: int) -> int:
+        """Where the next frame may begin, from `at` on; the end of the buffer where none does."""
+
+    def end(self, buffer: bytes, at: int) -> Cut:
+        """What is at `at`."""
+
+    def content(self, cut: bytes) -> bytes:
+        """The frame in the bytes that were cut out."""
+
+    def next(self, end: int) -> int:
+        """Where to search on behind a frame that ends at `end`."""
 
 
 class _LineCutter:
@@ -89,9 +161,12 @@ class _LineCutter:
         self._starts = frame.start.encode("latin-1")
         self._end = end_bytes(frame)
         self._max_length = frame.max_length
-        self._checksum = CHECKSUMS[frame.checksum]
-        self._start = re.compile(b"[" + re.escape(self._starts) + b"]")
-        self._body = re.compile(rb"(?:(?![" + re.escape(self._starts) + rb"])[ -~])*")
+        self._checksum = frame.checked
+        not_start = rb"(?![" + re.escape(self._starts) + rb"])" if self._starts else b""
+        begin = self._starts or bytes(range(0x20, 0x7F))
+        marker = self._checksum.marker
+        self._start = re.compile(b"[" + re.escape(begin) + b"]")
+        self._body = re.compile(rb"(?:" + not_start + rb"[ -~" + re.escape(marker) + rb"])*")
 
     def start(self, buffer: bytes, at: int) -> int:
         found = self._start.search(buffer, at)
@@ -102,25 +177,35 @@ class _LineCutter:
             return None
         body = self._body.match(buffer, at + 1)
         stop = body.end() if body else at + 1
+        skip = 1 if self._starts else stop - at
         if stop + len(self._end) - at > self._max_length:
-            return Broken(f"a line has no end within {self._max_length} bytes")
+            return Broken(f"a line has no end within {self._max_length} bytes", skip)
         if buffer.startswith(self._end, stop):
-            problem = self._checksum.problem(buffer[at:stop])
+            problem = self._checksum.problem(buffer[at : stop + len(self._end)])
             shown = buffer[at:stop].decode("ascii")
-            return Broken(f"{shown} {problem}") if problem else stop + len(self._end)
+            return Broken(f"{shown} {problem}", skip) if problem else stop + len(self._end)
         if self._end.startswith(buffer[stop:]):
             return None
         if buffer[stop] in self._starts:
             return Broken("a line was broken off by the next one")
-        return Broken(f"a line has the byte 0x{buffer[stop]:02X}, which is no text")
+        return Broken(f"a line has the byte 0x{buffer[stop]:02X}, which is no text", skip)
+
+    def content(self, cut: bytes) -> bytes:
+        return cut
+
+    def next(self, end: int) -> int:
+        return end
 
 
-class _LengthCutter:
+class _BinaryCutter:
+    """A header, and a length that the frame says or that never changes."""
+
     def __init__(self, frame: Frame) -> None:
-        assert frame.length is not None
         self._header = bytes.fromhex(frame.header)
-        self._length: Length = frame.length
-        self._checksum = CHECKSUMS[frame.checksum]
+        self._trailer = bytes.fromhex(frame.trailer)
+        self._length = frame.length
+        self._size = frame.size
+        self._checksum = frame.checked
 
     def start(self, buffer: bytes, at: int) -> int:
         found = buffer.find(self._header, at)
@@ -132,16 +217,112 @@ class _LengthCutter:
         return len(buffer)
 
     def end(self, buffer: bytes, at: int) -> Cut:
-        field = self._length
-        value_at = at + field.at
-        if len(buffer) < value_at + field.size:
+        size = self._size if self._length is None else _told_size(self._length, buffer, at)
+        if size is None or isinstance(size, Broken):
+            return size
+        if len(buffer) < at + size:
             return None
-        value = int.from_bytes(buffer[value_at : value_at + field.size], field.byte_order)
-        if not field.min <= value <= field.max:
-            right = str(field.min) if field.min == field.max else f"{field.min} to {field.max}"
-            return Broken(f"a frame says that its length is {value}, {right} would fit this model")
-        end = at + value + field.add
-        if len(buffer) < end:
+        problem = _binary_problem(self._checksum, self._trailer, buffer[at : at + size])
+        return problem or at + size
+
+    def content(self, cut: bytes) -> bytes:
+        return cut
+
+    def next(self, end: int) -> int:
+        return end
+
+
+def _told_size(field: Length, buffer: bytes, at: int) -> int | Broken | None:
+    """How long the frame at `at` says that it is."""
+    value_at = at + field.at
+    if len(buffer) < value_at + field.size:
+        return None
+    value = int.from_bytes(buffer[value_at : value_at + field.size], field.byte_order)
+    if not field.min <= value <= field.max:
+        right = str(field.min) if field.min == field.max else f"{field.min} to {field.max}"
+        return Broken(f"a frame says that its length is {value}, {right} would fit this model")
+    return value + field.add
+
+
+def _binary_problem(checksum: PlacedChecksum, trailer: bytes, frame: bytes) -> Broken | None:
+    shown = frame.hex(" ").upper()
+    if not frame.endswith(trailer):
+        return Broken(
+            f"{shown} ends with {frame[-len(trailer) :].hex(' ').upper()}, {trailer.hex(' ').upper()} would fit"
+        )
+    problem = checksum.problem(frame)
+    return Broken(f"{shown} {problem}") if problem else None
+
+
+class _StuffedCutter:
+    """Between two flags, other bytes that would be mistaken are escaped. One flag may end a frame and begin another."""
+
+    def __init__(self, frame: Frame) -> None:
+        self._flag = bytes.fromhex(frame.stuffing.flag)
+        self._stuffing = frame.stuffing
+        self._max_length = frame.max_length
+        self._header = bytes.fromhex(frame.header)
+        self._length = frame.length
+        self._checksum = frame.checked
+
+    def start(self, buffer: bytes, at: int) -> int:
+        """The last of several flags in a row: what stands between them is empty."""
+        found = buffer.find(self._flag, at)
+        if found < 0:
+            return len(buffer)
+        while buffer.startswith(self._flag, found + 1):
+            found += 1
+        return found
+
+    def end(self, buffer: bytes, at: int) -> Cut:
+        stop = buffer.find(self._flag, at + 1)
+        if (len(buffer) if stop < 0 else stop) - at > self._max_length:
+            return Broken(f"a frame has no end within {self._max_length} bytes")
+        if stop < 0:
             return None
-        problem = self._checksum.problem(buffer[at:end])
-        return Broken(f"{buffer[at:end].hex(' ').upper()} {problem}") if problem else end
+        frame = _unstuffed(self._stuffing, buffer[at + 1 : stop])
+        if frame is None:
+            return Broken("a frame ends with half an escaped byte")
+        return self._judged(frame) or stop
+
+    def _judged(self, frame: bytes) -> Broken | None:
+        if not frame.startswith(self._header):
+            return Broken(f"{frame.hex(' ').upper()} does not begin with {self._header.hex(' ').upper()}")
+        if self._length is not None:
+            size = _told_size(self._length, frame, 0)
+            if isinstance(size, Broken):
+                return size
+            if size != len(frame):
+                return Broken(f"{frame.hex(' ').upper()} is {len(frame)} bytes long, its length field says {size}")
+        return _binary_problem(self._checksum, b"", frame)
+
+    def content(self, cut: bytes) -> bytes:
+        frame = _unstuffed(self._stuffing, cut[1:])
+        assert frame is not None
+        return frame
+
+    def next(self, end: int) -> int:
+        """At the flag that ends the frame: it may begin the next one."""
+        return end
+
+
+def _unstuffed(stuffing: Stuffing, data: bytes) -> bytes | None:
+    escape, xor = int(stuffing.escape, 16), int(stuffing.xor, 16)
+    out = bytearray()
+    escaped = False
+    for byte in data:
+        if not escaped and byte == escape:
+            escaped = True
+            continue
+        out.append(byte ^ xor if escaped else byte)
+        escaped = False
+    return None if escaped else bytes(out)
+
+
+def _stuffed(stuffing: Stuffing, frame: bytes) -> bytes:
+    """With the flags; XON and XOFF are escaped too, as SHDLC does it."""
+    flag, escape, xor = (int(text, 16) for text in (stuffing.flag, stuffing.escape, stuffing.xor))
+    out = bytearray([flag])
+    for byte in frame:
+        out += bytes([escape, byte ^ xor]) if byte in (flag, escape, 0x11, 0x13) else bytes([byte])
+    return bytes(out) + bytes([flag])

@@ -92,7 +92,7 @@ def test_a_wrong_key_of_a_link_is_named_with_its_line(keys: dict[str, Any], key:
 def test_a_unit_id_must_be_possible_on_its_link(transport: Any, unit: int | None, good: bool) -> None:
     problems: list[Problem] = []
     section = Section.root(Tree({"unit": unit}, {("unit",): ("agent.toml", 7)}, "agent.toml"), problems)
-    check_device(ModbusOptions(transport=transport, host="h", port="/dev/x"), unit, section)
+    check_device(ModbusOptions(transport=transport, host="h", port="/dev/x"), None, unit, section)
     assert (problems == []) == good
     assert all((p.line, p.key) == (7, "unit") for p in problems)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from drivers.serial.checksums import CHECKSUMS
+from drivers.serial.checksums import CHECKSUMS, PlacedChecksum
 from drivers.serial.framing import Framer, with_checksum
 from drivers.serial.options import Frame, Length
 
@@ -168,12 +168,41 @@ def test_what_was_thrown_away_is_counted() -> None:
 
 
 @pytest.mark.parametrize("name", CHECKSUMS)
-@given(body=st.binary(min_size=1, max_size=40))
-def test_the_checksum_that_is_made_is_the_one_that_is_accepted(name: Any, body: bytes) -> None:
+@given(
+    body=st.binary(min_size=4, max_size=40),
+    skip=st.integers(0, 4),
+    marker=st.sampled_from((b"", b"*", b"\x03")),
+    behind=st.binary(max_size=3),
+    around=st.booleans(),
+)
+def test_the_checksum_that_is_made_is_the_one_that_is_accepted(
+    name: Any, body: bytes, skip: int, marker: bytes, behind: bytes, around: bool
+) -> None:
     checksum = CHECKSUMS[name]
-    mended = checksum.mended(body + checksum.marker + bytes(checksum.size))
-    assert checksum.problem(mended) is None
-    assert len(mended) == len(body) + checksum.tail
+    placed = PlacedChecksum(checksum, skip, marker, len(behind), around)
+    mended = placed.mended(body + marker + bytes(checksum.size) + behind)
+    assert placed.problem(mended) is None
+    assert len(mended) == len(body) + placed.tail
+    assert mended.startswith(body + marker)
+    assert mended.endswith(behind)
+
+
+@pytest.mark.parametrize(
+    ("name", "covered", "right"),
+    [
+        ("xor_hex", b"Q,229,002.74,M,00,", b"16"),  # Gill WindSonic manual
+        ("negative_sum8", bytes.fromhex("01 86 00 00 00 00 00"), b"\x79"),  # Winsen MH-Z19B
+        ("negative_sum8", bytes.fromhex("68 01 04"), b"\x93"),  # Honeywell HPMA115
+        ("inverted_sum8", bytes.fromhex("00 03 00"), b"\xfc"),  # Sensirion SPS30
+        ("crc16_modbus", bytes.fromhex("01 03 00 00 00 01"), bytes.fromhex("84 0A")),
+        ("crc16_ccitt", bytes.fromhex("C6 CE A2 03"), bytes.fromhex("E2 B4")),  # Davis serial reference
+        ("crc16_ccitt_ffff", b"123456789", bytes.fromhex("29 B1")),
+        ("sdi12_crc", b"0r1", b"Goe"),  # Vaisala WXT520 user's guide
+        ("sdi12_crc", b"0r3,Rc=0.00M,Rd=0s,Ri=0.0M", b"Ilm"),
+    ],
+)
+def test_a_checksum_is_the_one_of_the_manuals(name: Any, covered: bytes, right: bytes) -> None:
+    assert CHECKSUMS[name].digits(covered) == right
 
 
 def test_hex_digits_of_a_checksum_may_be_small_letters() -> None:

@@ -3,7 +3,7 @@
 from drivers.serial.framing import Framer, with_checksum
 from drivers.serial.instrument import Instrument
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import SerialProfile
+from drivers.serial.options import SerialOptions, SerialProfile
 
 MS = 1_000_000
 
@@ -19,7 +19,7 @@ def test_bytes_before_a_pause_are_never_joined_to_those_after_it(pms: SerialProf
     following = dust(pms, bytes([0, 35] * 12 + [0x97, 0]))
     assert Framer(pms.frame).feed(broken + following) == [broken + b"B"]
 
-    instrument = Instrument(pms, 5.0, 0)
+    instrument = Instrument(pms, SerialOptions(port="x", warm_up_s=0), 0)
     instrument.hear(broken, 1_000 * MS)
     instrument.hear(following, 1_170 * MS)
     readings = {r.point: r for r in instrument.newest.news(SerialPlan(pms, pms.point), 1_170 * MS)}
@@ -28,7 +28,7 @@ def test_bytes_before_a_pause_are_never_joined_to_those_after_it(pms: SerialProf
 
 
 def test_a_whole_frame_right_behind_a_broken_beginning_has_its_own_time(pms: SerialProfile) -> None:
-    instrument = Instrument(pms, 5.0, 0)
+    instrument = Instrument(pms, SerialOptions(port="x", warm_up_s=0), 0)
     instrument.hear(dust(pms, bytes([0, 35] * 12 + [0x97, 0]))[:20], 1_000 * MS)
     instrument.hear(dust(pms, bytes([0, 7] * 12 + [0x97, 0]))[:-1], 1_010 * MS)
     instrument.hear(dust(pms, bytes([0, 7] * 12 + [0x97, 0]))[-1:], 1_020 * MS)
@@ -37,7 +37,7 @@ def test_a_whole_frame_right_behind_a_broken_beginning_has_its_own_time(pms: Ser
 
 
 def test_a_short_pause_inside_a_frame_is_none(pms: SerialProfile) -> None:
-    instrument = Instrument(pms, 5.0, 0)
+    instrument = Instrument(pms, SerialOptions(port="x", warm_up_s=0), 0)
     frame = dust(pms, bytes([0, 35] * 12 + [0x97, 0]))
     instrument.hear(frame[:9], 1_000 * MS)
     instrument.hear(frame[9:], 1_100 * MS)

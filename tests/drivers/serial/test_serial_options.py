@@ -8,7 +8,7 @@ import pytest
 from drivers.catalogue import ProfileError, load_profile
 from drivers.serial import driver
 from drivers.serial.driver import SPEC
-from drivers.serial.options import SerialOptions, check_device, parse_link
+from drivers.serial.options import SerialOptions, SerialProfile, check_device, parse_link
 from drivers.tomlfile import Problem, Section, Tree
 
 LINE_FRAME = '[frame]\nframing = "line"\nstart = "$"\nchecksum = "xor_hex"\n'
@@ -67,12 +67,12 @@ def test_each_mistake_in_a_link_is_named(text: str, keys: list[str]) -> None:
     assert all(p.what and p.fix for p in problems)
 
 
-def test_a_unit_id_means_nothing_on_a_stream() -> None:
+def test_a_unit_id_means_nothing_on_a_stream(nmea: SerialProfile) -> None:
     problems: list[Problem] = []
     section = Section.root(Tree({}, {}, "agent.toml"), problems)
-    check_device(SerialOptions(port="x"), None, section)
+    check_device(SerialOptions(port="x"), nmea, None, section)
     assert problems == []
-    check_device(SerialOptions(port="x"), 1, section)
+    check_device(SerialOptions(port="x"), nmea, 1, section)
     assert [p.key for p in problems] == ["unit"]
 
 

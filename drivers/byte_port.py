@@ -1,4 +1,4 @@
-"""The way to the instrument: a serial port, or a TCP connection to a serial server. The one pyserial import.
+"""The way to an instrument: a serial port, or a TCP connection to a serial server. The one pyserial import.
 
 Promises: a port is ours alone; a port that vanished is `LinkDown`, never a busy loop. Must not know: frames.
 """
@@ -15,7 +15,7 @@ import serial
 
 from drivers.errors import LinkDown
 from drivers.ports import port_finder
-from drivers.serial.options import SerialOptions
+from drivers.serial_line import SerialLine
 
 READ_BYTES = 4096
 MAX_EMPTY_READS = 3
@@ -24,20 +24,35 @@ KEEPALIVE_S = (10, 5, 3)
 """A connection that is only listened to notices a dead peer by keepalive: first after, then every, how often."""
 
 
-class ByteSource(Protocol):
-    """An open port, for one reader at a time."""
+WRITE_TIMEOUT_S = 5.0
+"""A port that takes nothing for so long is gone: the longest that is ever written takes 0.2 s at 2400 baud."""
+
+
+class BytePort(Protocol):
+    """An open port, for one user at a time."""
 
     async def read(self) -> bytes:
         """Wait for bytes; at least one comes. Raises `LinkDown` when the port is gone."""
 
+    async def write(self, data: bytes) -> None:
+        """Send all of `data`. Raises `LinkDown` when the port is gone or takes nothing."""
 
-def open_port(options: SerialOptions) -> AbstractAsyncContextManager[ByteSource]:
+
+async def read_within(port: BytePort, seconds: float) -> bytes:
+    """What comes within so many seconds, or waits already (0); b"" where nothing does. Raises `LinkDown`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(max(seconds, 0.0)):
+            return await port.read()
+    return b""
+
+
+def open_port(options: SerialLine) -> AbstractAsyncContextManager[BytePort]:
     """Open the port or connection of `options`; raises `LinkDown`."""
     return _open_serial(options) if options.port else _open_tcp(options)
 
 
 @asynccontextmanager
-async def _open_serial(options: SerialOptions) -> AsyncIterator[ByteSource]:
+async def _open_serial(options: SerialLine) -> AsyncIterator[BytePort]:
     finder = port_finder(options.port)
     try:
         port = serial.Serial(
@@ -64,15 +79,39 @@ class _SerialPort:
         self._fd = fd
 
     async def read(self) -> bytes:
+        if data := self._read():
+            return data
         for _ in range(MAX_EMPTY_READS):
             await self._readable()
-            try:
-                data = os.read(self._fd, READ_BYTES)
-            except OSError as err:
-                raise LinkDown(f"{self._name} is gone: {err.strerror}; is it unplugged?") from err
-            if data:
+            if data := self._read():
                 return data
         raise LinkDown(f"{self._name} is gone: it says that there are bytes and gives none; is it unplugged?")
+
+    def _read(self) -> bytes:
+        try:
+            return os.read(self._fd, READ_BYTES)
+        except BlockingIOError:
+            return b""
+        except OSError as err:
+            raise LinkDown(f"{self._name} is gone: {err.strerror}; is it unplugged?") from err
+
+    async def write(self, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                while data:
+                    data = data[self._write(data) :]
+                    if data:
+                        await self._writable()
+        except TimeoutError as err:
+            raise LinkDown(f"{self._name} takes no bytes; is something holding the line?") from err
+
+    def _write(self, data: bytes) -> int:
+        try:
+            return os.write(self._fd, data)
+        except BlockingIOError:
+            return 0
+        except OSError as err:
+            raise LinkDown(f"{self._name} is gone: {err.strerror}; is it unplugged?") from err
 
     async def _readable(self) -> None:
         loop = asyncio.get_running_loop()
@@ -83,9 +122,18 @@ class _SerialPort:
         finally:
             loop.remove_reader(self._fd)
 
+    async def _writable(self) -> None:
+        loop = asyncio.get_running_loop()
+        ready = asyncio.Event()
+        loop.add_writer(self._fd, ready.set)
+        try:
+            await ready.wait()
+        finally:
+            loop.remove_writer(self._fd)
+
 
 @asynccontextmanager
-async def _open_tcp(options: SerialOptions) -> AsyncIterator[ByteSource]:
+async def _open_tcp(options: SerialLine) -> AsyncIterator[BytePort]:
     try:
         async with asyncio.timeout(options.connect_timeout_s):
             reader, writer = await asyncio.open_connection(options.host, options.tcp_port)
@@ -96,7 +144,7 @@ async def _open_tcp(options: SerialOptions) -> AsyncIterator[ByteSource]:
         raise LinkDown(f"{options.endpoint}: {err.strerror or err}; check the address and the serial server") from err
     try:
         _keep_alive(writer.get_extra_info("socket"))
-        yield _TcpPort(options.endpoint, reader)
+        yield _TcpPort(options.endpoint, reader, writer)
     finally:
         writer.transport.abort()
         with suppress(OSError):
@@ -104,9 +152,10 @@ async def _open_tcp(options: SerialOptions) -> AsyncIterator[ByteSource]:
 
 
 class _TcpPort:
-    def __init__(self, name: str, reader: asyncio.StreamReader) -> None:
+    def __init__(self, name: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._name = name
         self._reader = reader
+        self._writer = writer
 
     async def read(self) -> bytes:
         try:
@@ -116,6 +165,16 @@ class _TcpPort:
         if not data:
             raise LinkDown(f"{self._name} closed the connection; some serial servers take one client only")
         return data
+
+    async def write(self, data: bytes) -> None:
+        try:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                self._writer.write(data)
+                await self._writer.drain()
+        except TimeoutError as err:
+            raise LinkDown(f"{self._name} takes no bytes; is the network cut?") from err
+        except OSError as err:
+            raise LinkDown(f"{self._name} broke off: {err.strerror or err}") from err
 
 
 def _keep_alive(sock: socket.socket) -> None:
