@@ -17,12 +17,13 @@ from drivers.errors import BadReply, DriverError, LinkDown, NoReply
 from drivers.serial.fields import FieldReader, Found
 from drivers.serial.framing import Framer, whole_frames
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import Request, SerialOptions, SerialPoint, SerialProfile, Step
+from drivers.serial.options import Refusal, Request, SerialOptions, SerialPoint, SerialProfile, Step
 from drivers.serial.requests import answers, pattern, refusal, request_bytes, requests_of, step_bytes
 from drivers.serial.warm_up import WarmUp
 
 NS_PER_S = 1_000_000_000
 CONFIRM_TIMES = 4
+OFF_AFTER_SILENT_READS = 2
 SETTLE_S = 0.1
 """How long the line must be silent before something is asked, where an answer was missing or broken."""
 MAX_HEARD = 8192
@@ -37,6 +38,19 @@ class _Device:
         self.fields = FieldReader(profile)
         self.warm_up = WarmUp(profile, options)
         self.is_set_up = False
+        self._silent_reads = 0
+
+    def failed(self, err: DriverError) -> None:
+        """It was not understood: its settings may be lost. It was silent again and again: it may have been off."""
+        self.is_set_up = False
+        self._silent_reads = self._silent_reads + 1 if isinstance(err, NoReply) else 0
+        if self._silent_reads >= OFF_AFTER_SILENT_READS:
+            self.warm_up.is_unknown()
+
+    def answered(self) -> None:
+        """It was understood, all of it."""
+        self.is_set_up = True
+        self._silent_reads = 0
 
 
 class Asking:
@@ -66,9 +80,8 @@ class Asking:
                     profile.frame.warm_up_s if self._options.warm_up_s is None else self._options.warm_up_s
                 )
             return await self._read(unit, plan, device)
-        except (NoReply, BadReply):
-            device.is_set_up = False
-            device.warm_up.is_unknown()
+        except (NoReply, BadReply) as err:
+            device.failed(err)
             raise
         finally:
             if duty is not None:
@@ -93,7 +106,10 @@ class Asking:
             answered.update((f.point.name, Reading(f.point.name, f.value, mono_ns, f.quality, f.status)) for f in found)
         if not answered and error is not None:
             raise error
-        device.is_set_up = error is None
+        if error is None:
+            device.answered()
+        else:
+            device.failed(error)
         now_ns = time.monotonic_ns()
         missing = [p for p in plan.points if p.name not in answered and not p.optional]
         answered.update((p.name, Reading(p.name, None, now_ns, Quality.NO_ANSWER)) for p in missing)
@@ -103,9 +119,10 @@ class Asking:
         self, request: Request, points: Sequence[SerialPoint], unit: int | None, profile: SerialProfile, device: _Device
     ) -> tuple[list[Found], int]:
         """What the answer says of `points`, and when it came; where it must be confirmed, what two in a row say."""
+        await self._steps(request.before, unit, device)
         before: list[Found] | None = None
         for _ in range(CONFIRM_TIMES):
-            frame, mono_ns = await self._ask(request, unit, profile, device)
+            frame, mono_ns = await self._ask(request, unit, profile)
             found = [one for one in device.fields.read(frame, points) if not (one.empty and one.point.optional)]
             if not found:
                 raise self._bad(f"{_shown(profile, frame)} has none of the points that were asked for")
@@ -114,11 +131,20 @@ class Asking:
             before = found
         raise self._bad(f"of {CONFIRM_TIMES} answers no two in a row say the same; is the line disturbed?")
 
-    async def _ask(
-        self, request: Request, unit: int | None, profile: SerialProfile, device: _Device
-    ) -> tuple[bytes, int]:
-        """The frame that answers `request`, and when it was complete."""
-        await self._steps(request.before, unit, device)
+    async def _ask(self, request: Request, unit: int | None, profile: SerialProfile) -> tuple[bytes, int]:
+        """The frame that answers `request`, and when it was complete; asked again where the instrument wants that."""
+        deadline = time.monotonic() + self._options.timeout_s
+        while True:
+            answer, mono_ns = await self._ask_once(request, unit, profile)
+            if isinstance(answer, bytes):
+                return answer, mono_ns
+            if answer.again_s is None or time.monotonic() + answer.again_s > deadline:
+                raise self._bad(f"the instrument refuses: {answer.means}")
+            await asyncio.sleep(answer.again_s)
+
+    async def _ask_once(
+        self, request: Request, unit: int | None, profile: SerialProfile
+    ) -> tuple[bytes | Refusal, int]:
         await self._clear()
         self._stats.requests += 1
         started_ns = time.monotonic_ns()
@@ -131,7 +157,8 @@ class Asking:
         finally:
             self._stats.busy_s += (time.monotonic_ns() - started_ns) / NS_PER_S
 
-    async def _answer(self, request: Request, unit: int | None, profile: SerialProfile) -> tuple[bytes, int]:
+    async def _answer(self, request: Request, unit: int | None, profile: SerialProfile) -> tuple[bytes | Refusal, int]:
+        """The frame that answers, or the refusal, and when it was complete."""
         framer = Framer(profile.frame)
         heard, other = b"", ""
         deadline = time.monotonic() + self._options.timeout_s
@@ -139,8 +166,8 @@ class Asking:
             heard += data
             arrived_ns = time.monotonic_ns()
             for frame in framer.feed(data):
-                if means := refusal(profile.frame, unit, frame):
-                    raise self._bad(f"the instrument refuses: {means}")
+                if refused := refusal(profile.frame, unit, frame):
+                    return refused, arrived_ns
                 if not answers(request, unit, frame):
                     other = f"{_shown(profile, frame)} is no answer to what was asked"
                     continue

@@ -210,7 +210,8 @@ def _check_binary_point(frame: Frame, point: SerialPoint, place: Section) -> Non
 
 
 def _room(frame: Frame) -> int | None:
-    """How many bytes of a frame may hold values; None where it has no least length."""
+    """How many bytes of a frame may hold values; None where that is not told. Answers to requests differ in length."""
     if frame.length is not None:
-        return frame.length.min + frame.length.add - frame.checked.tail
+        value = frame.length.max if frame.mode == "poll" else frame.length.min
+        return value + frame.length.add - frame.checked.tail
     return None if frame.size is None else frame.size - max(frame.checked.tail, len(bytes.fromhex(frame.trailer)))

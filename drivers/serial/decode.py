@@ -49,8 +49,8 @@ def _asked_points(profile: SerialProfile, request: bytes | None, frame: bytes) -
     """The points of the request that `frame` answers; None: those of the sentence, since nothing is asked."""
     if not profile.is_asked:
         return None
-    if means := refusal(profile.frame, None, frame):
-        raise BadReply(f"the instrument refuses: {means}")
+    if refused := refusal(profile.frame, None, frame):
+        raise BadReply(f"the instrument refuses: {refused.means}")
     asked = [(one, points) for one, points in requests_of(profile, profile.point) if _is_request(one, request)]
     if not asked and request is not None:
         raise BadReply(f"{request.hex(' ').upper()} is no request of the profile {profile.model}")

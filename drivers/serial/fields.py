@@ -54,12 +54,12 @@ class FieldReader:
         if _is_warming_up(frame, data):
             yield from (Found(point, None, Quality.WARMING_UP) for point in points)
             return
-        verdict = _verdict(frame.flags, lambda index: binary.byte_text(data, index))
+        verdict = _verdict(frame.flags, lambda index: binary.byte_text(data, index), "")
         for point in points:
             yield _judged(point, binary.raw(frame, point, data), verdict if point.flagged else _TRUSTED)
 
     def _line(self, line: Line, asked: "_Places | None") -> Iterator[Found]:
-        verdict = _verdict(self._frame.sentences.get(line.sentence, self._frame.flags), line.field)
+        verdict = _verdict(self._frame.sentences.get(line.sentence, self._frame.flags), line.field, line.body)
         places = self._places.get(line.sentence, self._places.get("", ())) if asked is None else asked
         found = ""
         for point, rank, place in places:
@@ -121,7 +121,7 @@ class _Verdict:
 _TRUSTED = _Verdict()
 
 
-def _verdict(flags: Flags, sent: "binary.Sent") -> _Verdict:
+def _verdict(flags: Flags, sent: "binary.Sent", body: str) -> _Verdict:
     for index, good in flags.valid.items():
         if (flag := sent(int(index))) not in good:
             return _Verdict(valid=False, status=flag or None)
@@ -129,6 +129,12 @@ def _verdict(flags: Flags, sent: "binary.Sent") -> _Verdict:
         flag = sent(int(index))
         if flag is not None and flag not in good:
             return _Verdict(valid=False, status=flag or None)
+    for index, bad in flags.invalid.items():
+        if (flag := sent(int(index))) in bad:
+            return _Verdict(valid=False, status=flag)
+    for mark, quality in flags.marks.items():
+        if mark in body:
+            return _Verdict(quality=quality, status=mark)
     for index, qualities in flags.quality.items():
         flag = sent(int(index))
         if flag in qualities:
@@ -160,4 +166,4 @@ def _is_warming_up(frame: Frame, data: bytes) -> bool:
         return False
     length = frame.length
     start = length.at + length.size if length else len(bytes.fromhex(frame.header))
-    return not any(data[start : len(data) - frame.checked.tail - len(bytes.fromhex(frame.trailer))])
+    return not any(data[start : len(data) - max(frame.checked.tail, len(bytes.fromhex(frame.trailer)))])

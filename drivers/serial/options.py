@@ -59,12 +59,15 @@ class Flags(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """What a frame says about its own values. Keys are field numbers; in a binary frame, offsets of one byte in hex.
 
     `valid`: the field must be one of these. `valid_if_sent`: the same, where the frame has the field at all; sent
-    and empty is not valid. `quality`: what each text of a field says about the values.
+    and empty is not valid. `invalid`: the field must be none of these. `quality`: what each text of a field says
+    about the values. `marks`: what a text anywhere in a line says about the values of that line.
     """
 
     valid: dict[IndexKey, tuple[str, ...]] = {}
     valid_if_sent: dict[IndexKey, tuple[str, ...]] = {}
+    invalid: dict[IndexKey, tuple[str, ...]] = {}
     quality: dict[IndexKey, dict[str, Quality]] = {}
+    marks: dict[str, Quality] = {}
 
 
 class ChecksumPlace(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -90,10 +93,14 @@ class Stuffing(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Refusal(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A whole frame that is no answer but a refusal: a pattern, and what it means."""
+    """A whole frame that is no answer but a refusal: a pattern, and what it means.
+
+    `again_s`: nothing is wrong, the instrument only wants to be asked again after so many seconds.
+    """
 
     reply: str
     means: str
+    again_s: Annotated[float, msgspec.Meta(gt=0, le=10)] | None = None
 
 
 class Frame(msgspec.Struct, frozen=True, kw_only=True):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from drivers.serial.checksums import CHECKSUMS
-from drivers.serial.options import ADDRESSES, PER_UNIT, Frame, Request, SerialPoint, SerialProfile, Step
+from drivers.serial.options import ADDRESSES, PER_UNIT, Frame, Refusal, Request, SerialPoint, SerialProfile, Step
 
 
 def request_bytes(request: Request, unit: int | None) -> bytes:
@@ -34,12 +34,9 @@ def answers(request: Request, unit: int | None, frame: bytes) -> bool:
     return not request.reply or pattern(request.reply, unit).match(frame) is not None
 
 
-def refusal(frame_keys: Frame, unit: int | None, frame: bytes) -> str | None:
-    """What a whole frame means that is a refusal; None where it is none."""
-    for one in frame_keys.refusals:
-        if pattern(one.reply, unit).match(frame):
-            return one.means
-    return None
+def refusal(keys: Frame, unit: int | None, frame: bytes) -> Refusal | None:
+    """Which refusal a whole frame is; None where it is none."""
+    return next((one for one in keys.refusals if pattern(one.reply, unit).match(frame)), None)
 
 
 def requests_of(profile: SerialProfile, points: Sequence[SerialPoint]) -> list[tuple[Request, list[SerialPoint]]]:
