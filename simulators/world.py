@@ -10,6 +10,7 @@ from typing import IO, Self
 import msgspec
 
 from drivers.api import Value
+from simulators.faults import Faults
 
 
 class Served(msgspec.Struct, frozen=True, gc=False):
@@ -30,12 +31,16 @@ def forget(_served: Iterable[Served]) -> None:
 
 @dataclass(frozen=True)
 class World:
-    """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device."""
+    """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
+
+    `faults` is what goes wrong on its serial lines.
+    """
 
     seed: int = 0
     elapsed_s: Callable[[], float] = field(default_factory=lambda: _since(time.monotonic()))
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     record: Record = forget
+    faults: Faults = field(default_factory=Faults)
 
 
 class TruthFile:

@@ -97,9 +97,9 @@ class Asking:
             try:
                 found, mono_ns = await self._confirmed(request, points, unit, plan.profile, device)
             except (NoReply, BadReply) as err:
-                error = err
+                error = error or err
                 if not answered and isinstance(err, NoReply):
-                    raise
+                    raise error from err
                 continue
             if plan.profile.duty is None:
                 found = device.warm_up.judged(found, mono_ns, asked=True)

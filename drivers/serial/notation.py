@@ -45,11 +45,12 @@ def hemisphere(value: float, like: str) -> str:
 
 
 def write_number(value: float, like: str) -> str:
-    """`value` with the decimals of `like`, and its zeros in front where it has them."""
+    """`value` with the decimals of `like`, its zeros in front and its sign where it has them."""
     decimals = _decimals(like)
     digits = like.lstrip("+-")
     padded = len(digits) if digits.startswith("0") and digits[1:2].isdigit() else 0
-    return f"{value:0{padded}.{decimals}f}"
+    sign = "+" if like[:1] in ("+", "-") else ""
+    return f"{value:{sign}0{padded}.{decimals}f}"
 
 
 def write_degrees(value: float, like: str) -> str:

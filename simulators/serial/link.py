@@ -1,102 +1,85 @@
-"""A serial link of a site: one instrument that sends its frames each second to a pty or to TCP clients."""
+"""A serial link of a site: an instrument that sends its frames each second, or instruments that answer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from random import Random
 
+from drivers.api import Reading
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions, SerialProfile
-from simulators.endpoints import listen
-from simulators.pty import Pty, open_pty
-from simulators.serial.stream import Stream, capture_file
-from simulators.site import SiteLink
+from simulators.serial.answering import Answering
+from simulators.serial.line import Line, OnData, open_line
+from simulators.serial.stream import Stream
+from simulators.serial.templates import capture_file
+from simulators.site import SiteDevice, SiteLink
 from simulators.world import Served, World
 
 PERIOD_S = 1.0
-MAX_WAITING_BYTES = 65_536
-"""A TCP client that does not read for so long is cut off."""
 
 
 @asynccontextmanager
 async def serve_serial(link: SiteLink, world: World) -> AsyncIterator[str]:
-    """Send the frames of the link's device at the address that its options name; raises `CannotServe`."""
-    options: SerialOptions = link.options
-    device = link.devices[0]
-    capture = capture_file(device.profile_file)
-    assert isinstance(device.profile, SerialProfile)
-    stream = Stream(device.name, device.profile, driver_specs()[link.kind], capture, world.seed)
-    if options.port:
-        with open_pty(Path(options.port)) as pty:
-            async with _sending(device.name, stream, world, lambda data: to_pty(pty, data)):
-                yield options.port
-    else:
-        clients = _Clients()
-        async with listen(clients.connection, options.host, options.tcp_port or 0) as listening:
-            async with _sending(device.name, stream, world, clients.send):
-                yield str(listening)
-            clients.close()
+    """Serve the devices of `link` at the address that its options name; raises `CannotServe`."""
+    profile = link.devices[0].profile
+    assert isinstance(profile, SerialProfile)
+    serve = _serve_answering if profile.is_asked else _serve_stream
+    async with serve(link, world) as address:
+        yield address
 
 
 @asynccontextmanager
-async def _sending(device: str, stream: Stream, world: World, send: Callable[[bytes], None]) -> AsyncIterator[None]:
-    async with asyncio.TaskGroup() as tasks:
-        task = tasks.create_task(_send_for_ever(device, stream, world, send), name=f"simulated {device}")
+async def _serve_stream(link: SiteLink, world: World) -> AsyncIterator[str]:
+    device = link.devices[0]
+    assert isinstance(device.profile, SerialProfile)
+    spec = driver_specs()[link.kind]
+    stream = Stream(device.name, device.profile, spec, capture_file(device.profile_file), world.seed)
+    async with _opened(link, world, lambda _data: None) as line, asyncio.TaskGroup() as tasks:
+        task = tasks.create_task(_send_for_ever(device.name, stream, world, line), name=f"simulated {device.name}")
         try:
-            yield
+            yield line.address
         finally:
             task.cancel()
 
 
-async def _send_for_ever(device: str, stream: Stream, world: World, send: Callable[[bytes], None]) -> None:
+async def _send_for_ever(device: str, stream: Stream, world: World, line: Line) -> None:
     """One burst of frames each second, on the second of the simulation."""
     while True:
         data = b""
-        time_ms = world.wall_ms()
         for frame, readings in stream.frames(world.elapsed_s()):
             data += frame
-            world.record(Served(device, r.point, r.value, time_ms) for r in readings if r.value is not None)
-        send(data)
+            _record(world, device, readings)
+        line.send(data)
         await asyncio.sleep(PERIOD_S - world.elapsed_s() % PERIOD_S)
 
 
-def to_pty(pty: Pty, data: bytes) -> None:
-    """Send; where the last two bursts were not read nobody is there, and a line keeps nothing."""
-    if pty.unread_bytes() >= 2 * len(data):
-        pty.forget_unread()
-    pty.read()
-    pty.write(data)
+@asynccontextmanager
+async def _serve_answering(link: SiteLink, world: World) -> AsyncIterator[str]:
+    instruments = [(device.name, _answering(device, link.kind, world)) for device in link.devices]
+    lines: list[Line] = []
+
+    def hear(data: bytes) -> None:
+        for device, instrument in instruments:
+            for answer, readings in instrument.hear(data, world.elapsed_s()):
+                _record(world, device, readings)
+                lines[0].send(answer)
+
+    async with _opened(link, world, hear) as line:
+        lines.append(line)
+        yield line.address
 
 
-class _Clients:
-    """Everybody who is connected to a serial server."""
-
-    def __init__(self) -> None:
-        self._open: set[asyncio.Transport] = set()
-
-    def connection(self) -> asyncio.Protocol:
-        return _Client(self._open)
-
-    def send(self, data: bytes) -> None:
-        for transport in tuple(self._open):
-            if transport.get_write_buffer_size() > MAX_WAITING_BYTES:
-                transport.abort()
-            else:
-                transport.write(data)
-
-    def close(self) -> None:
-        for transport in tuple(self._open):
-            transport.abort()
+def _answering(device: SiteDevice, kind: str, world: World) -> Answering:
+    assert isinstance(device.profile, SerialProfile)
+    capture = capture_file(device.profile_file)
+    return Answering(device.name, device.unit, device.profile, driver_specs()[kind], capture, world.seed)
 
 
-class _Client(asyncio.Protocol):
-    def __init__(self, open_now: set[asyncio.Transport]) -> None:
-        self._open_now = open_now
+def _opened(link: SiteLink, world: World, on_data: OnData) -> AbstractAsyncContextManager[Line]:
+    options: SerialOptions = link.options
+    return open_line(options, on_data, world.faults, Random(f"{world.seed}/{link.name}"))
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
-        self._open_now.add(transport)
 
-    def connection_lost(self, _exc: Exception | None) -> None:
-        self._open_now.discard(self._transport)
+def _record(world: World, device: str, readings: list[Reading]) -> None:
+    time_ms = world.wall_ms()
+    world.record(Served(device, r.point, r.value, time_ms) for r in readings if r.value is not None)

@@ -9,16 +9,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from serial_profiles import shipped
 
-from drivers.catalogue import load_profile, shipped_profiles
-from drivers.serial.driver import SPEC
 from drivers.serial.options import SerialProfile
-
-
-def shipped(name: str) -> SerialProfile:
-    profile = load_profile(shipped_profiles() / f"{name}.toml", {"serial": SPEC})
-    assert isinstance(profile, SerialProfile)
-    return profile
 
 
 @pytest.fixture(scope="session")

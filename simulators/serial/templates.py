@@ -1,0 +1,128 @@
+"""Captured frames with values that move. Pure.
+
+A template is a captured frame in which each value is replaced by the waveform's and the checksum is made anew.
+What is recorded as served is what the finished bytes mean, decoded as any reader would.
+"""
+
+import tomllib
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drivers.api import DriverSpec, Quality, Reading
+from drivers.errors import DriverError
+from drivers.serial.fields import patch
+from drivers.serial.framing import Framer, end_bytes, on_the_wire
+from drivers.serial.options import SerialPoint, SerialProfile
+from simulators.endpoints import CannotServe
+from simulators.values import Waveform, waveform
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """What a capture shows: what was asked (None: nothing), and all that came. A `step` has no values."""
+
+    request: bytes | None
+    response: bytes
+    is_step: bool
+
+
+@dataclass(frozen=True)
+class Template:
+    """One captured frame, what came right before it, what asks for it, and the points that may be changed in it."""
+
+    request: bytes | None
+    prefix: bytes
+    frame: bytes
+    fields: tuple[tuple[SerialPoint, Waveform], ...]
+
+
+class Understanding:
+    """What bytes mean to a reader of this profile."""
+
+    def __init__(self, spec: DriverSpec, profile: SerialProfile) -> None:
+        self._spec = spec
+        self._profile = profile
+
+    def of(self, data: bytes, request: bytes | None = None) -> list[Reading]:
+        """Nothing where it is refused: a template that went wrong is never sent as a value."""
+        try:
+            return list(self._spec.decode(self._profile, request, data))
+        except DriverError:
+            return []
+
+    def good(self, data: bytes, request: bytes | None = None) -> set[str]:
+        """The points that have a good value in it."""
+        return good_points(self.of(data, request))
+
+    def moved(self, template: Template, elapsed_s: float) -> bytes:
+        """The frame with new values; one that the frame cannot say, or that spoils another, stays as it was."""
+        frame = template.frame
+        names = {point.name for point, _ in template.fields}
+        for point, wave in template.fields:
+            with suppress(ValueError):
+                changed = patch(self._profile.frame, point, frame, wave(elapsed_s))
+                if names <= self.good(on_the_wire(self._profile.frame, changed), template.request):
+                    frame = changed
+        return frame
+
+
+def good_points(readings: Iterable[Reading]) -> set[str]:
+    """The names of those that have a good value."""
+    return {r.point for r in readings if r.value is not None and r.quality is Quality.GOOD}
+
+
+def templates(
+    device: str, profile: SerialProfile, understanding: Understanding, exchanges: Sequence[Exchange], seed: int
+) -> Iterator[Template]:
+    """The first frame for each set of points that no frame before it has; frames without empty fields go first."""
+    found = [
+        (frame, understanding.of(on_the_wire(profile.frame, frame.frame), frame.request))
+        for frame in _frames(profile, exchanges)
+    ]
+    found.sort(key=lambda pair: len(pair[1]) - 2 * len(good_points(pair[1])))
+    covered: set[str] = set()
+    for template, readings in found:
+        names = good_points(readings)
+        if not covered.issuperset(names):
+            covered |= names
+            fields = tuple((p, waveform(seed, device, p)) for p in profile.point if p.name in names)
+            yield Template(template.request, template.prefix, template.frame, fields)
+
+
+def _frames(profile: SerialProfile, exchanges: Iterable[Exchange]) -> Iterator[Template]:
+    end = end_bytes(profile.frame)
+    for exchange in exchanges:
+        if exchange.is_step:
+            continue
+        for frame in Framer(profile.frame).feed(exchange.response + end):
+            at = exchange.response.find(on_the_wire(profile.frame, frame))
+            prefix = exchange.response[:at] if exchange.request is not None and at > 0 else b""
+            yield Template(exchange.request, prefix, frame, ())
+
+
+def capture_file(profile_file: Path) -> Path:
+    """Where the capture of a profile is: `<model>.capture.toml` beside it."""
+    return profile_file.with_suffix(".capture.toml")
+
+
+def captured(capture: Path) -> list[Exchange]:
+    """What a capture shows, without what is to be refused; raises `CannotServe`."""
+    try:
+        exchanges: list[dict[str, Any]] = tomllib.loads(capture.read_text(encoding="utf-8")).get("exchange", [])
+    except (OSError, tomllib.TOMLDecodeError) as err:
+        raise CannotServe(f"cannot read {capture}: {err}") from err
+    return [
+        Exchange(_bytes(one, "request", "request_text"), response, bool(one.get("step")))
+        for one in exchanges
+        if not one.get("error")
+        and (response := _bytes(one, "response", "text") or _bytes(one, "stream", "text") or b"") is not None
+    ]
+
+
+def _bytes(exchange: dict[str, Any], in_hex: str, as_text: str) -> bytes | None:
+    if as_text in exchange:
+        return str(exchange[as_text]).encode("latin-1")
+    return bytes.fromhex(exchange[in_hex]) if in_hex in exchange else None

@@ -1,0 +1,120 @@
+"""Simulated instruments that are asked: what they answer is understood, and each answers to its own address."""
+
+import asyncio
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from drivers.catalogue import load_profile, profile_names, shipped_profiles
+from drivers.registry import driver_specs
+from drivers.serial.driver import compile_plan, open_link
+from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.requests import request_bytes
+from simulators.faults import Faults
+from simulators.serial.answering import Answering
+from simulators.serial.line import open_line
+from simulators.serial.link import serve_serial
+from simulators.serial.templates import capture_file
+from simulators.site import SiteDevice, SiteLink
+
+
+def _file(name: str) -> Path:
+    return shipped_profiles() / f"{name}.toml"
+
+
+def _profile(name: str) -> SerialProfile:
+    profile = load_profile(_file(name), driver_specs())
+    assert isinstance(profile, SerialProfile)
+    return profile
+
+
+def _asked() -> list[str]:
+    names = profile_names((shipped_profiles(),))
+    serial = [n for n in names if 'kind = "serial"' in _file(n).read_text(encoding="utf-8")]
+    return [n for n in serial if _profile(n).is_asked]
+
+
+def _instrument(name: str, unit: int | None = None) -> Answering:
+    return Answering("d", unit, _profile(name), driver_specs()["serial"], capture_file(_file(name)), 1)
+
+
+@pytest.mark.parametrize("name", _asked())
+def test_every_answer_is_understood_and_its_values_move(name: str) -> None:
+    profile, instrument = _profile(name), _instrument(name, 0)
+    values: dict[str, set[Any]] = {}
+    for second in range(100):
+        for request in profile.request:
+            for _, readings in instrument.hear(request_bytes(request, 0), float(second)):
+                for reading in readings:
+                    values.setdefault(reading.point, set()).add(reading.value)
+    assert {p.name for p in profile.point if not p.optional} <= values.keys()
+    numbers = [p for p in profile.point if p.wire_type in ("f64", "i64")]
+    assert sum(len(seen) > 10 for seen in values.values()) >= min(2, len(numbers))
+
+
+@pytest.mark.parametrize("name", _asked())
+async def test_the_driver_reads_what_was_recorded_as_served(name: str, moment: Any, tmp_path: Path) -> None:
+    """On a real pty, with everything that is said before the first value: settings, waking up, starting."""
+    profile = _profile(name)
+    unit = 3 if profile.has_address else None
+    options = SerialOptions(port=str(tmp_path / "port"), timeout_s=2.0, warm_up_s=0)
+    link = SiteLink("l", "serial", options, (SiteDevice("d", unit, profile, _file(name)),))
+    async with serve_serial(link, moment.world()), open_link(options) as opened:
+        readings = await opened.read(unit, compile_plan(profile, profile.point))
+    got = {(r.point, r.value) for r in readings if r.value is not None}
+    assert got
+    assert got <= {(s.point, s.value) for s in moment.served}
+    assert {p.name for p in profile.point if not p.optional} <= {point for point, _ in got}
+
+
+async def test_each_of_several_on_a_line_answers_to_its_own_address(moment: Any, tmp_path: Path) -> None:
+    profile = _profile("vaisala/wxt530")
+    options = SerialOptions(port=str(tmp_path / "port"), timeout_s=1.0)
+    devices = tuple(SiteDevice(f"d{u}", u, profile, _file("vaisala/wxt530")) for u in (0, 5, 12))
+    async with serve_serial(SiteLink("l", "serial", options, devices), moment.world()), open_link(options) as opened:
+        for device in devices:
+            for reading in await opened.read(device.unit, compile_plan(profile, profile.point)):
+                assert (device.name, reading.point, reading.value) in {
+                    (s.device, s.point, s.value) for s in moment.served
+                }
+
+
+def test_what_is_no_request_is_ignored() -> None:
+    instrument = _instrument("winsen/mh-z19b")
+    asked = request_bytes(_profile("winsen/mh-z19b").request[0], None)
+    assert list(instrument.hear(b"\x00\xff\x01noise" + asked[:3], 0.0)) == []
+    assert len(list(instrument.hear(asked[3:], 0.0))) == 1
+
+
+def test_faults_are_parsed_or_explained() -> None:
+    assert Faults.parse("lost=0.1, unplug=60").rates == {"lost": 0.1, "unplug": 60.0}
+    for wrong in ("lots=0.1", "lost", "lost=x"):
+        with pytest.raises(ValueError, match="lost, doubled, late, unplug"):
+            Faults.parse(wrong)
+
+
+def test_a_fault_loses_one_byte_or_doubles_one_or_delays() -> None:
+    message = bytes(range(10))
+    lost = Faults({"lost": 1.0}).of_a_message(message, Random(1))
+    assert [len(part) for _, part in lost] == [9]
+    doubled = Faults({"doubled": 1.0}).of_a_message(message, Random(1))
+    assert [len(part) for _, part in doubled] == [11]
+    late = Faults({"late": 1.0}).of_a_message(message, Random(1))
+    assert b"".join(part for _, part in late) == message
+    assert late[1][0] > 0
+    assert Faults().of_a_message(message, Random(1)) == [(0.0, message)]
+
+
+async def test_an_unplugged_pty_comes_back_under_the_same_name(tmp_path: Path) -> None:
+    options = SerialOptions(port=str(tmp_path / "port"))
+    seen: set[str] = set()
+    async with open_line(options, lambda _data: None, Faults({"unplug": 0.05}), Random(1)):
+        async with asyncio.timeout(20):
+            while not (seen and not Path(options.port).is_symlink()):
+                if Path(options.port).is_symlink():
+                    seen.add(str(Path(options.port).readlink()))
+                await asyncio.sleep(0.01)
+            while not Path(options.port).is_symlink():
+                await asyncio.sleep(0.01)
