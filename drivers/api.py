@@ -60,6 +60,16 @@ class Identity(msgspec.Struct, frozen=True):
     mismatch: str = ""
 
 
+class Picture(msgspec.Struct, frozen=True, gc=False):
+    """A still picture, whole and checked; `mono_ns` is the monotonic clock when it was taken, in nanoseconds."""
+
+    data: bytes
+    mime: str
+    width: int
+    height: int
+    mono_ns: int
+
+
 class LinkStats(msgspec.Struct):
     """What happened on one link since it was opened; counts only go up.
 
@@ -120,6 +130,13 @@ class Link(Protocol):
         """
 
 
+class PictureLink(Link, Protocol):
+    """A link to cameras that give still pictures."""
+
+    async def picture(self, unit: int | None, profile: Any) -> Picture:
+        """One picture of the camera `unit`; raises `LinkDown`, `NoReply` or `BadReply`."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DriverSpec:
     """One kind of driver. Everything here but `open_link` is pure; `oc-agent check` needs no hardware.
@@ -133,6 +150,7 @@ class DriverSpec:
     * `bus_time_s(options, plan)`: how long one read keeps the wire busy, in seconds (forecast).
     * `decode(profile, request, response)`: what these bytes mean; raises `BadReply` or `DeviceRefused`.
     * `open_link(options)`: open the port; raises `LinkDown`. Whoever opens closes.
+    * `gives_pictures(profile)`: is its link a `PictureLink` for this model?
     """
 
     kind: str
@@ -146,3 +164,4 @@ class DriverSpec:
     bus_time_s: Callable[[Any, Any], float]
     decode: Callable[[Any, bytes | None, bytes], Iterable[Reading]]
     open_link: Callable[[Any], AbstractAsyncContextManager[Link]]
+    gives_pictures: Callable[[Any], bool] = lambda _profile: False

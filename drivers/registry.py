@@ -12,9 +12,10 @@ ENTRY_POINT_GROUP = "oc_agent.drivers"
 @cache
 def driver_specs() -> Mapping[str, DriverSpec]:
     """Every kind by name. A third party may add kinds; it may not replace ours."""
+    from drivers.camera import driver as camera
     from drivers.modbus import driver as modbus
     from drivers.serial import driver as serial
 
-    ours = {spec.kind: spec for spec in (modbus.SPEC, serial.SPEC)}
+    ours = {spec.kind: spec for spec in (modbus.SPEC, serial.SPEC, camera.SPEC)}
     others = {entry.name: entry.load() for entry in entry_points(group=ENTRY_POINT_GROUP)}
     return others | ours
