@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
+from simulators.camera.link import serve_camera
 from simulators.endpoints import CannotServe
 from simulators.modbus.link import serve_modbus
 from simulators.serial.link import serve_serial
@@ -12,7 +13,7 @@ from simulators.world import World
 Serve = Callable[[SiteLink, World], AbstractAsyncContextManager[str]]
 """Stand up one link until the context ends; gives its real address, raises `CannotServe`."""
 
-KINDS: Mapping[str, Serve] = {"modbus": serve_modbus, "serial": serve_serial}
+KINDS: Mapping[str, Serve] = {"modbus": serve_modbus, "serial": serve_serial, "camera": serve_camera}
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Simulated cameras on serial lines."""
