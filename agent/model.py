@@ -39,6 +39,45 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     offset_ms: int | None = None
 
 
+class Privacy(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a picture may be taken, and how long it may be kept (Law 91/2025/QH15 on personal data, Art. 32).
+
+    `class_`: may persons be seen on it.
+    """
+
+    class_: str = msgspec.field(name="class")
+    purpose: str
+    keep_days: int
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """What is known of a picture; its bytes are on the shelf (`agent.store.pictures`) under `id`, a ULID.
+
+    `mono_ns` is the monotonic clock when it was taken; `why` says who wanted it.
+    """
+
+    id: str
+    device: str
+    mono_ns: int
+    mime: str
+    width: int
+    height: int
+    bytes: int
+    sha256: str
+    parts: int
+    why: str
+    privacy: Privacy
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a command of the IOC; `id` is the command's."""
+
+    id: str
+    mono_ns: int
+    ok: bool
+    error: str | None = None
+
+
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
     """A sealed batch: `(gateway, epoch, seq)` names these bytes for ever.
 

@@ -238,7 +238,7 @@ class Ledger:
     def _move_cursor(self, head: SealedHead, sign: int) -> None:
         self.stored -= sign * head.readings
         self.waiting += sign * head.readings
-        if head.kind == "event":
+        if head.kind != "data":
             self.event_cursor = head.cursor
             self.waiting_events += sign
         else:

@@ -9,13 +9,13 @@ from random import Random
 import msgspec
 
 from agent.clock import NS_PER_S, Clock
-from agent.model import Event
+from agent.model import BatchKind, Event, Result, Snapshot
 from agent.settings import OutboxSettings
 from agent.store.journal import Journal
 from agent.store.ledger import Ledger, Loss, merged
 from agent.store.outbox import Outbox
-from agent.store.records import RecordType, pack_anchor, pack_segment_head
-from agent.store.sealing import event_fragment
+from agent.store.records import KINDS, RecordType, pack_anchor, pack_segment_head
+from agent.store.sealing import Fragment, event_fragment, result_fragment, snapshot_fragment
 from agent.store.timekeeper import Timekeeper
 from agent.supervise import Episode
 
@@ -78,14 +78,27 @@ class Parts:
 
     def append_event(self, event: Event) -> None:
         """Write an event to the journal and wake the sealer."""
-        try:
-            self.journal.write(RecordType.EVENT, 0, event.mono_ns, event_fragment(event).body)
-        except OSError as err:
+        if not self._append_single("event", event.mono_ns, event_fragment(event)):
             log.warning("event %s is lost: the journal cannot be written", event.type)
+
+    def append_snapshot(self, snapshot: Snapshot) -> bool:
+        """Write what is known of a picture to the journal; False where that cannot be written."""
+        return self._append_single("snapshot", snapshot.mono_ns, snapshot_fragment(snapshot))
+
+    def append_result(self, result: Result) -> None:
+        """Write what became of a command to the journal."""
+        if not self._append_single("result", result.mono_ns, result_fragment(result)):
+            log.warning("the result of %s is lost: the journal cannot be written", result.id)
+
+    def _append_single(self, kind: BatchKind, mono_ns: int, fragment: Fragment) -> bool:
+        try:
+            self.journal.write(RecordType.EVENT, KINDS.index(kind), mono_ns, fragment.body)
+        except OSError as err:
             self.journal_failed(err)
-            return
-        self.ledger.accept_event(event.mono_ns)
+            return False
+        self.ledger.accept_event(mono_ns)
         self.seal_wake.set()
+        return True
 
     def declare_later(self, loss: Loss) -> None:
         """Note a loss that the IOC is to be told of."""

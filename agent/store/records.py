@@ -27,7 +27,8 @@ _ANCHOR = struct.Struct("<qB")
 _BATCH = struct.Struct("<QBqqqqQ")
 BATCH_HEAD_BYTES: Final = _BATCH.size
 _RANGE = struct.Struct("<QQ")
-_KINDS: tuple[BatchKind, ...] = ("data", "event", "snapshot", "result")
+KINDS: Final[tuple[BatchKind, ...]] = ("data", "event", "snapshot", "result")
+"""As they are numbered in the file. An event record of an earlier version has the number 0, which is an event too."""
 _STATES = tuple(ClockState)
 
 
@@ -44,7 +45,10 @@ class RecordType(IntEnum):
 
 
 class Record(NamedTuple):
-    """One record. `number`: readings of a scan or batch, or which connection or fate; `mono_ns`: when it was."""
+    """One record; `mono_ns`: when it was.
+
+    `number`: readings of a scan or batch, the kind of a single (`EVENT`), or which connection or fate.
+    """
 
     position: int
     type: int
@@ -135,7 +139,7 @@ def parse_anchor(record: Record) -> Anchor:
 
 def pack_batch(head: SealedHead, payload: bytes) -> bytes:
     """The body of a batch record; the payload begins `BATCH_HEAD_BYTES` into it."""
-    kind = _KINDS.index(head.kind)
+    kind = KINDS.index(head.kind)
     times = (head.sealed_ms, head.first_ms, head.last_ms, head.oldest_mono_ns)
     return _BATCH.pack(head.seq, kind, *times, head.cursor) + payload
 
@@ -145,7 +149,7 @@ def parse_batch(record: Record) -> tuple[SealedHead, bytes]:
     seq, kind, sealed_ms, first_ms, last_ms, oldest_mono_ns, cursor = _BATCH.unpack_from(record.body)
     head = SealedHead(
         seq=seq,
-        kind=_KINDS[kind],
+        kind=KINDS[kind],
         readings=record.number,
         sealed_ms=sealed_ms,
         sealed_mono_ns=record.mono_ns,

@@ -228,7 +228,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
         if record.type == RecordType.BATCH:
             head, payload = parse_batch(record)
             orphans[head.seq] = Orphan(head.kind, head.readings, head.first_ms, head.last_ms, payload)
-            if head.kind == "event":
+            if head.kind != "data":
                 event_cursor = head.cursor
             else:
                 scan_cursor = head.cursor
@@ -242,7 +242,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
                 found.ledger.accepted += record.number
                 found.salvaged.append(Salvaged(record, stamps.of(segment.head.boot_id)))
     for orphan in orphans.values():
-        if orphan.kind == "event":
+        if orphan.kind != "data":
             found.ledger.accept_event(now.mono_ns)
         else:
             found.ledger.accept(orphan.readings, now.mono_ns)

@@ -16,9 +16,9 @@ from agent.store.committer import Committer
 from agent.store.draft import Built
 from agent.store.ledger import Fresh, Loss
 from agent.store.parts import Parts
-from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, Record, RecordType, SealedHead, pack_batch
+from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, KINDS, Record, RecordType, SealedHead, pack_batch
 from agent.store.recovery import Orphan, Recovered, Salvaged
-from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_event, seal_scans, stamped
+from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_scans, seal_single, stamped
 
 GATHER_BYTES: Final = 320 * 1024
 """So much of the journal is looked at for one batch: about what fits into one packet when compressed."""
@@ -187,7 +187,7 @@ class Sealer:
             if batch is None:
                 break
             built.append(batch)
-            if batch.head.kind == "event":
+            if batch.head.kind != "data":
                 event_cursor = batch.head.cursor
             else:
                 scan_cursor = batch.head.cursor
@@ -224,7 +224,7 @@ class Sealer:
             seq = ledger.high + 1 + len(built)
             if orphans:
                 orphan = orphans.pop(0)
-                before = event_cursor if orphan.kind == "event" else scan_cursor
+                before = event_cursor if orphan.kind != "data" else scan_cursor
                 built.append(self._build_orphan(orphan, seq, ledger.low, before))
                 continue
             first = rest[0]
@@ -265,8 +265,9 @@ class Sealer:
     def _build_event(self, record: Record, stamp: Stamp, seq: int, low: int, before: int) -> Built:
         time_ms = stamp.time_ms(record.mono_ns)
         envelope = self._envelope(stamp, seq, low)
-        payload = seal_event(envelope, record.body, time_ms, self._parts.random)
-        return Built(self._small_head(envelope, "event", 0, time_ms, time_ms, max(before, record.end)), payload, before)
+        kind = KINDS[record.number] if record.number else "event"
+        payload = seal_single(envelope, kind, record.body, time_ms, self._parts.random)
+        return Built(self._small_head(envelope, kind, 0, time_ms, time_ms, max(before, record.end)), payload, before)
 
     def _build_orphan(self, orphan: Orphan, seq: int, low: int, before: int) -> Built:
         envelope = self._envelope(self._parts.keeper.stamp(), seq, low)

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from agent.clock import NS_PER_MS, ClockState
-from agent.model import Event, Scan
+from agent.model import BatchKind, Event, Result, Scan, Snapshot
 from drivers.api import Quality, Reading
 
 MAX_SCANS: Final = 5_000
@@ -100,6 +100,21 @@ def event_fragment(event: Event) -> Fragment:
     return Fragment(0, _with_hole(head, b"," + fields[1:]))
 
 
+def snapshot_fragment(snapshot: Snapshot) -> Fragment:
+    """Encode what is known of a picture."""
+    fields = msgspec.to_builtins(snapshot)
+    head = b'"id":%b,"device":%b,"time_ms":' % (_encode(fields.pop("id")), _encode(fields.pop("device")))
+    del fields["mono_ns"]
+    return Fragment(0, _with_hole(head, b"," + _encode(fields)[1:]))
+
+
+def result_fragment(result: Result) -> Fragment:
+    """Encode what became of a command."""
+    rest = {"ok": result.ok} | ({} if result.error is None else {"error": result.error})
+    head = b'"id":%b,"time_ms":' % _encode(result.id)
+    return Fragment(0, _with_hole(head, b"," + _encode(rest)[1:]))
+
+
 def is_declaration(body: bytes, reason: str) -> bool:
     """Whether an event fragment declares a loss for this reason."""
     return b'"type":"data.lost"' in body and b'"reason":"%b"' % reason.encode() in body
@@ -128,16 +143,16 @@ def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tu
         take = max(1, min(take - 1, take * max_bytes * 9 // (len(payload) * 10)))
 
 
-def seal_event(envelope: Envelope, body: bytes, time_ms: int, random: Random) -> bytes:
-    """Seal one event."""
-    event_id = ulid(time_ms, random).encode("ascii")
-    return _squeezed(envelope.head() + b'"event":{"id":"' + event_id + b'",' + stamped(body, time_ms) + b"}")
+def seal_single(envelope: Envelope, kind: BatchKind, body: bytes, time_ms: int, random: Random) -> bytes:
+    """Seal what is alone in its batch: an event, which gets its id now, a snapshot or a result."""
+    own_id = b'"id":"%b",' % ulid(time_ms, random).encode("ascii") if kind == "event" else b""
+    return _squeezed(envelope.head() + b'"%b":{' % kind.encode("ascii") + own_id + stamped(body, time_ms) + b"}")
 
 
 def seal_again(envelope: Envelope, payload: bytes) -> bytes:
     """Put the content of a batch of a lost epoch, times and all, behind a new envelope."""
     plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-    starts = (plain.find(b',"scans":['), plain.find(b',"event":{'))
+    starts = (plain.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
     start = min(found for found in starts if found >= 0)
     return _squeezed(envelope.head() + plain[start + 1 :])
 

@@ -28,7 +28,7 @@ from typing import Final
 import msgspec
 
 from agent.clock import NS_PER_S
-from agent.model import Account, Batch, Event, Scan, SeqRange
+from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
 from agent.store.ledger import DELIVERED, FATES, REJECTED, Loss
 from agent.store.parts import Parts, StoreError
@@ -137,6 +137,14 @@ class Store:
     def append_event(self, event: Event) -> None:
         """Accept an event; it is sealed at once."""
         self._parts.append_event(event)
+
+    def append_snapshot(self, snapshot: Snapshot) -> bool:
+        """Accept what is known of a picture; it is sealed at once. False where the journal cannot be written."""
+        return self._parts.append_snapshot(snapshot)
+
+    def append_result(self, result: Result) -> None:
+        """Accept what became of a command; it is sealed at once."""
+        self._parts.append_result(result)
 
     def new_connection(self) -> int:
         """Number of this connection, from 1 in each boot; never given twice in one boot."""

@@ -14,8 +14,8 @@ from agent.store.sealing import (
     event_fragment,
     scan_fragments,
     seal_again,
-    seal_event,
     seal_scans,
+    seal_single,
     stamped,
     ulid,
 )
@@ -123,7 +123,7 @@ def test_sealing_the_same_twice_gives_the_same_bytes() -> None:
 def test_an_event_is_the_contracts_json_with_an_id_of_its_own() -> None:
     message = {"vi": "Mất liên lạc", "en": "No reply"}
     event = Event(type="device.down", severity="major", mono_ns=0, message=message, device="wl-02")
-    payload = seal_event(ENVELOPE, event_fragment(event).body, 1_795_432_810_950, Random(3))
+    payload = seal_single(ENVELOPE, "event", event_fragment(event).body, 1_795_432_810_950, Random(3))
     content = msgspec.json.decode(plain(payload))["event"]
     assert re.fullmatch(r"[0-7][0-9A-HJKMNP-TV-Z]{25}", content.pop("id"))
     assert list(content) == ["type", "severity", "time_ms", "device", "message"]
@@ -135,7 +135,9 @@ def test_a_loss_says_its_ranges_its_reason_and_how_long_it_held() -> None:
     event = Event(
         type="data.lost", severity="major", mono_ns=0, message={}, ranges=[(3, 9)], reason="unclean_stop", held_s=3.0
     )
-    content = msgspec.json.decode(plain(seal_event(ENVELOPE, event_fragment(event).body, 5, Random(3))))["event"]
+    content = msgspec.json.decode(plain(seal_single(ENVELOPE, "event", event_fragment(event).body, 5, Random(3))))[
+        "event"
+    ]
     assert (content["ranges"], content["reason"], content["held_s"]) == ([[3, 9]], "unclean_stop", 3.0)
     assert "readings" not in content
 
