@@ -15,11 +15,13 @@ from agent import __version__
 from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
 from agent.control import control_server
 from agent.model import Account, Scan
+from agent.pictures import Pictures
 from agent.polling.poller import LinkPoller
 from agent.report import Reporter
 from agent.sdnotify import Notifier, watchdog_interval_s
 from agent.settings import Settings
 from agent.store import Store, StoreConfig, open_store
+from agent.store.pictures import PictureShelf
 from agent.supervise import Backoff, keep_running
 from agent.uplink.birth import config_hash
 from agent.uplink.publisher import Publisher
@@ -59,16 +61,24 @@ async def run_agent(settings: Settings) -> Account:
 async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notifier, stop: asyncio.Event) -> None:
     random = Random()
     uplink_backoff = Backoff(UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S, random)
-    publisher = Publisher(settings, store, clock, uplink_backoff.delays)
+    shelf = await _open_shelf(settings, clock, random)
+    pictures = Pictures(shelf, store, clock)
+    publisher = Publisher(settings, store, clock, uplink_backoff.delays, shelf=shelf)
     store.on_sealed = publisher.on_sealed
     publisher.on_event = store.append_event
-    pollers = _pollers(settings, clock, random, store)
+    pollers = _pollers(settings, clock, random, store, pictures)
+    if any(device.picture for device in settings.devices):
+        pictures.pollers = pollers
+        publisher.on_command = pictures.command
+    if publisher.pictures:
+        pictures.on_kept = publisher.pictures.poke
     reporter = Reporter(settings, clock, store, publisher, pollers)
     runtime_dir = Path(settings.gateway.runtime_dir)
     async with control_server(runtime_dir, {"status": reporter.status}), asyncio.TaskGroup() as core:
         tasks = [
             core.create_task(store.run(), name="store"),
             core.create_task(publisher.run(), name="uplink"),
+            core.create_task(pictures.run(), name="pictures"),
             core.create_task(_health(reporter, store, publisher, clock), name="health"),
             core.create_task(_watchdog(store, publisher, notifier), name="watchdog"),
         ]
@@ -96,9 +106,20 @@ def _store_config(settings: Settings) -> StoreConfig:
     )
 
 
-def _pollers(settings: Settings, clock: Clock, random: Random, store: Store) -> list[LinkPoller]:
+async def _open_shelf(settings: Settings, clock: Clock, random: Random) -> PictureShelf:
+    folder = Path(settings.gateway.data_dir) / "pictures"
+    shelf = PictureShelf(folder, settings.outbox.picture_max_bytes, clock, random)
+    if any(device.picture for device in settings.devices) or folder.is_dir():
+        try:
+            await asyncio.to_thread(shelf.open)
+        except OSError as err:
+            log.warning("there will be no pictures: %s", err)
+    return shelf
+
+
+def _pollers(settings: Settings, clock: Clock, random: Random, store: Store, pictures: Pictures) -> list[LinkPoller]:
     return [
-        LinkPoller(link, devices, clock, random, store.append, store.append_event, lambda: store.full)
+        LinkPoller(link, devices, clock, random, store.append, store.append_event, lambda: store.full, pictures.keep)
         for link in settings.links
         if (devices := settings.on_link(link.name))
     ]

@@ -85,6 +85,7 @@ class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True):
     max_bytes: Annotated[int, msgspec.Meta(ge=10_000_000)] = 2_000_000_000
     retention_days: Annotated[float, msgspec.Meta(ge=0, le=3_660)] = 60.0
     when_full: Literal["drop_oldest", "stop_polling"] = "drop_oldest"
+    picture_max_bytes: Annotated[int, msgspec.Meta(ge=1_000_000)] = 200_000_000
 
 
 class ClockSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -106,6 +107,21 @@ class LinkKeys(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
 
 
+class PictureKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`picture = { ... }` of a camera: without it there are no pictures, and without a purpose there is no `picture`.
+
+    `class_`: may persons be seen. `interval_s`: 0 for pictures only when the IOC asks. `keep_days`: then they are
+    deleted, here and at the IOC.
+    """
+
+    purpose: Annotated[str, msgspec.Meta(min_length=3, max_length=200, examples=["flood-verification"])]
+    class_: Annotated[Literal["none", "possible", "certain"], msgspec.Meta(examples=["possible"])] = msgspec.field(
+        name="class"
+    )
+    keep_days: Annotated[int, msgspec.Meta(ge=1, le=3_650, examples=[7])]
+    interval_s: Annotated[float, msgspec.Meta(ge=0, le=86_400, examples=[600.0])] = 0.0
+
+
 class DeviceKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a `[[device]]`, as they are written."""
 
@@ -121,6 +137,7 @@ class DeviceKeys(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[str, ...] | None = None
     deadband: dict[str, NotNegative | str] = {}
     heartbeat_s: dict[str, Seconds] = {}
+    picture: PictureKeys | None = None
 
 
 class PolledPoint(msgspec.Struct, frozen=True):
@@ -156,6 +173,7 @@ class DeviceSettings(msgspec.Struct, frozen=True, kw_only=True):
     label: dict[Language, str]
     station: str
     location: Location | None
+    picture: PictureKeys | None = None
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):

@@ -21,6 +21,11 @@ def show_json(value: Any) -> None:
     print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
+def show_line(text: str) -> None:
+    """Print one line of text."""
+    print(text)
+
+
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; Vietnamese in either normal form lines up."""
     cells = [[unicodedata.normalize("NFC", cell) for cell in row] for row in (head, *rows)]

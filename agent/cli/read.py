@@ -5,26 +5,32 @@ The port must be free: stop the service first where the device is on a serial po
 
 import argparse
 import asyncio
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
 
 from agent.cli.messages import tr
-from agent.cli.output import Failed, show_json, show_table, value_text, values_and_quality
+from agent.cli.output import Failed, show_json, show_line, show_table, value_text, values_and_quality
 from agent.configuration import by_interval, load_configuration
 from agent.settings import DeviceSettings, LinkSettings, Settings
-from drivers.api import Reading
+from drivers.api import Picture, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("device", help="name of a [[device]] of the configuration")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
+    parser.add_argument("--save", type=Path, metavar="FILE.jpg", help="take a picture and write it there")
 
 
 def main(args: argparse.Namespace) -> int:
     settings = load_configuration(args.config).settings
     device, link = _find(settings, args.device)
+    if args.save:
+        _check_pictures(device, link, args.save)
     try:
-        readings = asyncio.run(_read(device, link))
+        readings, picture = asyncio.run(_read(device, link, with_picture=bool(args.save)))
     except NoReply as err:
         hint = tr("check power, wiring (A/B), unit id and baud rate")
         raise Failed(f"{err}\n  -> {hint}") from err
@@ -36,11 +42,38 @@ def main(args: argparse.Namespace) -> int:
         raise Failed(f"{err}\n  -> {hint}") from err
     except DeviceRefused as err:
         raise Failed(f"{err}\n  -> {tr('check that the profile fits this exact model')}") from err
+    saved = _save(picture, args.save) if picture else {}
     if args.json:
-        show_json({"device": device.name, **values_and_quality(readings)})
+        show_json({"device": device.name, **values_and_quality(readings), **({"picture": saved} if saved else {})})
     else:
         _show(device, readings)
+        if saved:
+            what = tr(
+                "picture: {file}, {width} x {height}, {bytes} bytes; delete it when it is no longer needed", **saved
+            )
+            show_line(what)
     return 0
+
+
+def _check_pictures(device: DeviceSettings, link: LinkSettings, file: Path) -> None:
+    if not link.spec.gives_pictures(device.profile):
+        raise Failed(tr("{name}: this model gives no pictures", name=device.name))
+    if device.picture is None:
+        hint = tr("no purpose, no picture: add `picture` with `purpose`, `class` and `keep_days` to the device")
+        raise Failed(f"{device.name}\n  -> {hint}")
+    if file.exists():
+        raise Failed(tr("{file} is there already: write another name", file=str(file)))
+
+
+def _save(picture: Picture, file: Path) -> dict[str, str | int]:
+    """Only its owner may read it: there may be persons on it."""
+    try:
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as err:
+        raise Failed(f"{file}: {err.strerror}") from err
+    with os.fdopen(fd, "wb") as out:
+        out.write(picture.data)
+    return {"file": str(file), "width": picture.width, "height": picture.height, "bytes": len(picture.data)}
 
 
 def _find(settings: Settings, name: str) -> tuple[DeviceSettings, LinkSettings]:
@@ -51,7 +84,9 @@ def _find(settings: Settings, name: str) -> tuple[DeviceSettings, LinkSettings]:
     return device, next(link for link in settings.links if link.name == device.link)
 
 
-async def _read(device: DeviceSettings, link: LinkSettings) -> list[Reading]:
+async def _read(
+    device: DeviceSettings, link: LinkSettings, *, with_picture: bool
+) -> tuple[list[Reading], Picture | None]:
     readings: list[Reading] = []
     async with link.spec.open_link(link.options) as opened:
         identity = await opened.identify(device.unit, device.profile)
@@ -61,7 +96,8 @@ async def _read(device: DeviceSettings, link: LinkSettings) -> list[Reading]:
         for points in by_interval(device).values():
             plan = link.spec.compile_plan(device.profile, [p.point for p in points])
             readings.extend(await opened.read(device.unit, plan))
-    return readings
+        picture = await cast("PictureLink", opened).picture(device.unit, device.profile) if with_picture else None
+    return readings, picture
 
 
 def _show(device: DeviceSettings, readings: Sequence[Reading]) -> None:

@@ -14,6 +14,7 @@ from drivers.catalogue import ProfileError, find_profile, load_profile, profile_
 from drivers.profile import Profile
 from drivers.tomlfile import Section
 
+MIN_PICTURE_INTERVAL_S = 5.0
 _PERCENT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?) ?%")
 
 
@@ -121,6 +122,7 @@ def _device(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Pro
         for point in chosen
     )
     _check_reporting(section, keys, points)
+    _check_picture(section, keys, link, profile)
     if section.problem_count > before:
         return None
     return DeviceSettings(
@@ -133,7 +135,18 @@ def _device(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Pro
         label=nfc_values(keys.label),
         station=keys.station,
         location=keys.location,
+        picture=keys.picture,
     )
+
+
+def _check_picture(section: Section, keys: DeviceKeys, link: LinkSettings, profile: Profile) -> None:
+    if keys.picture is None:
+        return
+    if not link.spec.gives_pictures(profile):
+        section.problem("picture", f"{profile.model} gives no pictures", "remove `picture`")
+    elif 0 < keys.picture.interval_s < MIN_PICTURE_INTERVAL_S:
+        what = f"{keys.picture.interval_s:g} s is too often: a picture takes up to half a minute on the line"
+        section.problem("picture.interval_s", what, f"write {MIN_PICTURE_INTERVAL_S:g} or more, or 0: only when asked")
 
 
 def _deadband(written: float | str | None) -> dict[str, float | None]:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -18,18 +18,22 @@ from agent.clock import NS_PER_S, Clock
 from agent.configuration import by_interval
 from agent.model import Event, Scan
 from agent.polling.filters import ReportFilter
+from agent.polling.pictures import OnPicture, PictureFailed, PictureRequests
 from agent.polling.quarantine import Quarantine
 from agent.polling.recognition import Recognition
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode
-from drivers.api import Link, LinkStats, Quality, Reading
+from drivers.api import Link, LinkStats, Picture, PictureLink, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
 log = logging.getLogger(__name__)
 
 REOPEN_FIRST_S = 0.5
 REOPEN_MAX_S = 10.0
+PICTURE_S = 180.0
+"""A picture that takes longer is stuck; 100 kB at 9600 baud take 110 s."""
+ON_DEMAND_S = 10 * 365 * 86_400.0
 STUCK_S = 60.0
 """A read that takes this much longer than its timeout is stuck in the driver; the link is opened again."""
 
@@ -42,6 +46,8 @@ class DeviceState(msgspec.Struct, kw_only=True):
     error: str | None = None
     answered_mono_ns: int | None = None
     readings: dict[str, Reading] = {}
+    pictures: int = 0
+    pictures_failed: int = 0
 
 
 class DevicePolling:
@@ -54,6 +60,7 @@ class DevicePolling:
         self.recognition = Recognition()
         self.state = DeviceState(name=settings.name)
         self.polls: list[Poll] = []
+        self.pictures: Poll | None = None
 
     def no_answer(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
         """`com` for each point; optional ones only where the device has sent them before."""
@@ -67,7 +74,7 @@ class DevicePolling:
 
 @dataclass(frozen=True, eq=False)
 class Poll:
-    """Points of one device that share an interval, as one plan."""
+    """Points of one device that share an interval, as one plan; or, without a plan, its next picture."""
 
     device: DevicePolling
     interval_s: float
@@ -86,6 +93,7 @@ class LinkPoller:
         on_scan: Callable[[Scan], None],
         on_event: Callable[[Event], None],
         is_full: Callable[[], bool] = lambda: False,
+        on_picture: OnPicture | None = None,
     ) -> None:
         self.link = link
         self.devices = [DevicePolling(device, random) for device in devices]
@@ -98,6 +106,9 @@ class LinkPoller:
         self._on_scan = on_scan
         self._on_event = on_event
         self._is_full = is_full
+        self._on_picture = on_picture
+        self._requests = PictureRequests()
+        self._wake = asyncio.Event()
         self._opening = Episode(f"link {link.name}", clock)
 
     async def run(self) -> None:
@@ -125,11 +136,34 @@ class LinkPoller:
                 plan = self.link.spec.compile_plan(device.settings.profile, [p.point for p in points])
                 device.polls.append(Poll(device, interval_s, plan))
                 self.schedule.add(device.polls[-1], round(interval_s * NS_PER_S), now_ns)
+            if device.settings.picture is not None:
+                self._plan_pictures(device, device.settings.picture.interval_s, now_ns)
+
+    def _plan_pictures(self, device: DevicePolling, interval_s: float, now_ns: int) -> None:
+        """Pictures are polls of their own, without a plan; those only on demand rest until somebody asks."""
+        device.pictures = Poll(device, interval_s or ON_DEMAND_S, None)
+        self.schedule.add(device.pictures, round(device.pictures.interval_s * NS_PER_S), now_ns)
+        if not interval_s:
+            self.schedule.rest([device.pictures], now_ns + round(ON_DEMAND_S * NS_PER_S))
+
+    def ask_picture(self, name: str, why: str) -> asyncio.Future[str] | None:
+        """Take a picture of the camera `name` now; None where it is not on this link, or gives none."""
+        device = next((d for d in self.devices if d.settings.name == name and d.pictures), None)
+        if device is None or device.pictures is None:
+            return None
+        self.schedule.hurry([device.pictures], self._clock.mono_ns())
+        self._wake.set()
+        return self._requests.ask(name, why)
 
     async def _poll(self, link: Link, before: LinkStats) -> None:
         while True:
             poll, due_ns = self.schedule.next()
-            await asyncio.sleep(max(0, due_ns - self._clock.mono_ns()) / NS_PER_S)
+            if await self._woken_before(due_ns):
+                continue
+            if poll.plan is None:
+                await self._take_picture(cast("PictureLink", link), poll)
+                self.schedule.done(poll, self._clock.mono_ns())
+                continue
             if self._is_full():
                 self.schedule.done(poll, self._clock.mono_ns())
                 self.schedule.missed += 1
@@ -142,6 +176,41 @@ class LinkPoller:
             self.schedule.done(poll, self._clock.mono_ns())
             if not answered:
                 self._rest(poll, started_ns)
+
+    async def _woken_before(self, due_ns: int) -> bool:
+        """Sleep until `due_ns`; True where the schedule changed meanwhile."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(max(0, due_ns - self._clock.mono_ns()) / NS_PER_S):
+                await self._wake.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _take_picture(self, link: PictureLink, poll: Poll) -> None:
+        """One picture, kept or said to have failed. It says nothing of whether the camera is up: its points do."""
+        settings = poll.device.settings
+        why = self._requests.why(settings.name)
+        try:
+            async with asyncio.timeout(PICTURE_S):
+                picture = await link.picture(settings.unit, settings.profile)
+            picture_id = await self._keep(settings, picture, why)
+        except TimeoutError as err:
+            self._requests.failed(settings.name, "the camera was stuck")
+            raise LinkDown(f"{self.link.name}: a picture of {settings.name} was stuck") from err
+        except (NoReply, BadReply, PictureFailed) as err:
+            log.warning("no picture of %s: %s", settings.name, err)
+            poll.device.state.pictures_failed += 1
+            poll.device.state.error = str(err)
+            self._requests.failed(settings.name, str(err))
+            return
+        poll.device.state.pictures += 1
+        self._requests.taken(settings.name, picture_id)
+
+    async def _keep(self, settings: DeviceSettings, picture: Picture, why: str) -> str:
+        if self._on_picture is None:
+            raise PictureFailed("nobody keeps pictures here")
+        return await self._on_picture(settings, picture, why)
 
     def _rest(self, poll: Poll, started_ns: int) -> None:
         """Leave a device that is down alone, with all its polls: one of them is probe enough."""

@@ -67,6 +67,11 @@ class PictureShelf:
         self._random = random
         self._losses: list[Event] = []
 
+    @property
+    def part_bytes(self) -> int:
+        """How many bytes of a picture are sent in one message."""
+        return PART_BYTES
+
     def open(self) -> None:
         """Make the folders, and delete what an earlier process had not finished; raises OSError."""
         for stage in _STAGES:

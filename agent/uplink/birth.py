@@ -13,7 +13,6 @@ from agent import __version__
 from agent.health import Hardware
 from agent.settings import DeviceSettings, LinkSettings, PolledPoint, Settings
 
-CAPABILITIES: dict[str, list[str]] = {"encodings": ["json", "deflate"], "commands": []}
 MS_PER_S = 1_000
 
 
@@ -49,9 +48,14 @@ def birth(settings: Settings, config: str, moment: Moment, hardware: Hardware) -
         "agent": {"name": "oc-agent", "version": __version__},
         "site": _site(settings),
         **({"hardware": known} if known else {}),
-        "capabilities": CAPABILITIES,
+        "capabilities": {"encodings": ["json", "deflate"], "commands": _commands(settings)},
         "devices": [device.name for device in settings.devices],
     }
+
+
+def _commands(settings: Settings) -> list[str]:
+    """What the IOC may ask for: pictures, where a device gives them."""
+    return ["snapshot"] if any(device.picture for device in settings.devices) else []
 
 
 def device_births(settings: Settings, config: str, moment: Moment) -> dict[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ Reading order: `run`, `_connection`, `_serve`, `_listen`. The lanes are in `agen
 import asyncio
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -40,6 +41,7 @@ from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
 from agent.uplink.inbox import Inbox
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
 from agent.uplink.peer import AckMode, Peer
+from agent.uplink.pictures import PictureSender, Shelf
 from agent.uplink.reasons import TAKEN_OVER, Verdict, reason_name, verdict
 from agent.uplink.sayings import Sayings
 from agent.uplink.sender import Pace, Progress, Sender
@@ -100,9 +102,11 @@ class Publisher:
         *,
         random: Random | None = None,
         tuning: Tuning | None = None,
+        shelf: Shelf | None = None,
     ) -> None:
         uplink = settings.uplink
         self.on_event: Callable[[Event], None] | None = None
+        self.on_command: Callable[[Command], None] | None = None
         self._settings = settings
         self._source = source
         self._clock = clock
@@ -111,6 +115,7 @@ class Publisher:
         self._tuning = tuning or Tuning()
         self._topics = Topics(settings.gateway.id)
         self._encoder = Ocg1(self._topics)
+        self.pictures = PictureSender(shelf, self._topics) if shelf else None
         self._sayings = Sayings(settings, source, clock)
         self._peer = Peer(uplink.ack, uplink.protocol, self._tuning.decide_s)
         self._progress = Progress()
@@ -259,7 +264,11 @@ class Publisher:
         )
         self._ready.set()
         try:
-            await self._sender.run()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._sender.run(), name="uplink sender")
+                if self.pictures:
+                    may_send = partial(_is_there, self._peer)
+                    tasks.create_task(self.pictures.run(session, may_send), name="uplink pictures")
         finally:
             self._sender = None
 
@@ -300,6 +309,8 @@ class Publisher:
                 came_up = self._peer.heard(message)
                 if self._sender:
                     self._sender.peer_changed(came_up=came_up)
+            case Command() if self.on_command:
+                self.on_command(message)
             case Replay() | Command():
                 name = type(message).__name__.lower()
                 self._inbox.refuse(name, f"a {name} from the IOC is not supported by this version: {message.id}")
@@ -392,6 +403,11 @@ class Publisher:
             username=uplink.username,
             password_file=uplink.password_file,
         )
+
+
+def _is_there(peer: Peer) -> bool:
+    """Is there an IOC, as far as is known?"""
+    return peer.online is not False
 
 
 def _flat(group: BaseExceptionGroup[UplinkDown]) -> Iterator[UplinkDown]:

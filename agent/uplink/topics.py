@@ -19,6 +19,10 @@ class Topics:
         """What this gateway publishes, for example `up("data")`."""
         return f"ocg/v1/{self.gateway}/up/{name}"
 
+    def blob(self, picture: str, part: int) -> str:
+        """Where the part of a picture is published, counted from 0."""
+        return self.up(f"blob/{picture}/{part}")
+
     def device_birth(self, device: str) -> str:
         return self.up(f"birth/{device}")
 

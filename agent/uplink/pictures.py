@@ -1,0 +1,109 @@
+"""Sends the bytes of pictures, part after part, beside the lanes.
+
+Promises: one part is on its way at a time, so that pictures never stand in the way of readings; a picture is sent only
+when the broker took every part and somebody receives them; what is interrupted begins anew, which the IOC recognises by
+id and part; while the IOC says that it is offline, nothing is sent.
+Must not know: files' names, what is on a picture.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from agent.uplink.errors import MessageRejected
+from agent.uplink.reasons import Verdict, reason_name, verdict
+from agent.uplink.topics import Topics
+
+log = logging.getLogger(__name__)
+
+LOOK_S: Final = 5.0
+REFUSED_S: Final = 60.0
+PART_S: Final = 60.0
+
+
+class Publishing(Protocol):
+    """What it needs of a connection: `agent.uplink.mqtt.MqttSession`."""
+
+    async def publish(self, topic: str, payload: bytes, *, retain: bool = False, timeout_s: float) -> int: ...
+
+
+class Waiting(Protocol):
+    """One picture that is to be sent."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def parts(self) -> int: ...
+
+
+class Shelf(Protocol):
+    """Where pictures wait: `agent.store.pictures.PictureShelf`."""
+
+    @property
+    def part_bytes(self) -> int: ...
+
+    def waiting(self) -> Sequence[Waiting]: ...
+
+    def sent(self, kept: Any) -> None: ...
+
+
+class PictureSender:
+    """The pictures of one connection. `poke` tells it that there is a new one."""
+
+    def __init__(self, shelf: Shelf, topics: Topics) -> None:
+        self._shelf = shelf
+        self._topics = topics
+        self._wake = asyncio.Event()
+        self.sent = 0
+
+    def poke(self) -> None:
+        """There is a picture to send."""
+        self._wake.set()
+
+    async def run(self, session: Publishing, may_send: Callable[[], bool]) -> None:
+        """Send what waits, oldest first, until cancelled; raises `UplinkDown`."""
+        while True:
+            self._wake.clear()
+            wait_s = LOOK_S
+            waiting = await asyncio.to_thread(self._shelf.waiting) if may_send() else []
+            for picture in waiting:
+                if not await self._send(session, picture):
+                    wait_s = REFUSED_S
+                    break
+            await self._sleep(wait_s)
+
+    async def _send(self, session: Publishing, picture: Waiting) -> bool:
+        """All parts of one picture; False where the broker did not take one, or nobody receives it."""
+        try:
+            data = await asyncio.to_thread(picture.path.read_bytes)
+        except FileNotFoundError:
+            return True  # it has expired meanwhile, which was said
+        except OSError as err:
+            log.warning("picture %s cannot be read: %s", picture.id, err)
+            return False
+        size = self._shelf.part_bytes
+        for number, start in enumerate(range(0, len(data), size)):
+            topic = self._topics.blob(picture.id, number)
+            try:
+                code = await session.publish(topic, data[start : start + size], timeout_s=PART_S)
+            except MessageRejected as err:
+                log.warning("picture %s cannot be sent: %s", picture.id, err)
+                return False
+            if verdict(code) is not Verdict.ACCEPTED:
+                log.warning("the broker does not take picture %s: %s (0x%02X)", picture.id, reason_name(code), code)
+                return False
+        await asyncio.to_thread(self._shelf.sent, picture)
+        self.sent += 1
+        return True
+
+    async def _sleep(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
