@@ -1,7 +1,8 @@
 """The IOC without its network: a topic and a payload in, rows and ledgers changed; acks and replays out.
 
 Promises: what an ack names is committed; a malformed message is counted by reason and changes nothing; a message
-under another gateway's name is refused; a new epoch of a known gateway is a notice to the operator.
+under another gateway's name is refused; a new epoch of a known gateway is a notice to the operator; a picture
+that does not say why it was taken and how long it may be kept is refused.
 """
 
 import time
@@ -13,11 +14,25 @@ from dataclasses import dataclass, field
 import msgspec
 
 from simulators.ioc.db import Database
-from simulators.ioc.messages import LANES, Malformed, Sealed, Value, parse_retained, parse_sealed, parse_topic, plain
+from simulators.ioc.messages import (
+    LANES,
+    Malformed,
+    Sealed,
+    Snapshot,
+    Value,
+    lacks,
+    parse_blob,
+    parse_retained,
+    parse_sealed,
+    parse_topic,
+    plain,
+)
+from simulators.ioc.pictures import Pictures
 from simulators.ioc.rules import Ledger, SeqRange
 
 MAX_GATEWAYS = 100_000
 MAX_NOTICES = 100
+SWEEP_EVERY_S = 3_600.0
 LATENCY_STEPS = 60_000
 """Latencies are counted by the millisecond up to a minute; what takes longer counts as a minute."""
 
@@ -67,28 +82,40 @@ class Ingest:
         db: Database,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         mono_s: Callable[[], float] = time.monotonic,
+        pictures: Pictures | None = None,
     ) -> None:
         self.gateways: dict[str, Gateway] = {}
         self.malformed: Counter[str] = Counter()
         self.last_malformed = ""
         self.notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self.latencies = Latencies()
+        self.pictures = pictures
+        self.pictures_not_kept = 0
         self._db = db
         self._wall_ms = wall_ms
         self._mono_s = mono_s
+        self._swept_s = mono_s()
         self._rebuild()
 
     def take(self, topic: str, payload: bytes) -> None:
-        """One message from the broker. Never raises for what is in it; raises `sqlite3.Error`."""
+        """One message from the broker. Never raises for what is in it; raises `sqlite3.Error` and `OSError`."""
         try:
             name, lane = parse_topic(topic)
             if lane in LANES:
                 self._sealed(lane, parse_sealed(name, lane, payload))
-            elif not lane.startswith("blob/"):
+            elif lane.startswith("blob/"):
+                self._blob(name, lane, payload)
+            else:
                 self._retained(topic, name, lane, payload)
         except Malformed as err:
             self.malformed[err.reason] += 1
             self.last_malformed = f"{topic[:100]}: {err}"[:300]
+
+    def tidy(self) -> None:
+        """Call it often: once an hour it deletes the pictures that may not be kept any longer."""
+        if self.pictures is not None and self._mono_s() - self._swept_s >= SWEEP_EVERY_S:
+            self._swept_s = self._mono_s()
+            self.pictures.sweep()
 
     def acks(self) -> Iterator[tuple[str, bytes]]:
         """(topic, payload) for every epoch with something new; each is given once."""
@@ -114,6 +141,8 @@ class Ingest:
         return msgspec.json.encode(name | {"epoch": epoch, "ranges": ranges})
 
     def _sealed(self, lane: str, message: Sealed) -> None:
+        if message.snapshot is not None:
+            self._expect(message, message.snapshot)
         received_ms = self._wall_ms()
         stored = self._db.store(lane, message, received_ms)
         gateway = self._gateway(message.gateway)
@@ -123,7 +152,28 @@ class Ingest:
             gateway.lanes[lane] += 1
             gateway.readings += stored.readings
             gateway.changed += stored.changed
+            self.pictures_not_kept += message.snapshot is not None and self.pictures is None
             self._note(gateway, lane, message, received_ms)
+
+    def _expect(self, message: Sealed, snapshot: Snapshot) -> None:
+        """Before the commit, and for a duplicate too: what an ack names is on the disk."""
+        lacking = lacks(snapshot)
+        if lacking or snapshot.privacy is None or snapshot.privacy.keep_days is None:
+            notice = f"{message.gateway}: picture {snapshot.id} of {snapshot.device} is refused: no {lacking}"
+            if notice not in self.notices:
+                self.notices.append(notice)
+            if self.pictures is not None:
+                self.pictures.refuse(message.gateway, snapshot.id)
+            raise Malformed("privacy", notice)
+        if self.pictures is not None:
+            sure_of_time = message.clock != "unsync"
+            self.pictures.expect(message.gateway, snapshot, snapshot.privacy.keep_days, sure_of_time=sure_of_time)
+
+    def _blob(self, name: str, lane: str, payload: bytes) -> None:
+        picture, part = parse_blob(lane)
+        if self.pictures is not None:
+            self._gateway(name)
+            self.pictures.part(name, picture, part, payload)
 
     def _note(self, gateway: Gateway, lane: str, message: Sealed, received_ms: int) -> None:
         for scan in message.scans or ():

@@ -12,6 +12,13 @@ import msgspec
 
 MAX_MESSAGE_BYTES = 256 * 1024
 MAX_JSON_BYTES = 8 * 1024 * 1024
+MAX_PART_BYTES = 48 * 1024
+MAX_PARTS = 4_096
+MAX_PICTURE_BYTES = 16 * 1024 * 1024
+"""What the IOC takes of one picture; the contract itself sets no limit to `parts` and `bytes`."""
+ULID = r"[0-7][0-9A-HJKMNP-TV-Z]{25}"
+DEVICE = r"(_gateway|[A-Za-z0-9][A-Za-z0-9_.-]{0,63})"
+_BLOB = re.compile(rf"blob/({ULID})/([1-9][0-9]{{0,3}})")
 _TOPIC = re.compile(r"ocg/v1/([a-z0-9][a-z0-9-]{0,62})/up/(.+)")
 _ZLIB, _JSON = b"\x78", b"\x7b"
 
@@ -21,6 +28,8 @@ MessageT = TypeVar("MessageT")
 Seq = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
 TimeMs = Annotated[int, msgspec.Meta(ge=0, lt=2**53)]
 Value = bool | int | float | str | None
+Count = Annotated[int, msgspec.Meta(ge=1, lt=2**31)]
+Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1_024)]
 
 
 class Malformed(Exception):
@@ -52,19 +61,43 @@ class Event(msgspec.Struct, frozen=True):
     readings: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
 
 
+class Privacy(msgspec.Struct, frozen=True):
+    """Why a picture was taken and how long it may be kept. All of it is mandatory: see `lacks`."""
+
+    class_: Annotated[str, msgspec.Meta(max_length=1_024)] = msgspec.field(default="", name="class")
+    purpose: Annotated[str, msgspec.Meta(max_length=1_024)] = ""
+    keep_days: Count | None = None
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """What is known of a picture. `id` and `device` are safe as file names: `\\Z` lets no newline through."""
+
+    id: Annotated[str, msgspec.Meta(pattern=rf"^{ULID}\Z")]
+    device: Annotated[str, msgspec.Meta(pattern=rf"^{DEVICE}\Z")]
+    time_ms: Annotated[int, msgspec.Meta(ge=0, lt=253_402_300_800_000)]  # the year 10,000: no calendar goes further
+    mime: Annotated[str, msgspec.Meta(pattern=r"^image/[a-z0-9.+-]+\Z", max_length=100)]
+    width: Count
+    height: Count
+    bytes: Count
+    sha256: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    parts: Count
+    why: Text
+    privacy: Privacy | None = None
+
+
 class Sealed(msgspec.Struct, frozen=True):
     """The envelope of everything that counts in `seq`, and what is in it."""
 
     v: Literal[1]
     gateway: str
-    epoch: Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
+    epoch: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{16}\Z")]
     seq: Seq
     sealed_ms: TimeMs
     low: Seq
     clock: Literal["sync", "hold", "unsync"]
     scans: Annotated[list[Scan], msgspec.Meta(min_length=1, max_length=5_000)] | None = None
     event: Event | None = None
-    snapshot: dict[str, Any] | None = None
+    snapshot: Snapshot | None = None
     result: dict[str, Any] | None = None
 
 
@@ -88,6 +121,26 @@ def parse_topic(topic: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def parse_blob(lane: str) -> tuple[str, int]:
+    """The picture's id and the number of the part, from what stands behind `up/`; raises `Malformed`."""
+    found = _BLOB.fullmatch(lane)
+    if found is None or int(found[2]) > MAX_PARTS:
+        raise Malformed("topic", lane[:100])
+    return found[1], int(found[2])
+
+
+def lacks(snapshot: Snapshot) -> str:
+    """What is missing in the privacy of a picture, in one word; empty where nothing is."""
+    privacy = snapshot.privacy
+    if privacy is None:
+        return "privacy"
+    if not privacy.purpose.strip():
+        return "purpose"
+    if not privacy.class_.strip():
+        return "class"
+    return "" if privacy.keep_days else "keep_days"
+
+
 def parse_sealed(gateway: str, lane: str, payload: bytes) -> Sealed:
     """A message of one of the `LANES`; raises `Malformed`."""
     message = _decoded(_SEALED, payload)
@@ -98,6 +151,8 @@ def parse_sealed(gateway: str, lane: str, payload: bytes) -> Sealed:
         raise Malformed("empty", f"seq {message.seq} on {lane}")
     for scan in message.scans or ():
         _check_scan(scan)
+    if message.snapshot is not None:
+        _check_snapshot(message.snapshot)
     return message
 
 
@@ -157,3 +212,10 @@ def _check_scan(scan: Scan) -> None:
             raise Malformed("schema", f"{scan.device}.{point} is a number of more than 64 bits")
         if isinstance(value, str) and len(value) > 1_024:
             raise Malformed("schema", f"{scan.device}.{point} has {len(value)} characters")
+
+
+def _check_snapshot(snapshot: Snapshot) -> None:
+    if snapshot.bytes > MAX_PICTURE_BYTES or snapshot.parts > MAX_PARTS:
+        raise Malformed("too_big", f"picture {snapshot.id}: {snapshot.bytes} bytes in {snapshot.parts} parts")
+    if not snapshot.parts <= snapshot.bytes <= snapshot.parts * MAX_PART_BYTES:
+        raise Malformed("parts", f"picture {snapshot.id}: {snapshot.bytes} bytes in {snapshot.parts} parts")

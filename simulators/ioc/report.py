@@ -1,12 +1,13 @@
 """What the IOC says about itself: a snapshot of the ingest as plain data, and as text."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 
 from simulators.ioc.ingest import Gateway, Ingest
 from simulators.ioc.messages import Value
+from simulators.ioc.pictures import Pictures, Waiting
 from simulators.ioc.rules import Ledger, SeqRange
 
 MAX_RANGES = 20
@@ -44,6 +45,35 @@ class GatewayReport(msgspec.Struct, frozen=True):
     newest_ms: dict[str, int]
 
 
+class MissingParts(msgspec.Struct, frozen=True):
+    """An incomplete picture; without `parts` its snapshot has not come, and nobody knows what is missing."""
+
+    gateway: str
+    id: str
+    device: str | None
+    parts: int | None
+    missing: list[SeqRange]
+
+
+class PicturesReport(msgspec.Struct, frozen=True):
+    """Pictures. `complete`, `incomplete` and `unannounced` are there now; the others count since the start.
+
+    `unannounced`: parts without a snapshot; `not_kept`: snapshots that came while no folder was named.
+    """
+
+    complete: int = 0
+    incomplete: int = 0
+    unannounced: int = 0
+    bad: int = 0
+    expired: int = 0
+    given_up: int = 0
+    duplicate_parts: int = 0
+    conflicting_parts: int = 0
+    dropped_parts: int = 0
+    not_kept: int = 0
+    missing: list[MissingParts] = []
+
+
 class Report(msgspec.Struct, frozen=True):
     """Everything; latencies in milliseconds from the wire to the IOC's commit, of live data."""
 
@@ -57,6 +87,7 @@ class Report(msgspec.Struct, frozen=True):
     notices: list[str]
     latency_p50_ms: int | None
     latency_p99_ms: int | None
+    pictures: PicturesReport = PicturesReport()
 
 
 def report(ingest: Ingest) -> Report:
@@ -70,9 +101,10 @@ def report(ingest: Ingest) -> Report:
         gaps=sum(g.gaps for g in gateways),
         malformed=dict(ingest.malformed),
         last_malformed=ingest.last_malformed,
-        notices=list(ingest.notices),
+        notices=[*ingest.notices, *(ingest.pictures.notices if ingest.pictures else ())],
         latency_p50_ms=ingest.latencies.percentile(50),
         latency_p99_ms=ingest.latencies.percentile(99),
+        pictures=_pictures(ingest.pictures) if ingest.pictures else PicturesReport(not_kept=ingest.pictures_not_kept),
     )
 
 
@@ -90,10 +122,42 @@ def as_text(snapshot: Report) -> str:
         lines.extend(f"    epoch {e.epoch}: lost {_ranges(e.lost_ranges)}" for e in gateway.epochs if e.lost)
         if gateway.changed:
             lines.append(f"    {gateway.changed} readings came again with another value")
+    lines.extend(_picture_lines(snapshot.pictures))
     if snapshot.malformed:
         lines.append(f"  malformed: {snapshot.malformed}; the last: {snapshot.last_malformed}")
     lines.extend(f"  notice: {notice}" for notice in snapshot.notices)
     return "\n".join(lines)
+
+
+def _pictures(pictures: Pictures) -> PicturesReport:
+    waiting = list(pictures.waiting())
+    announced = sum(one.about.snapshot is not None for _, one in waiting)
+    return PicturesReport(
+        complete=pictures.complete,
+        incomplete=announced,
+        unannounced=len(waiting) - announced,
+        missing=[_missing(*key, one) for key, one in waiting[:MAX_RANGES]],
+        **pictures.counts,
+    )
+
+
+def _missing(gateway: str, picture: str, waiting: Waiting) -> MissingParts:
+    snapshot = waiting.about.snapshot
+    if snapshot is None:
+        return MissingParts(gateway, picture, None, None, [])
+    return MissingParts(gateway, picture, snapshot.device, snapshot.parts, waiting.missing()[:MAX_RANGES])
+
+
+def _picture_lines(pictures: PicturesReport) -> Iterator[str]:
+    counts = {key: value for key, value in msgspec.structs.asdict(pictures).items() if key != "missing" and value}
+    if counts:
+        yield "  pictures: " + ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counts.items())
+    for one in pictures.missing:
+        if one.parts is None:
+            yield f"    {one.gateway}: picture {one.id}: its snapshot has not come"
+        else:
+            parts = f"parts {_ranges(one.missing)} of {one.parts} missing"
+            yield f"    {one.gateway}: picture {one.id} of {one.device}: {parts}"
 
 
 def _gateway(name: str, gateway: Gateway) -> GatewayReport:

@@ -43,16 +43,17 @@ class IocService:
         self._protocol = protocol
         self._ack = ack
         self._ack_every_s = ack_every_s
-        self._failure: sqlite3.Error | None = None
+        self._failure: sqlite3.Error | OSError | None = None
         self._client_id = f"ioc-ingest-{os.getpid()}-{time.monotonic_ns():x}"
 
     async def run(self, on_ready: Callable[[], None] = lambda: None) -> None:
-        """Connect, serve, connect again. Ends by cancellation, and says that it is offline; raises `sqlite3.Error`."""
+        """Connect, serve, connect again; raises `sqlite3.Error`, `OSError`. Cancelled, it says it is offline."""
         while True:
             try:
                 await self._serve(on_ready)
             except BrokerDown as err:
                 self.error = str(err)
+            self.ingest.tidy()
             await asyncio.sleep(RECONNECT_S)
 
     async def _serve(self, on_ready: Callable[[], None]) -> None:
@@ -76,14 +77,15 @@ class IocService:
             if self._failure is not None:
                 raise self._failure
             self._answer(session)
+            self.ingest.tidy()
             await asyncio.wait([session.closed], timeout=self._ack_every_s)
         raise BrokerDown(session.closed.result())
 
     def _take(self, topic: str, payload: bytes) -> bool:
-        """Store one message; where the database fails the run ends, and the broker keeps the message."""
+        """Store one message; where the disk fails the run ends, and the broker keeps the message."""
         try:
             self.ingest.take(topic, payload)
-        except sqlite3.Error as err:
+        except (sqlite3.Error, OSError) as err:
             self._failure = err
         return self._failure is None
 

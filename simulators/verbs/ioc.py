@@ -2,6 +2,11 @@
 
 Prints a report every few seconds and one at the end; with --json each is one JSON line. The first line on stdout is
 always JSON and comes when the broker has accepted the connection.
+
+With --pictures DIR the parts of pictures are put together. A picture stands in DIR/GATEWAY/DEVICE/TIME-ID.jpg when all
+its bytes are there and agree with its SHA-256, and beside it a .json that says what it is of and when it expires. What
+has expired is deleted at the start and each hour, whether complete or not. A picture that does not say its purpose and
+for how many days it may be kept is refused. Nobody but the user of this program can read the files.
 """
 
 import argparse
@@ -19,6 +24,8 @@ import msgspec
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
 from simulators.ioc.mqtt import BrokerAddress, parse_broker
+from simulators.ioc.picture_files import PictureFiles
+from simulators.ioc.pictures import Pictures
 from simulators.ioc.report import as_text, report
 from simulators.ioc.service import IocService
 from simulators.output import SpareOutput, show_line, stop_signal, wait_for
@@ -31,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="password of the user in the URL")
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="CA of the broker, for mqtts://")
     parser.add_argument("--db", type=Path, metavar="FILE", help="keep what was received; default: in memory")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures here; default: only count them")
     parser.add_argument("--json", action="store_true", help="reports as JSON lines")
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds; default: at SIGTERM")
     parser.add_argument("--every", type=float, default=5.0, metavar="N", help="a report every N seconds; default 5")
@@ -42,7 +50,8 @@ def main(args: argparse.Namespace) -> int:
     database = Database(args.db)
     try:
         database.open()
-        service = IocService(Ingest(database), _address(args), protocol=args.protocol, ack=not args.no_ack)
+        ingest = Ingest(database, pictures=_pictures(args.pictures))
+        service = IocService(ingest, _address(args), protocol=args.protocol, ack=not args.no_ack)
         asyncio.run(_serve(service, args))
     except sqlite3.Error as err:
         print(f"error: the database {args.db or 'in memory'} failed: {err}", file=sys.stderr)
@@ -93,8 +102,17 @@ def _show(service: IocService, output: SpareOutput, *, as_json: bool) -> None:
 
 def _ready(service: IocService, args: argparse.Namespace) -> None:
     if service.connections == 1:
-        db = str(args.db) if args.db else None
-        show_line({"ready": True, "pid": os.getpid(), "broker": str(service.broker), "db": db, "ack": not args.no_ack})
+        kept = {"db": str(args.db) if args.db else None, "pictures": str(args.pictures) if args.pictures else None}
+        head = {"ready": True, "pid": os.getpid(), "broker": str(service.broker), "ack": not args.no_ack}
+        show_line(head | kept)
+
+
+def _pictures(folder: Path | None) -> Pictures | None:
+    if folder is None:
+        return None
+    pictures = Pictures(PictureFiles(folder))
+    pictures.open()
+    return pictures
 
 
 def _address(args: argparse.Namespace) -> BrokerAddress:
