@@ -89,7 +89,7 @@ class PictureSender:
             log.warning("picture %s cannot be read: %s", picture.id, err)
             return False
         size = self._shelf.part_bytes
-        for number, start in enumerate(range(0, len(data), size)):
+        for number, start in enumerate(range(0, len(data), size), start=1):
             topic = self._topics.blob(picture.id, number)
             try:
                 code = await session.publish(topic, data[start : start + size], timeout_s=PART_S)

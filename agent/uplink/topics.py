@@ -20,7 +20,7 @@ class Topics:
         return f"ocg/v1/{self.gateway}/up/{name}"
 
     def blob(self, picture: str, part: int) -> str:
-        """Where the part of a picture is published, counted from 0."""
+        """Where the part of a picture is published, counted from 1."""
         return self.up(f"blob/{picture}/{part}")
 
     def device_birth(self, device: str) -> str:
