@@ -68,6 +68,7 @@ baud = 4800
 name = "dust"
 kind = "serial"
 port = "{ports}/dust"
+warm_up_s = 0
 [[device]]
 name = "meter-1"
 link = "bus-1"

@@ -65,6 +65,7 @@ name = "dust"
 kind = "serial"
 port = "{folder}/ports/dust"
 baud = 9600
+warm_up_s = 0                        # the simulated sensor needs none
 
 [[device]]
 name = "meter-1"

@@ -1,0 +1,170 @@
+"""Many instruments of different kinds in one agent, on lines that lose, double and delay bytes, and are unplugged.
+
+No wrong value, no stall, memory flat; pictures arrive bit for bit, also across an outage of the broker.
+"""
+
+import hashlib
+import json
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from processes import Mosquitto, free_port, python_module, ready_line, started, stop, wait_until
+
+HEAD = """\
+[gateway]
+id = "dng-hc-01"
+data_dir = "{folder}/data"
+runtime_dir = "{runtime}"
+[site]
+oc = "oc-haichau"
+[uplink]
+host = "127.0.0.1"
+port = {mqtt}
+tls = false
+[clock]
+hold_unsynced_s = 0
+"""
+SERIAL = [
+    "nmea/weather-station", "gill/windsonic", "campbell/sr50a", "maxbotix/hrxl-maxsonar-wr", "maxbotix/xl-maxsonar-wr",
+    "dfrobot/a01nyub", "dfrobot/a02yyuw", "plantower/pms5003", "plantower/pms3003", "plantower/pms5003t",
+    "nova/sds011", "nova/sds198", "vaisala/wxt530", "davis/vantage-pro2", "hydreon/rg-15", "jsn/jsn-sr04t",
+    "jsn/aj-sr04m", "winsen/mh-z19b", "winsen/ze07-ch2o", "honeywell/hpma115s0", "honeywell/hpma115c0",
+    "sensirion/sps30", "telaire/t6615", "sdi-12/values-crc", "sdi-12/values",
+]  # fmt: skip
+CAMERAS = ["sony/visca", "pelco/pelco-d", "vimicro/vc0706"]
+WITH_ADDRESS = {"vaisala/wxt530", "sdi-12/values-crc", "sdi-12/values", "sony/visca", "pelco/pelco-d"}
+WITHOUT_CHECK = {"maxbotix/hrxl-maxsonar-wr", "maxbotix/xl-maxsonar-wr"}
+FAULTS = "lost=0.01,doubled=0.01,late=0.01,unplug=45"
+LATEST_S = 12.0
+"""A message may wait behind others that are late; a value that is older than this is not the one that was served."""
+
+
+def name_of(profile: str) -> str:
+    return profile.replace("/", "-")
+
+
+def configuration(folder: Path, runtime: Path, mqtt: int) -> str:
+    """Each instrument on a line of its own, in turn a pty and a serial server."""
+    text = HEAD.format(folder=folder, runtime=runtime, mqtt=mqtt)
+    for number, profile in enumerate([*SERIAL, *CAMERAS]):
+        name = name_of(profile)
+        kind = "camera" if profile in CAMERAS else "serial"
+        there = (
+            f'port = "{folder}/{name}"\nbaud = 115200'
+            if number % 2
+            else f'host = "127.0.0.1"\ntcp_port = {free_port()}'
+        )
+        warm = "warm_up_s = 0\n" if kind == "serial" else ""
+        text += f'[[link]]\nname = "{name}"\nkind = "{kind}"\n{there}\n{warm}timeout_s = {2.5 if kind == "serial" else 0.5}\n'
+        text += f'[[device]]\nname = "{name}"\nlink = "{name}"\nprofile = "{profile}"\ninterval_s = 1.0\n'
+        text += "unit = 1\n" if profile in WITH_ADDRESS else ""
+        if profile == "vimicro/vc0706":
+            text += 'picture = { purpose = "flood-verification", class = "possible", keep_days = 7, interval_s = 5 }\n'
+    return text
+
+
+@pytest.fixture
+def runtime_dir() -> Iterator[Path]:
+    shm = Path("/dev/shm")
+    with tempfile.TemporaryDirectory(dir=shm if shm.is_dir() else None) as folder:
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("seconds", [30, pytest.param(600, marks=pytest.mark.soak)])
+def test_many_instruments_with_random_faults_give_no_wrong_value_and_never_stall(
+    seconds: int, tmp_path: Path, runtime_dir: Path, mosquitto: str
+) -> None:
+    broker = Mosquitto(mosquitto, tmp_path)
+    config, truth, db, log = (tmp_path / name for name in ("agent.toml", "truth.jsonl", "ioc.db", "log.txt"))
+    config.write_text(configuration(tmp_path, runtime_dir, broker.port), encoding="utf-8")
+    sim = python_module(
+        "simulators", "run", "--config", config, "--seed", str(seconds), "--truth", truth, "--faults", FAULTS
+    )
+    ioc_command = python_module(
+        "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", db, "--pictures", tmp_path / "pictures"
+    )  # fmt: skip
+    rss: list[int] = []
+    broker.start()
+    try:
+        with (
+            started(sim, log) as devices,
+            started(ioc_command, log) as ioc,
+            started(python_module("agent", "--config", config, "run"), log) as agent,
+        ):
+            ready_line(devices)
+            ready_line(ioc)
+            process = psutil.Process(agent.pid)
+            began = time.monotonic()
+            while (passed := time.monotonic() - began) < seconds:
+                time.sleep(1)
+                rss.append(process.memory_info().rss)
+                if passed > seconds * 0.3 and not (tmp_path / "cut").exists():
+                    (tmp_path / "cut").touch()
+                    broker.kill()
+                    time.sleep(min(seconds * 0.2, 60))
+                    broker.start()
+            account = json.loads(stop(agent).splitlines()[-1])
+            wait_until(lambda: arrived(db) >= account["accepted"], 30, "the IOC has everything")
+            time.sleep(1)
+            stop(ioc)
+            stop(devices)
+    finally:
+        broker.kill()
+    assert account["accepted"] == account["delivered"]
+    check_values(truth, db, seconds)
+    check_pictures(truth, tmp_path / "pictures", seconds)
+    settled = rss[len(rss) // 3 :]
+    assert settled[-1] - settled[0] < 6_000_000, f"memory grows: {settled[0]} to {settled[-1]}"
+
+
+def query(db: Path, sql: str) -> list[tuple[Any, ...]]:
+    if not db.exists():
+        return []
+    with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as opened:
+        return opened.execute(sql).fetchall()
+
+
+def arrived(db: Path) -> int:
+    rows = query(db, "SELECT count(*) FROM reading")
+    return int(rows[0][0]) if rows else 0
+
+
+def served(truth: Path) -> dict[tuple[str, str], list[tuple[int, Any]]]:
+    found: dict[tuple[str, str], list[tuple[int, Any]]] = {}
+    for line in truth.read_text(encoding="utf-8").splitlines():
+        one = json.loads(line)
+        found.setdefault((one["device"], one["point"]), []).append((one["time_ms"], one["value"]))
+    return found
+
+
+def check_values(truth: Path, db: Path, seconds: int) -> None:
+    """Each value was served shortly before; every instrument was heard, in the first and in the last third."""
+    by_point = served(truth)
+    times: dict[str, list[int]] = {}
+    for device, point, time_ms, value, quality in query(
+        db, "SELECT device, point, time_ms, value, quality FROM reading"
+    ):
+        if value is None or json.loads(value) is None or quality in ("com", "flt"):
+            continue
+        times.setdefault(device, []).append(time_ms)
+        near = [v for at, v in by_point.get((device, point), []) if -1_500 <= time_ms - at <= LATEST_S * 1_000]
+        assert json.loads(value) in near, f"{device} {point} at {time_ms}: {value} was never served"
+    assert times.keys() == {name_of(profile) for profile in [*SERIAL, *CAMERAS]}
+    first = min(min(of) for of in times.values())
+    for device, of in times.items():
+        assert max(of) > first + seconds * 600, f"{device} was last heard {max(of) - first} ms after the start"
+        assert len(of) > seconds / 6, f"{device} gave {len(of)} values in {seconds} s"
+
+
+def check_pictures(truth: Path, folder: Path, seconds: int) -> None:
+    """What the IOC has was taken by the camera, bit for bit."""
+    taken = {value for _, value in served(truth)["vimicro-vc0706", "picture"]}
+    files = list(folder.glob("dng-hc-01/*/*.jpg"))
+    assert len(files) >= max(1, seconds // 60)
+    assert {hashlib.sha256(file.read_bytes()).hexdigest() for file in files} <= taken
