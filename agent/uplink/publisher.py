@@ -267,7 +267,7 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._sender.run(), name="uplink sender")
                 if self.pictures:
-                    may_send = partial(_is_there, self._peer)
+                    may_send = partial(_is_there, self._peer, self._settings.uplink.protocol)
                     tasks.create_task(self.pictures.run(session, may_send), name="uplink pictures")
         finally:
             self._sender = None
@@ -405,9 +405,9 @@ class Publisher:
         )
 
 
-def _is_there(peer: Peer) -> bool:
-    """Is there an IOC, as far as is known?"""
-    return peer.online is not False
+def _is_there(peer: Peer, protocol: str) -> bool:
+    """Is there somebody for pictures? On MQTT 3.1.1 a PUBACK does not say so: there the IOC must have said it."""
+    return peer.online is True or (peer.online is None and protocol == "5")
 
 
 def _flat(group: BaseExceptionGroup[UplinkDown]) -> Iterator[UplinkDown]:

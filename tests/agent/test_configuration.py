@@ -206,7 +206,7 @@ def _loadable(text: str) -> str:
 
 def test_the_example_is_good_as_it_stands() -> None:
     settings = load_configuration(EXAMPLE).settings
-    assert {link.spec.kind for link in settings.links} == {"modbus", "serial"}
+    assert {link.spec.kind for link in settings.links} == {"modbus", "serial", "camera"}
 
 
 def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
@@ -221,7 +221,8 @@ def test_the_example_shows_every_key_with_its_default(tmp_path: Path) -> None:
         assert {f.name for f in fields} == shown[table].keys(), table
         if table != "site":
             assert getattr(full, table) == getattr(bare, table), table
-    assert {f.name for f in msgspec.structs.fields(model.DeviceKeys)} <= shown["device"][0].keys()
+    device_keys = {key for device in shown["device"] for key in device}
+    assert {f.name for f in msgspec.structs.fields(model.DeviceKeys)} == device_keys
     for shown_link, bare_link in zip(full.links, bare.links, strict=True):
         asked, silent = msgspec.structs.asdict(shown_link.options), msgspec.structs.asdict(bare_link.options)
         for key in ("timeout_s", "tcp_port"):  # the default depends on the transport
@@ -242,3 +243,43 @@ def test_a_bus_that_is_nearly_full_is_a_warning_with_the_figures(tmp_path: Path)
     [full] = [w for w in found if "wire" in w.what]
     assert "meter-1" in full.what
     assert "with one dead device" in full.what
+
+
+CAMERA = """\
+[[link]]
+name = "cam"
+kind = "camera"
+port = "/dev/ttyUSB3"
+[[device]]
+name = "cam-01"
+link = "cam"
+profile = "vimicro/vc0706"
+"""
+GOOD_PICTURE = 'picture = { purpose = "flood-verification", class = "possible", keep_days = 7, interval_s = 600 }\n'
+
+
+def test_a_camera_takes_pictures_only_where_it_is_said_what_for(tmp_path: Path) -> None:
+    assert _load(tmp_path, GOOD + CAMERA).devices[-1].picture is None
+    picture = _load(tmp_path, GOOD + CAMERA + GOOD_PICTURE).devices[-1].picture
+    assert picture is not None
+    assert (picture.purpose, picture.class_, picture.keep_days) == ("flood-verification", "possible", 7)
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (GOOD_PICTURE.replace('purpose = "flood-verification", ', ""), "picture"),
+        (GOOD_PICTURE.replace("flood-verification", ""), "picture"),
+        (GOOD_PICTURE.replace("keep_days = 7, ", ""), "picture"),
+        (GOOD_PICTURE.replace('class = "possible", ', ""), "picture"),
+        (GOOD_PICTURE.replace("600", "1"), "picture.interval_s"),
+    ],
+)
+def test_pictures_without_purpose_class_or_end_are_refused(tmp_path: Path, text: str, key: str) -> None:
+    problems = _problems(tmp_path, GOOD + CAMERA + text)
+    assert [found.split("].")[-1] for _, found, _ in problems] == [key]
+
+
+def test_a_device_that_gives_no_pictures_cannot_be_asked_for_them(tmp_path: Path) -> None:
+    problems = _problems(tmp_path, GOOD + GOOD_PICTURE)
+    assert ["gives no pictures" in what for _, _, what in problems] == [True]

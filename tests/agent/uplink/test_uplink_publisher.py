@@ -2,46 +2,24 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from processes import Mosquitto
-from uplink_helpers import EPOCH, GATEWAY, AclMosquitto, Ioc, MemorySource, quick, settings, until
+from uplink_helpers import (
+    EPOCH,
+    GATEWAY,
+    AclMosquitto,
+    MemorySource,
+    listener,
+    ready,
+    running,
+    until,
+)
 
-from agent.clock import SystemClock
 from agent.model import Event
-from agent.uplink.publisher import Publisher, Tuning
 
 STATUS = f"ocg/v1/{GATEWAY}/up/status"
-
-
-@asynccontextmanager
-async def running(
-    broker: Mosquitto, source: MemorySource, folder: Path, *, decide_s: float = 0.0, **uplink: Any
-) -> AsyncIterator[Publisher]:
-    """A publisher that runs while the context is open."""
-    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=5.0)
-    publisher = Publisher(settings(broker.port, folder, **uplink), source, SystemClock(), quick, tuning=tuning)
-    source.on_sealed = publisher.on_sealed
-    task = asyncio.create_task(publisher.run(), name="uplink")
-    try:
-        yield publisher
-    finally:
-        if task.done():
-            task.result()
-        task.cancel()
-        await asyncio.wait([task])
-
-
-def ready(publisher: Publisher) -> bool:
-    return publisher.state().connected and publisher._sender is not None
-
-
-async def listener(broker: Mosquitto, *topics: str) -> Ioc:
-    return await asyncio.to_thread(Ioc, broker.port, topics or ("ocg/v1/#",))
 
 
 async def test_in_mode_broker_a_puback_marks_delivered(broker: Mosquitto, tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ import signal
 import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as paho
 from processes import Mosquitto
 
+from agent.clock import SystemClock
 from agent.model import Batch, BatchKind, SeqRange
 from agent.settings import (
     ClockSettings,
@@ -23,6 +25,8 @@ from agent.settings import (
     SiteSettings,
     UplinkSettings,
 )
+from agent.uplink.pictures import Shelf
+from agent.uplink.publisher import Publisher, Tuning
 
 GATEWAY = "dng-hc-01"
 EPOCH = "9f3c1a7be2d04455"
@@ -173,3 +177,37 @@ class AclMosquitto(Mosquitto):
         """Read the ACL again."""
         assert self._process
         self._process.send_signal(signal.SIGHUP)
+
+
+@asynccontextmanager
+async def running(
+    broker: Mosquitto,
+    source: MemorySource,
+    folder: Path,
+    *,
+    decide_s: float = 0.0,
+    shelf: Shelf | None = None,
+    **uplink: Any,
+) -> AsyncIterator[Publisher]:
+    """A publisher that runs while the context is open."""
+    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=5.0)
+    publisher = Publisher(
+        settings(broker.port, folder, **uplink), source, SystemClock(), quick, tuning=tuning, shelf=shelf
+    )
+    source.on_sealed = publisher.on_sealed
+    task = asyncio.create_task(publisher.run(), name="uplink")
+    try:
+        yield publisher
+    finally:
+        if task.done():
+            task.result()
+        task.cancel()
+        await asyncio.wait([task])
+
+
+def ready(publisher: Publisher) -> bool:
+    return publisher.state().connected and publisher._sender is not None
+
+
+async def listener(broker: Mosquitto, *topics: str) -> Ioc:
+    return await asyncio.to_thread(Ioc, broker.port, topics or ("ocg/v1/#",))

@@ -1,0 +1,148 @@
+"""From a picture that was taken to the IOC, and from the IOC's wish to its result."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fake_clock import FakeClock
+from picture_samples import taken
+
+from agent.model import Event, Result, Snapshot
+from agent.pictures import MAX_COMMANDS, Pictures
+from agent.polling.pictures import PictureFailed, PictureRequests
+from agent.settings import PictureKeys
+from agent.store.pictures import PictureShelf
+from agent.uplink.downlink import Command
+
+KEYS = PictureKeys(purpose="flood-verification", class_="possible", keep_days=7)
+CAMERA: Any = SimpleNamespace(name="cam-01", picture=KEYS)
+
+
+class Store:
+    def __init__(self) -> None:
+        self.snapshots: list[Snapshot] = []
+        self.results: list[Result] = []
+        self.events: list[Event] = []
+        self.full = False
+        self.on_snapshot: Any = lambda: None
+
+    def append_snapshot(self, snapshot: Snapshot) -> bool:
+        self.on_snapshot()
+        if not self.full:
+            self.snapshots.append(snapshot)
+        return not self.full
+
+    def append_result(self, result: Result) -> None:
+        self.results.append(result)
+
+    def append_event(self, event: Event) -> None:
+        self.events.append(event)
+
+
+class Bench:
+    def __init__(self, folder: Path, max_bytes: int = 1_000_000) -> None:
+        clock = FakeClock()
+        self.shelf = PictureShelf(folder / "pictures", max_bytes, clock, Random(1))
+        self.shelf.open()
+        self.store = Store()
+        self.requests = PictureRequests()
+        self.pictures = Pictures(self.shelf, self.store, clock)  # type: ignore[arg-type]
+        self.pictures.pollers = [self]
+
+    def ask_picture(self, name: str, why: str) -> asyncio.Future[str] | None:
+        return self.requests.ask(name, why) if name == "cam-01" else None
+
+    async def results(self, count: int) -> list[Result]:
+        async with asyncio.timeout(5):
+            while len(self.store.results) < count:
+                await asyncio.sleep(0.001)
+        return self.store.results
+
+
+@asynccontextmanager
+async def told(bench: Bench, command: str = "snapshot", **args: Any) -> AsyncIterator[None]:
+    bench.pictures.command(Command(v=1, id="c-1", command=command, args=args))
+    await asyncio.sleep(0)
+    yield
+
+
+async def test_a_picture_is_announced_only_once_it_is_safe_on_the_card(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.store.on_snapshot = lambda: files.extend((tmp_path / "pictures" / "taken").glob("*.jpg"))
+    files: list[Path] = []
+    picture_id = await bench.pictures.keep(CAMERA, taken(b"abc"), "schedule")
+    assert len(files) == 1, "when the store was told, the file was there"
+    assert [kept.id for kept in bench.shelf.waiting()] == [picture_id]
+    assert bench.store.snapshots[0].privacy.purpose == "flood-verification"
+
+
+async def test_what_cannot_be_announced_is_not_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.store.full = True
+    with pytest.raises(PictureFailed, match="RAM disk"):
+        await bench.pictures.keep(CAMERA, taken(b"abc"), "schedule")
+    assert bench.shelf.bytes() == 0
+
+
+async def test_without_a_purpose_no_picture_is_kept(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with pytest.raises(PictureFailed, match="what is it for"):
+        await bench.pictures.keep(SimpleNamespace(name="cam-01", picture=None), taken(b"abc"), "x")  # type: ignore[arg-type]
+    assert bench.store.snapshots == []
+
+
+async def test_a_picture_that_had_to_go_unsent_is_declared_to_the_ioc(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, max_bytes=100)
+    for _ in range(2):
+        await bench.pictures.keep(CAMERA, taken(bytes(80)), "schedule")
+    assert [(event.type, event.reason) for event in bench.store.events] == [("data.lost", "picture_room")]
+
+
+async def test_the_ioc_that_asks_for_a_picture_gets_a_result(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    async with told(bench, device="cam-01"):
+        assert bench.requests.why("cam-01") == "command c-1"
+        bench.requests.taken("cam-01", "id-1")
+    (result,) = await bench.results(1)
+    assert (result.id, result.ok, result.error) == ("c-1", True, None)
+
+
+@pytest.mark.parametrize(
+    ("command", "args", "why"),
+    [
+        ("snapshot", {"device": "cam-99"}, "no camera"),
+        ("snapshot", {}, "device"),
+        ("snapshot", {"device": 7}, "device"),
+        ("move", {"device": "cam-01"}, "not known"),
+    ],
+)
+async def test_a_command_that_cannot_be_obeyed_gets_a_result_too(
+    command: str, args: dict[str, Any], why: str, tmp_path: Path
+) -> None:
+    bench = Bench(tmp_path)
+    async with told(bench, command, **args):
+        (result,) = await bench.results(1)
+    assert not result.ok
+    assert why in (result.error or "")
+
+
+async def test_a_camera_that_fails_is_the_result(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    async with told(bench, device="cam-01"):
+        bench.requests.failed("cam-01", "the lens is dark")
+    assert (await bench.results(1))[0].error == "the lens is dark"
+
+
+async def test_a_flood_of_commands_is_refused_one_by_one(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    for _ in range(MAX_COMMANDS + 3):
+        async with told(bench, device="cam-01"):
+            pass
+    assert [result.ok for result in await bench.results(3)] == [False] * 3
+    bench.requests.taken("cam-01", "id-1")
+    assert len(await bench.results(MAX_COMMANDS + 3)) == MAX_COMMANDS + 3

@@ -1,0 +1,110 @@
+"""Pictures on their way to a real broker: every part, in order, only while somebody receives them."""
+
+import asyncio
+from pathlib import Path
+from random import Random
+
+import pytest
+from fake_clock import FakeClock
+from picture_samples import PRIVACY, taken
+from processes import Mosquitto
+from uplink_helpers import Ioc, MemorySource, listener, ready, running, until
+
+from agent.store.pictures import PART_BYTES, PictureShelf
+
+DATA = bytes(range(256)) * 600
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> PictureShelf:
+    shelf = PictureShelf(tmp_path / "pictures", 10_000_000, FakeClock(), Random(1))
+    shelf.open()
+    return shelf
+
+
+def put(shelf: PictureShelf, data: bytes = DATA) -> str:
+    snapshot, path = shelf.keep("cam-01", taken(data), PRIVACY, "schedule")
+    shelf.announced(path)
+    return snapshot.id
+
+
+def blobs(ioc: Ioc) -> list[tuple[str, bytes]]:
+    return [(topic, payload) for topic, payload in ioc.messages if "/up/blob/" in topic]
+
+
+async def test_a_picture_goes_out_in_parts_that_give_it_again(
+    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+) -> None:
+    ioc = await listener(broker)
+    async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
+        await until(lambda: ready(publisher))
+        picture = put(shelf)
+        assert publisher.pictures
+        publisher.pictures.poke()
+        await until(lambda: not shelf.waiting(), what="the picture is sent")
+        await until(lambda: len(blobs(ioc)) == 4, what="all parts")
+        parts = blobs(ioc)
+    assert [topic.split("/")[-2:] for topic, _ in parts] == [[picture, str(n)] for n in range(1, 5)]
+    assert b"".join(payload for _, payload in parts) == DATA
+    assert max(len(payload) for _, payload in parts) == PART_BYTES
+    ioc.close()
+
+
+async def test_nothing_is_sent_while_the_ioc_is_offline_and_everything_after(
+    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+) -> None:
+    ioc = await listener(broker)
+    await asyncio.to_thread(ioc.state, online=False)
+    put(shelf)
+    async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
+        await until(lambda: ready(publisher))
+        await asyncio.sleep(0.3)
+        assert len(shelf.waiting()) == 1
+        await asyncio.to_thread(ioc.state)
+        await until(lambda: publisher.state().ioc_online is True)
+        assert publisher.pictures
+        publisher.pictures.poke()
+        await until(lambda: not shelf.waiting(), what="the picture is sent")
+    ioc.close()
+
+
+async def test_a_picture_that_nobody_receives_is_kept(broker: Mosquitto, tmp_path: Path, shelf: PictureShelf) -> None:
+    put(shelf)
+    async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
+        await until(lambda: ready(publisher))
+        await asyncio.sleep(0.3)
+        assert len(shelf.waiting()) == 1
+        assert publisher.pictures
+        assert publisher.pictures.sent == 0
+
+
+async def test_on_3_1_1_pictures_wait_until_the_ioc_has_said_that_it_is_there(
+    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+) -> None:
+    put(shelf)
+    async with running(broker, MemorySource(), tmp_path, protocol="3.1.1", shelf=shelf) as publisher:
+        await until(lambda: ready(publisher))
+        await asyncio.sleep(0.3)
+        assert len(shelf.waiting()) == 1
+
+
+async def test_a_picture_that_was_cut_off_is_sent_again_as_a_whole(
+    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+) -> None:
+    ioc = await listener(broker)
+    put(shelf, DATA * 20)
+    async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
+        await until(lambda: any("/up/blob/" in topic for topic, _ in ioc.messages), what="the first part")
+        broker.kill()
+        await asyncio.sleep(0.2)
+        assert len(shelf.waiting()) == 1
+        broker.start()
+        ioc.close()
+        ioc = await listener(broker)
+        await until(lambda: ready(publisher))
+        publisher.pictures.poke()  # type: ignore[union-attr]
+        await until(lambda: not shelf.waiting(), 20, what="the picture is sent")
+        await until(lambda: len(dict(blobs(ioc))) == 63, what="all parts")
+        parts = dict(blobs(ioc))
+    assert b"".join(parts[topic] for topic in sorted(parts, key=lambda t: int(t.rpartition("/")[2]))) == DATA * 20
+    ioc.close()
