@@ -2,8 +2,13 @@
 
 import asyncio
 import json
+import math
+import signal
+import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +18,14 @@ from simulators.broker import Broker, broker
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
 from simulators.ioc.mqtt import RECEIVE_MAXIMUM, BrokerDown, Session, Will, connect, parse_broker
+from simulators.ioc.picture_files import PictureFiles
+from simulators.ioc.pictures import Pictures
 from simulators.ioc.report import report
 from simulators.ioc.service import ACK_EVERY_S, IocService
+from simulators.processes import child
 
+PICTURE = bytes(range(256)) * 400
+PART_BYTES = 48 * 1024
 EPOCH = "9f3c1a7be2d04455"
 STATE = "ocg/v1/ioc/state"
 TIMEOUT_S = 10.0
@@ -31,10 +41,10 @@ async def mqtt(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 class Ioc:
     """A running IOC; `ready` is set at each connection."""
 
-    def __init__(self, mqtt: Broker, ack_every_s: float = 0.1) -> None:
+    def __init__(self, mqtt: Broker, ack_every_s: float = 0.1, pictures: Pictures | None = None) -> None:
         self.database = Database(None)
         self.database.open()
-        self.ingest = Ingest(self.database)
+        self.ingest = Ingest(self.database, pictures=pictures)
         self.service = IocService(self.ingest, parse_broker(mqtt.url), protocol=mqtt.protocol, ack_every_s=ack_every_s)
         self.ready = asyncio.Event()
         self._task = asyncio.create_task(self.service.run(self.ready.set))
@@ -81,6 +91,21 @@ class Gateway:
         body = head | {"config": "a1b2c3d4", "clock": "sync", "scans": [scan]}
         assert self.session
         self.session.publish("ocg/v1/gw-1/up/data", json.dumps(body).encode())
+
+    def send_snapshot(self, seq: int, picture: str, data: bytes = PICTURE) -> None:
+        head = {"v": 1, "gateway": "gw-1", "epoch": EPOCH, "seq": seq, "sealed_ms": 1, "low": 1}
+        body = {"id": picture, "device": "cam-01", "time_ms": time.time_ns() // 1_000_000, "mime": "image/jpeg"}
+        body |= {"width": 640, "height": 480, "bytes": len(data), "sha256": sha256(data).hexdigest()}
+        body |= {"parts": math.ceil(len(data) / PART_BYTES), "why": "schedule"}
+        body["privacy"] = {"class": "possible", "purpose": "flood-verification", "keep_days": 7}
+        message = head | {"config": "a1b2c3d4", "clock": "sync", "snapshot": body}
+        assert self.session
+        self.session.publish("ocg/v1/gw-1/up/snapshot", json.dumps(message).encode())
+
+    def send_part(self, picture: str, part: int) -> None:
+        data = PICTURE[(part - 1) * PART_BYTES : part * PART_BYTES]
+        assert self.session
+        self.session.publish(f"ocg/v1/gw-1/up/blob/{picture}/{part}", data)
 
     def newest(self, topic: str) -> dict[str, Any]:
         return self.heard.get(topic, [{}])[-1]
@@ -188,3 +213,92 @@ async def test_a_client_that_leaves_in_order_leaves_no_will(mqtt: Broker, gatewa
         session.publish("x/mark", b"{}")
         await _until(lambda: "x/mark" in gateway.heard)
     assert "x/gone" not in gateway.heard
+
+
+ONE, OTHER = "01JDCQ7Z4K8M2N3P4Q5R6S7T9W", "01JDCQ7Z4K8M2N3P4Q5R6S7T9X"
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted((folder / "gw-1").rglob("*.jpg"))
+
+
+async def test_a_picture_arrives_in_parts(mqtt: Broker, gateway: Gateway, tmp_path: Path) -> None:
+    pictures = Pictures(PictureFiles(tmp_path / "pictures"))
+    pictures.open()
+    ioc = Ioc(mqtt, pictures=pictures)
+    await _until(ioc.ready.is_set)
+    gateway.send_snapshot(1, ONE)
+    await _until(lambda: gateway.newest("ocg/v1/gw-1/down/ack").get("cumulative") == 1)
+    for part in (3, 1, 1):
+        gateway.send_part(ONE, part)
+    gateway.send_part(OTHER, 2)
+    await _until(lambda: report(ioc.ingest).pictures.unannounced)
+    assert not _pictures(tmp_path / "pictures")
+    gateway.send_part(ONE, 2)
+    await _until(lambda: report(ioc.ingest).pictures.complete)
+    (file,) = _pictures(tmp_path / "pictures")
+    assert file.read_bytes() == PICTURE
+    seen = report(ioc.ingest)
+    assert (seen.pictures.duplicate_parts, seen.malformed, seen.notices) == (1, {}, [])
+    await ioc.stop()
+
+
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
+async def test_an_ioc_that_is_killed_between_two_parts_goes_on_with_the_picture(
+    mqtt: Broker, gateway: Gateway, tmp_path: Path
+) -> None:
+    files = ["--db", str(tmp_path / "ioc.db"), "--pictures", str(tmp_path / "pictures")]
+    argv = [sys.executable, "-m", "simulators", "ioc", "--broker", mqtt.url, "--json", "--every", "0.1", *files]
+    async with child("ioc", argv, tmp_path / "ioc.log") as ioc:
+        assert (await ioc.ready())["pictures"] == str(tmp_path / "pictures")
+        await _until(lambda: gateway.newest(STATE).get("online"))
+        gateway.send_snapshot(1, ONE)
+        gateway.send_part(ONE, 1)
+        gateway.send_part(ONE, 3)
+        await _until(lambda: _missing(ioc.lines[-1]) == [[[2, 2]]])
+        await ioc.stop(signal.SIGKILL)
+    await _until(lambda: gateway.newest(STATE).get("online") is False)
+    async with child("ioc", argv, tmp_path / "ioc.log") as ioc:
+        await _until(lambda: gateway.newest(STATE).get("online"))
+        gateway.send_part(ONE, 2)
+        await _until(lambda: _pictures(tmp_path / "pictures"))
+        assert await ioc.stop() == 0
+        assert ioc.lines[-1]["report"]["pictures"]["complete"] == 1
+    (file,) = _pictures(tmp_path / "pictures")
+    assert file.read_bytes() == PICTURE
+
+
+def _missing(line: dict[str, Any]) -> list[Any]:
+    return [one["missing"] for one in line.get("report", {}).get("pictures", {}).get("missing", [])]
+
+
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
+async def test_pictures_expire_while_there_is_no_broker_too(mqtt: Broker, tmp_path: Path) -> None:
+    now_ms = [time.time_ns() // 1_000_000]
+    pictures = Pictures(PictureFiles(tmp_path / "pictures"), lambda: now_ms[0])
+    pictures.open()
+    pictures.part("gw-1", ONE, 1, b"x")
+    await mqtt.kill()
+    ioc = Ioc(mqtt, pictures=pictures)
+    now_ms[0] += 86_400_000
+    ioc.ingest._swept_s -= 3_600
+    await _until(lambda: not list(pictures.waiting()))
+    await ioc.stop()
+
+
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
+async def test_a_folder_that_fails_ends_the_ioc_and_a_part_that_it_did_not_keep_stays_with_the_broker(
+    mqtt: Broker, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    pictures = Pictures(PictureFiles(tmp_path / "pictures"))
+    pictures.open()
+    monkeypatch.setattr(pictures, "part", full)
+    ioc = Ioc(mqtt, pictures=pictures)
+    await _until(ioc.ready.is_set)
+    gateway.send_part(ONE, 1)
+    with pytest.raises(OSError, match="No space left"):
+        await asyncio.wait_for(ioc._task, TIMEOUT_S)
+    ioc.database.close()

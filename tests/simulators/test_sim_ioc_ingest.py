@@ -4,16 +4,28 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulators.ioc.db import Database
-from simulators.ioc.ingest import Ingest, Latencies
-from simulators.ioc.messages import MAX_JSON_BYTES, MAX_MESSAGE_BYTES, Malformed, plain
+from simulators.ioc.ingest import SWEEP_EVERY_S, Ingest, Latencies
+from simulators.ioc.messages import (
+    MAX_JSON_BYTES,
+    MAX_MESSAGE_BYTES,
+    MAX_PART_BYTES,
+    MAX_PARTS,
+    MAX_PICTURE_BYTES,
+    Malformed,
+    plain,
+)
+from simulators.ioc.picture_files import PictureFiles
+from simulators.ioc.pictures import DAY_MS, Pictures
 from simulators.ioc.report import as_text, report
 from simulators.ioc.rules import GAP_AGE_S
 
@@ -25,6 +37,18 @@ def sealed(seq: int, low: int = 1, *, gateway: str = "gw-1", epoch: str = EPOCH,
     scans = [{"device": "aq-01", "time_ms": seq * 1_000, "values": {"pm25": 35.2, "ok": True, "text": "é"}}]
     head = {"v": 1, "gateway": gateway, "epoch": epoch, "seq": seq, "sealed_ms": seq * 1_000 + 5, "low": min(low, seq)}
     return {**head, "config": "a1b2c3d4", "clock": "sync", "scans": scans} | more
+
+
+PICTURE = b"the bytes of a picture"
+ID = "01JDCQ7Z4K8M2N3P4Q5R6S7T9W"
+
+
+def snapshot(seq: int, *, privacy: Any = None, **more: Any) -> dict[str, Any]:
+    """The snapshot of `PICTURE`, in two parts."""
+    body = {"id": ID, "device": "cam-01", "time_ms": 9_000, "mime": "image/jpeg", "width": 640, "height": 480}
+    body |= {"bytes": len(PICTURE), "sha256": sha256(PICTURE).hexdigest(), "parts": 2, "why": "schedule"}
+    body["privacy"] = privacy or {"class": "possible", "purpose": "flood-verification", "keep_days": 7}
+    return sealed(seq, scans=None, snapshot=body | more)
 
 
 @pytest.fixture
@@ -43,6 +67,18 @@ class Time:
 @pytest.fixture
 def ingest(db: Database) -> Ingest:
     return Ingest(db, lambda: Time.wall_ms, lambda: Time.mono_s)
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Pictures:
+    one = Pictures(PictureFiles(tmp_path / "pictures"), lambda: Time.wall_ms)
+    one.open()
+    return one
+
+
+@pytest.fixture
+def with_pictures(db: Database, pictures: Pictures) -> Ingest:
+    return Ingest(db, lambda: Time.wall_ms, lambda: Time.mono_s, pictures)
 
 
 def _send(ingest: Ingest, *messages: dict[str, Any], lane: str = "data") -> None:
@@ -137,6 +173,27 @@ def test_the_order_of_arrival_is_kept_for_each_lane(ingest: Ingest, tmp_path: Pa
             "schema",
         ),
         ("ocg/v1/gw-1/up/status", b'{"v":1,"gateway":"gw-2","online":true}', "gateway"),
+        ("ocg/v1/gw-1/up/data", json.dumps(sealed(1, epoch=EPOCH + "\n")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/blob/../../x/1", b"x", "topic"),
+        (f"ocg/v1/gw-1/up/blob/{ID}", b"x", "topic"),
+        (f"ocg/v1/gw-1/up/blob/{ID}/0", b"x", "topic"),
+        (f"ocg/v1/gw-1/up/blob/{ID}/01", b"x", "topic"),
+        (f"ocg/v1/gw-1/up/blob/{ID}/{MAX_PARTS + 1}", b"x", "topic"),
+        (f"ocg/v1/gw-1/up/blob/{ID}/1\n", b"x", "topic"),
+        (f"ocg/v1/gw-1/up/blob/{ID.lower()}/1", b"x", "topic"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, id="../../etc/passwd")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, id=ID + "\n")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, id="8" + ID[1:])).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, device="../x")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, device="..")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, device="cam\n")).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, sha256="0" * 63)).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, time_ms=2**52)).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, parts=0)).encode(), "schema"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, parts=len(PICTURE) + 1)).encode(), "parts"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, bytes=2 * MAX_PART_BYTES + 1)).encode(), "parts"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, bytes=MAX_PICTURE_BYTES + 1)).encode(), "too_big"),
+        ("ocg/v1/gw-1/up/snapshot", json.dumps(snapshot(1, parts=MAX_PARTS + 1)).encode(), "too_big"),
     ],
 )
 def test_a_malformed_message_is_counted_by_reason_and_changes_nothing(
@@ -149,10 +206,13 @@ def test_a_malformed_message_is_counted_by_reason_and_changes_nothing(
     assert "malformed" in as_text(report(ingest))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(st.binary(max_size=300), st.sampled_from(["data", "event", "status", "birth/x", "health", "blob/1/2"]))
-def test_no_message_makes_the_ioc_fail(ingest: Ingest, payload: bytes, lane: str) -> None:
-    ingest.take(f"ocg/v1/gw-1/up/{lane}", payload)
+LANES = ["data", "event", "status", "birth/x", "health", "blob/1/2", f"blob/{ID}/1"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.binary(max_size=300), st.sampled_from(LANES))
+def test_no_message_makes_the_ioc_fail(with_pictures: Ingest, payload: bytes, lane: str) -> None:
+    with_pictures.take(f"ocg/v1/gw-1/up/{lane}", payload)
 
 
 def test_fields_that_the_ioc_does_not_know_are_ignored(ingest: Ingest) -> None:
@@ -240,3 +300,119 @@ def test_percentiles_are_the_smallest_latency_that_so_many_do_not_exceed() -> No
 def test_bytes_that_begin_like_neither_json_nor_zlib_are_refused() -> None:
     with pytest.raises(Malformed, match="encoding"):
         plain(b"\x00")
+
+
+def _send_parts(ingest: Ingest, *numbers: int) -> None:
+    for number in numbers:
+        data = PICTURE[:10] if number == 1 else PICTURE[10:]
+        ingest.take(f"ocg/v1/gw-1/up/blob/{ID}/{number}", data)
+
+
+def _pictures_in(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.jpg"))
+
+
+def test_a_picture_counts_by_its_snapshot_and_its_parts_do_not(with_pictures: Ingest, tmp_path: Path) -> None:
+    _send(with_pictures, sealed(1))
+    _send(with_pictures, snapshot(2), lane="snapshot")
+    ((_, ack),) = with_pictures.acks()
+    assert json.loads(ack)["cumulative"] == 2
+    _send_parts(with_pictures, 1, 2)
+    assert list(with_pictures.acks()) == []
+    (file,) = _pictures_in(tmp_path)
+    assert file.read_bytes() == PICTURE
+    assert (report(with_pictures).pictures.complete, with_pictures.malformed) == (1, {})
+
+
+def test_the_report_lists_what_is_missing(with_pictures: Ingest) -> None:
+    assert "pictures" not in as_text(report(with_pictures))
+    _send(with_pictures, snapshot(1), snapshot(2, id=ID[:-1] + "0"), lane="snapshot")
+    _send_parts(with_pictures, 1)
+    with_pictures.take(f"ocg/v1/gw-1/up/blob/{ID[:-1]}1/7", b"x")
+    seen = json.loads(msgspec.json.encode(report(with_pictures)))["pictures"]
+    assert (seen["complete"], seen["incomplete"], seen["unannounced"], seen["bad"], seen["expired"]) == (0, 2, 1, 0, 0)
+    assert seen["missing"][0] == {"gateway": "gw-1", "id": ID, "device": "cam-01", "parts": 2, "missing": [[2, 2]]}
+    text = as_text(report(with_pictures))
+    assert "pictures: 2 incomplete, 1 unannounced" in text
+    assert f"picture {ID} of cam-01: parts 2 of 2 missing" in text
+    assert f"picture {ID[:-1]}1: its snapshot has not come" in text
+
+
+PRIVACY = {"class": "possible", "purpose": "flood-verification", "keep_days": 7}
+
+
+@pytest.mark.parametrize("lack", ["privacy", "class", "purpose", "keep_days", "blank purpose"])
+def test_a_picture_that_does_not_say_why_and_for_how_long_is_refused(
+    with_pictures: Ingest, tmp_path: Path, lack: str
+) -> None:
+    message = snapshot(1, privacy={key: value for key, value in PRIVACY.items() if key != lack})
+    if lack == "privacy":
+        del message["snapshot"]["privacy"]
+    elif lack == "blank purpose":
+        message["snapshot"]["privacy"]["purpose"] = " "
+    _send_parts(with_pictures, 1)
+    _send(with_pictures, message, message, lane="snapshot")
+    _send_parts(with_pictures, 2)
+    assert with_pictures.malformed == {"privacy": 2}
+    (notice,) = report(with_pictures).notices
+    assert f"picture {ID} of cam-01 is refused: no {lack.split()[-1]}" in notice
+    assert list(with_pictures.acks()) == []
+    assert [file for file in (tmp_path / "pictures").rglob("*") if file.is_file()] == []
+    _send(with_pictures, snapshot(1), lane="snapshot")
+    _send_parts(with_pictures, 1, 2)
+    assert report(with_pictures).pictures.complete == 1
+
+
+def test_a_snapshot_is_on_the_disk_before_it_is_acknowledged(
+    with_pictures: Ingest, pictures: Pictures, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def full(*_args: Any, **_more: Any) -> None:
+        raise OSError("full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pictures, "expect", full)
+        with pytest.raises(OSError, match="full"):
+            _send(with_pictures, snapshot(1), lane="snapshot")
+    assert list(with_pictures.acks()) == []
+    assert _rows(tmp_path, "SELECT COUNT(*) FROM message") == [(0,)]
+
+
+def test_a_snapshot_that_is_a_duplicate_still_mends_a_folder_that_was_lost(
+    db: Database, ingest: Ingest, with_pictures: Ingest, tmp_path: Path
+) -> None:
+    _send(ingest, snapshot(1), lane="snapshot")
+    _send(with_pictures, snapshot(1), lane="snapshot")
+    _send_parts(with_pictures, 1, 2)
+    assert len(_pictures_in(tmp_path)) == 1
+
+
+def test_without_a_folder_pictures_are_counted_and_not_kept(ingest: Ingest) -> None:
+    _send(ingest, snapshot(1), snapshot(1), snapshot(2, id=ID[:-1] + "0"), lane="snapshot")
+    _send_parts(ingest, 1, 2)
+    assert report(ingest).gateways[0].messages == {"snapshot": 2}
+    assert "pictures: 2 not kept" in as_text(report(ingest))
+    assert ingest.malformed == {}
+
+
+def test_the_folder_is_swept_each_hour(with_pictures: Ingest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Time, "mono_s", with_pictures._swept_s)
+    _send(with_pictures, snapshot(1), lane="snapshot")
+    _send_parts(with_pictures, 1, 2)
+    monkeypatch.setattr(Time, "wall_ms", 9_000 + 7 * DAY_MS)
+    Time.mono_s += SWEEP_EVERY_S - 1
+    with_pictures.tidy()
+    assert len(_pictures_in(tmp_path)) == 1
+    Time.mono_s += 1
+    with_pictures.tidy()
+    assert [file for file in (tmp_path / "pictures").rglob("*") if file.is_file()] == []
+    assert report(with_pictures).pictures.expired == 1
+
+
+def test_a_clock_that_was_never_set_does_not_let_a_picture_expire_at_once(
+    with_pictures: Ingest, tmp_path: Path
+) -> None:
+    Time.wall_ms, before_ms = 100 * DAY_MS, Time.wall_ms
+    _send(with_pictures, snapshot(1) | {"clock": "unsync"}, lane="snapshot")
+    _send_parts(with_pictures, 1, 2)
+    Time.wall_ms = before_ms
+    assert len(_pictures_in(tmp_path)) == 1
