@@ -11,6 +11,7 @@ _PRINTED: dict[Table, tuple[int, int]] = {"holding": (40_001, 49_999), "input": 
 def check_profile(profile: ModbusProfile, section: Section) -> None:
     """Report points that cannot be asked for or decoded."""
     _check_probes(profile, section)
+    _check_guards(profile, section)
     for point, place in zip(profile.point, section.children("point"), strict=True):
         _check_address(profile, point, place)
         if point.table in profile.readable:
@@ -26,6 +27,20 @@ def _check_probes(profile: ModbusProfile, section: Section) -> None:
     for probe, place in zip(profile.probe, section.children("probe"), strict=True):
         if probe.point not in names:
             place.problem("point", f'the profile has no point "{probe.point}"', f"write one of: {', '.join(names)}")
+
+
+def _check_guards(profile: ModbusProfile, section: Section) -> None:
+    by_name = {point.name: point for point in profile.point}
+    for point, place in zip(profile.point, section.children("point"), strict=True):
+        guard = by_name.get(point.valid_if)
+        if not point.valid_if:
+            continue
+        if guard is None or guard is point:
+            place.problem("valid_if", f'"{point.valid_if}" is no other point of this profile', "write its name")
+        elif guard.valid_if:
+            place.problem("valid_if", f'"{guard.name}" has a `valid_if` itself', "a guard must stand for itself")
+        elif guard.wire_type == "string":
+            place.problem("valid_if", f'"{guard.name}" is a text', "a guard is a bool or a number")
 
 
 def _check_readable(profile: ModbusProfile, point: ModbusPoint, place: Section) -> None:

@@ -9,6 +9,7 @@ from typing import Literal
 from drivers.api import Reading
 from drivers.errors import BadReply
 from drivers.modbus.framing import NOISE, crc16, crc_ok, mbap_frames
+from drivers.modbus.guards import judged
 from drivers.modbus.pdu import FUNCTIONS, Request, answer, refusal
 from drivers.modbus.plan import compile_plan, readings, reply_bytes
 from drivers.modbus.profile import ModbusProfile, Table
@@ -22,6 +23,7 @@ _TABLES: dict[int, Table] = {function: table for table, function in FUNCTIONS.it
 def decode(profile: ModbusProfile, request: bytes | None, response: bytes) -> Sequence[Reading]:
     """The readings of every point that lies wholly inside what was asked; their `mono_ns` is 0.
 
+    What is guarded (`valid_if`) by a point that is not in these bytes is shown as it stands there.
     `request` tells the addresses. Without it the profile must have exactly one place of that function and size.
     Raises `BadReply` where anything does not match, `DeviceRefused` for an exception reply.
     """
@@ -45,7 +47,7 @@ def decode(profile: ModbusProfile, request: bytes | None, response: bytes) -> Se
     inside = list(readings(profile, points, asked.address, found.words, 0))
     if not inside:
         raise BadReply(f"{profile.vendor} {profile.model} has no point wholly inside {asked}")
-    return inside
+    return list(judged(points, {reading.point: reading for reading in inside}).values())
 
 
 def _parse_request(request: bytes) -> tuple[Framing, int | None, Request]:

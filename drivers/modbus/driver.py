@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 
 from drivers.api import DriverSpec, Identity, LinkStats, Quality, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, NoReply
+from drivers.modbus import guards
 from drivers.modbus.check import check_profile
 from drivers.modbus.decode import decode
 from drivers.modbus.identity import in_words, object_mismatch, probe_mismatch, told_by
@@ -135,11 +136,14 @@ class ModbusLink:
 def _in_order(plan: ReadPlan, turn: Round) -> list[Reading]:
     """Every point of the plan once, in its order; what was not answered is stamped with the last answer's time."""
     latest_ns = max((reading.mono_ns for reading in turn.readings.values()), default=time.monotonic_ns())
-    return [
-        turn.readings.get(point.name)
+    everything = [point for block in plan.blocks for point in block.points]
+    found = {
+        point.name: turn.readings.get(point.name)
         or Reading(point.name, None, latest_ns, turn.missing.get(point.name, Quality.NO_ANSWER))
-        for point in plan.points
-    ]
+        for point in everything
+    }
+    judged = guards.judged(everything, found)
+    return [judged[point.name] for point in plan.points]
 
 
 @asynccontextmanager

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from drivers.api import Reading
 from drivers.modbus import codec
+from drivers.modbus.guards import apart, with_guards
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.profile import TABLES, ModbusPoint, ModbusProfile, Table
 
@@ -35,14 +36,18 @@ class Block:
 
 @dataclass(frozen=True, eq=False)
 class ReadPlan:
-    """What to ask a device for. Two plans are never equal, so a plan can be a key of what was learnt about it."""
+    """What to ask a device for. Two plans are never equal, so a plan can be a key of what was learnt about it.
+
+    `silent` are the names of guards that are read only for others, and not told.
+    """
 
     profile: ModbusProfile
     blocks: tuple[Block, ...]
+    silent: frozenset[str] = frozenset()
 
     @property
     def points(self) -> Sequence[ModbusPoint]:
-        return [point for block in self.blocks for point in block.points]
+        return [point for block in self.blocks for point in block.points if point.name not in self.silent]
 
     @property
     def pause_s(self) -> float:
@@ -56,8 +61,22 @@ class ReadPlan:
 
 
 def compile_plan(profile: ModbusProfile, points: Sequence[ModbusPoint]) -> ReadPlan:
-    """The fewest blocks that `readable`, `max_gap`, `no_gap_reads`, `max_registers` and `max_bits` allow."""
-    return ReadPlan(profile, tuple(block for table in TABLES for block in _blocks(profile, table, points)))
+    """The fewest blocks that `readable`, `max_gap`, `no_gap_reads`, `max_registers` and `max_bits` allow.
+
+    Guards (`valid_if`) are read with what they guard: in the same block, or last.
+    """
+    everything = with_guards(profile, points)
+    blocks = _all_blocks(profile, everything)
+    last = apart(everything, [block.points for block in blocks])
+    if last:
+        blocks = _all_blocks(profile, [point for point in everything if point.name not in last])
+        blocks += _all_blocks(profile, [point for point in everything if point.name in last])
+    chosen = {point.name for point in points}
+    return ReadPlan(profile, blocks, frozenset(point.name for point in everything if point.name not in chosen))
+
+
+def _all_blocks(profile: ModbusProfile, points: Sequence[ModbusPoint]) -> tuple[Block, ...]:
+    return tuple(block for table in TABLES for block in _blocks(profile, table, points))
 
 
 def probe_plan(profile: ModbusProfile) -> ReadPlan | None:

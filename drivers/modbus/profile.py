@@ -35,7 +35,8 @@ class ModbusPoint(Point, frozen=True, kw_only=True):
     `layout` is for strings: two characters in a register, or one in its `low` or `high` byte. A `sum` adds up parts
     of type `part`, each times its weight; a part above `part_max` is no number. `counter` goes up and begins anew
     after the greatest raw number. `not_available` holds words that mean "no value": a number matches when every word
-    of the value equals it, a list when the words equal the list.
+    of the value equals it, a list when the words equal the list. `valid_if` is the name of another point: the value
+    counts only while that one is true, or not 0.
     """
 
     table: Table
@@ -52,6 +53,7 @@ class ModbusPoint(Point, frozen=True, kw_only=True):
     part_max: Annotated[int, msgspec.Meta(ge=1)] | None = None
     counter: bool = False
     not_available: tuple[Word | tuple[Word, ...], ...] = ()
+    valid_if: str = ""
 
     @property
     def registers(self) -> int:
