@@ -83,6 +83,9 @@ class Pictures:
         task.add_done_callback(self._answering.discard)
 
     async def _obey(self, message: Any) -> None:
+        if message.expires_ms is not None and self._clock.wall_ms() > message.expires_ms:
+            self._answer(message.id, "it came after it had expired")
+            return
         device = message.args.get("device")
         if message.command != "snapshot" or not isinstance(device, str):
             self._answer(message.id, f'"{message.command}" is not known here, or has no `device`'[:200])

@@ -78,6 +78,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     id: Id
     command: str
     time_ms: int = 0
+    expires_ms: int | None = None
     args: dict[str, Any] = {}
 
 

@@ -131,6 +131,13 @@ async def test_a_command_that_cannot_be_obeyed_gets_a_result_too(
     assert why in (result.error or "")
 
 
+async def test_a_command_that_comes_too_late_is_not_obeyed(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.pictures.command(Command(v=1, id="c-9", command="snapshot", args={"device": "cam-01"}, expires_ms=1_000))
+    (result,) = await bench.results(1)
+    assert (result.ok, result.error) == (False, "it came after it had expired")
+
+
 async def test_a_camera_that_fails_is_the_result(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     async with told(bench, device="cam-01"):
