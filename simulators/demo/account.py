@@ -3,6 +3,7 @@
 A value is wrong where the IOC has it and the device never served it within `CLOSE_MS` of the reading's time.
 """
 
+import hashlib
 import sqlite3
 from bisect import bisect_left
 from collections.abc import Iterable
@@ -33,7 +34,10 @@ class AgentAccount(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, frozen=True):
-    """Everything that the demonstration ends with. `checked` readings had a value; `wrong` ones were never served."""
+    """Everything that the demonstration ends with. `checked` readings had a value; `wrong` ones were never served.
+
+    `pictures` are those at the IOC; `wrong_pictures` of them no camera took.
+    """
 
     read: int
     delivered: int
@@ -47,18 +51,26 @@ class Account(msgspec.Struct, frozen=True):
     latency_p50_ms: int | None
     latency_p99_ms: int | None
     examples: list[str]
+    pictures: int = 0
+    wrong_pictures: int = 0
 
     @property
     def good(self) -> bool:
         """read = delivered = at the IOC, and nothing was lost, wrong or changed."""
         everything = self.read == self.delivered == self.at_ioc > 0
-        return everything and self.checked > 0 and not (self.lost or self.wrong or self.changed or self.stored)
+        return (
+            everything
+            and self.checked > 0
+            and not (self.lost or self.wrong or self.changed or self.stored or self.wrong_pictures)
+        )
 
 
-def account(agent: AgentAccount, ioc: Report, truth: Path, database: Path) -> Account:
+def account(agent: AgentAccount, ioc: Report, truth: Path, database: Path, pictures: Path) -> Account:
     """Put the three accounts side by side: the agent's, the IOC's, and what the devices served."""
     rows = _rows(database)
     wrong = wrong_values(rows, read_truth(truth))
+    taken = {one.value for one in read_truth(truth) if one.point == "picture"}
+    arrived = [hashlib.sha256(file.read_bytes()).hexdigest() for file in pictures.glob("*/*/*.jpg")]
     return Account(
         read=agent.accepted,
         delivered=agent.delivered,
@@ -72,6 +84,8 @@ def account(agent: AgentAccount, ioc: Report, truth: Path, database: Path) -> Ac
         latency_p50_ms=ioc.latency_p50_ms,
         latency_p99_ms=ioc.latency_p99_ms,
         examples=wrong[:MAX_SHOWN],
+        pictures=len(arrived),
+        wrong_pictures=sum(one not in taken for one in arrived),
     )
 
 
@@ -84,6 +98,7 @@ def as_text(result: Account) -> str:
         f"still stored          {result.stored:>8}",
         f"lost                  {result.lost:>8}",
         f"wrong                 {result.wrong:>8}   of {result.checked} values compared with what the devices served",
+        f"pictures at the IOC   {result.pictures:>8}   {result.wrong_pictures} of them not what the camera took",
         f"duplicate messages    {result.duplicates:>8}   recognised, stored once",
         f"latency, live data    p50 {result.latency_p50_ms} ms, p99 {result.latency_p99_ms} ms",
         *(f"  wrong: {example}" for example in result.examples),

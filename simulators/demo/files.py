@@ -1,4 +1,4 @@
-"""The configuration of the demonstration: all six shipped profiles, on ptys and free ports of this machine."""
+"""The configuration of the demonstration: seven shipped profiles, on ptys and free ports of this machine."""
 
 import shutil
 import tempfile
@@ -67,6 +67,12 @@ port = "{folder}/ports/dust"
 baud = 9600
 warm_up_s = 0                        # the simulated sensor needs none
 
+[[link]]
+name = "gate"
+kind = "camera"
+port = "{folder}/ports/gate"
+baud = 115200
+
 [[device]]
 name = "meter-1"
 link = "bus-1"
@@ -107,6 +113,13 @@ name = "dust-1"
 link = "dust"
 profile = "plantower/pms5003"
 interval_s = 1.0
+
+[[device]]
+name = "gate-cam"
+link = "gate"
+profile = "vimicro/vc0706"
+interval_s = 5.0
+picture = {{ purpose = "flood-verification", class = "possible", keep_days = 1, interval_s = 10 }}
 """
 
 
@@ -124,6 +137,10 @@ class DemoFolder:
     @property
     def truth(self) -> Path:
         return self.folder / "served.jsonl"
+
+    @property
+    def pictures(self) -> Path:
+        return self.folder / "pictures"
 
     @property
     def database(self) -> Path:

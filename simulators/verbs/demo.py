@@ -1,7 +1,7 @@
 """Show everything at work: broker, devices, IOC and agent on this machine, an outage of the broker, and the account.
 
-Six simulated devices are read by the real agent. In the middle the broker is killed for 10 s. At the end the agent is
-stopped, and what it read is compared with what the IOC has and with what the devices served.
+Seven simulated devices, a camera among them, are read by the real agent. In the middle the broker is killed for 10 s.
+At the end the agent is stopped, and what it read is compared with what the IOC has and with what the devices served.
 """
 
 import argparse
@@ -70,6 +70,7 @@ async def _demo(folder: DemoFolder, args: argparse.Namespace) -> Account:
         folder.write_config(mqtt)
         config = str(folder.config)
         ioc_argv = [*python, "simulators", "ioc", "--broker", mqtt.url, "--db", str(folder.database)]
+        ioc_argv += ["--pictures", str(folder.pictures)]
         ioc_argv += ["--protocol", mqtt.protocol, "--json", "--every", str(LOOK_EVERY_S)]
         site_argv = [*python, "simulators", "run", "--config", config, "--seed", str(args.seed)]
         site_argv += ["--truth", str(folder.truth)]
@@ -85,7 +86,7 @@ async def _demo(folder: DemoFolder, args: argparse.Namespace) -> Account:
                 agent_account = await _stop_agent(agent)
             await _wait_for_all(ioc, agent_account.accepted)
             await ioc.stop()
-        return account(agent_account, _report(ioc), folder.truth, folder.database)
+        return account(agent_account, _report(ioc), folder.truth, folder.database, folder.pictures)
 
 
 @dataclass(frozen=True)
