@@ -10,7 +10,8 @@ from agent import __version__
 from agent.clock import NS_PER_S, Clock
 from agent.configuration import forecast
 from agent.health import system_figures, uptime_s
-from agent.polling.poller import DevicePolling, LinkPoller
+from agent.polling.device import DevicePolling
+from agent.polling.poller import LinkPoller
 from agent.settings import Settings
 from agent.store import Store
 from agent.uplink.publisher import Publisher

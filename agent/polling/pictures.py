@@ -1,14 +1,18 @@
-"""Who wants a picture of which camera, and what became of it.
+"""Pictures of the cameras of one link: who wants one, taking it, and what became of it.
 
 Promises: everyone who asked is told, once, how it ended; asking twice before it was taken gives one picture.
-Must not know: links, files.
+Must not know: schedules, files.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 
 from agent.settings import DeviceSettings
-from drivers.api import Picture
+from drivers.api import Picture, PictureLink
+from drivers.errors import BadReply, LinkDown, NoReply
+
+PICTURE_S = 180.0
+"""A picture that takes longer is stuck; 100 kB at 9600 baud take 110 s."""
 
 SCHEDULED = "schedule"
 
@@ -48,3 +52,38 @@ class PictureRequests:
         for _, future in self._waiting.pop(device, []):
             if not future.done():
                 future.set_exception(PictureFailed(why))
+
+
+class PictureTaker:
+    """Takes the pictures of the link `name`; `on_picture` keeps them, None where nobody does."""
+
+    def __init__(self, name: str, on_picture: OnPicture | None) -> None:
+        self._name = name
+        self._on_picture = on_picture
+        self._requests = PictureRequests()
+
+    def ask(self, device: str, why: str) -> asyncio.Future[str]:
+        """Want a picture of `device`; see `PictureRequests.ask`."""
+        return self._requests.ask(device, why)
+
+    async def take(self, link: PictureLink, settings: DeviceSettings) -> None:
+        """Take one picture and keep it; raises `PictureFailed`, or `LinkDown` where the camera is stuck."""
+        name = settings.name
+        try:
+            picture_id = await self._taken(link, settings, self._requests.why(name))
+        except (PictureFailed, LinkDown) as err:
+            self._requests.failed(name, str(err))
+            raise
+        self._requests.taken(name, picture_id)
+
+    async def _taken(self, link: PictureLink, settings: DeviceSettings, why: str) -> str:
+        if self._on_picture is None:
+            raise PictureFailed("nobody keeps pictures here")
+        try:
+            async with asyncio.timeout(PICTURE_S):
+                picture = await link.picture(settings.unit, settings.profile)
+        except TimeoutError as err:
+            raise LinkDown(f"{self._name}: a picture of {settings.name} was stuck") from err
+        except (NoReply, BadReply) as err:
+            raise PictureFailed(str(err)) from err
+        return await self._on_picture(settings, picture, why)

@@ -8,77 +8,27 @@ its policy is to stop polling, polls are skipped and counted as missed.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from random import Random
 from typing import Any, cast
-
-import msgspec
 
 from agent.clock import NS_PER_S, Clock
 from agent.configuration import by_interval
 from agent.model import Event, Scan
-from agent.polling.filters import ReportFilter
-from agent.polling.pictures import OnPicture, PictureFailed, PictureRequests
-from agent.polling.quarantine import Quarantine
-from agent.polling.recognition import Recognition
+from agent.polling.device import DevicePolling, Poll
+from agent.polling.pictures import OnPicture, PictureFailed, PictureTaker
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode
-from drivers.api import Link, LinkStats, Picture, PictureLink, Quality, Reading
+from drivers.api import Link, LinkStats, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
 log = logging.getLogger(__name__)
 
 REOPEN_FIRST_S = 0.5
 REOPEN_MAX_S = 10.0
-PICTURE_S = 180.0
-"""A picture that takes longer is stuck; 100 kB at 9600 baud take 110 s."""
 ON_DEMAND_S = 10 * 365 * 86_400.0
 STUCK_S = 60.0
 """A read that takes this much longer than its timeout is stuck in the driver; the link is opened again."""
-
-
-class DeviceState(msgspec.Struct, kw_only=True):
-    """What is known of one device now, for `status` and the live displays."""
-
-    name: str
-    up: bool | None = None
-    error: str | None = None
-    answered_mono_ns: int | None = None
-    readings: dict[str, Reading] = {}
-    pictures: int = 0
-    pictures_failed: int = 0
-
-
-class DevicePolling:
-    """One device of a link: its settings, its filter, its failures in a row."""
-
-    def __init__(self, settings: DeviceSettings, random: Random) -> None:
-        self.settings = settings
-        self.filter = ReportFilter(settings.points)
-        self.quarantine = Quarantine(random)
-        self.recognition = Recognition()
-        self.state = DeviceState(name=settings.name)
-        self.polls: list[Poll] = []
-        self.pictures: Poll | None = None
-
-    def no_answer(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
-        """`com` for each point; optional ones only where the device has sent them before."""
-        known = [p for p in points if not p.optional or p.name in self.state.readings]
-        return [Reading(p.name, None, mono_ns, Quality.NO_ANSWER) for p in known]
-
-    def misfit(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
-        """`cfg` for each point."""
-        return [Reading(p.name, None, mono_ns, Quality.CONFIGURATION) for p in points]
-
-
-@dataclass(frozen=True, eq=False)
-class Poll:
-    """Points of one device that share an interval, as one plan; or, without a plan, its next picture."""
-
-    device: DevicePolling
-    interval_s: float
-    plan: Any
 
 
 class LinkPoller:
@@ -106,8 +56,7 @@ class LinkPoller:
         self._on_scan = on_scan
         self._on_event = on_event
         self._is_full = is_full
-        self._on_picture = on_picture
-        self._requests = PictureRequests()
+        self._pictures = PictureTaker(link.name, on_picture)
         self._wake = asyncio.Event()
         self._opening = Episode(f"link {link.name}", clock)
 
@@ -153,7 +102,7 @@ class LinkPoller:
             return None
         self.schedule.hurry([device.pictures], self._clock.mono_ns())
         self._wake.set()
-        return self._requests.ask(name, why)
+        return self._pictures.ask(name, why)
 
     async def _poll(self, link: Link, before: LinkStats) -> None:
         while True:
@@ -161,7 +110,7 @@ class LinkPoller:
             if await self._woken_before(due_ns):
                 continue
             if poll.plan is None:
-                await self._take_picture(cast("PictureLink", link), poll)
+                await self._take_picture(link, poll.device)
                 self.schedule.done(poll, self._clock.mono_ns())
                 continue
             if self._is_full():
@@ -187,30 +136,16 @@ class LinkPoller:
             return False
         return True
 
-    async def _take_picture(self, link: PictureLink, poll: Poll) -> None:
-        """One picture, kept or said to have failed. It says nothing of whether the camera is up: its points do."""
-        settings = poll.device.settings
-        why = self._requests.why(settings.name)
+    async def _take_picture(self, link: Link, device: DevicePolling) -> None:
+        """One picture, or why there is none. It says nothing of whether the camera is up: its points do."""
         try:
-            async with asyncio.timeout(PICTURE_S):
-                picture = await link.picture(settings.unit, settings.profile)
-            picture_id = await self._keep(settings, picture, why)
-        except TimeoutError as err:
-            self._requests.failed(settings.name, "the camera was stuck")
-            raise LinkDown(f"{self.link.name}: a picture of {settings.name} was stuck") from err
-        except (NoReply, BadReply, PictureFailed) as err:
-            log.warning("no picture of %s: %s", settings.name, err)
-            poll.device.state.pictures_failed += 1
-            poll.device.state.error = str(err)
-            self._requests.failed(settings.name, str(err))
-            return
-        poll.device.state.pictures += 1
-        self._requests.taken(settings.name, picture_id)
-
-    async def _keep(self, settings: DeviceSettings, picture: Picture, why: str) -> str:
-        if self._on_picture is None:
-            raise PictureFailed("nobody keeps pictures here")
-        return await self._on_picture(settings, picture, why)
+            await self._pictures.take(cast("PictureLink", link), device.settings)
+        except PictureFailed as err:
+            log.warning("no picture of %s: %s", device.settings.name, err)
+            device.state.pictures_failed += 1
+            device.state.error = str(err)
+        else:
+            device.state.pictures += 1
 
     def _rest(self, poll: Poll, started_ns: int) -> None:
         """Leave a device that is down alone, with all its polls: one of them is probe enough."""

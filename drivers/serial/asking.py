@@ -17,7 +17,8 @@ from drivers.errors import BadReply, DriverError, LinkDown, NoReply
 from drivers.serial.fields import FieldReader, Found
 from drivers.serial.framing import Framer, whole_frames
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import Refusal, Request, SerialOptions, SerialPoint, SerialProfile, Step
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import Refusal, Request, SerialPoint, SerialProfile, Step
 from drivers.serial.requests import answers, pattern, refusal, request_bytes, requests_of, step_bytes
 from drivers.serial.warm_up import WarmUp
 

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Callable
 
 from drivers.api import Value
-from drivers.serial.options import Frame, SerialPoint
+from drivers.serial.profile import Frame, SerialPoint
 
 Sent = Callable[[int], str | None]
 """The text at an index of a frame, None where the frame is not so long."""

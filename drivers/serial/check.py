@@ -8,16 +8,7 @@ from collections.abc import Sequence
 from itertools import chain
 
 from drivers.serial.binary import width
-from drivers.serial.options import (
-    BINARY_TYPES,
-    PER_UNIT,
-    TEXT_TYPES,
-    Factor,
-    Frame,
-    Place,
-    SerialPoint,
-    SerialProfile,
-)
+from drivers.serial.profile import BINARY_TYPES, PER_UNIT, TEXT_TYPES, Factor, Frame, Place, SerialPoint, SerialProfile
 from drivers.tomlfile import Section
 
 _TEXT_KEYS = (

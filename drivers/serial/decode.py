@@ -10,7 +10,7 @@ from drivers.errors import BadReply
 from drivers.serial.fields import FieldReader
 from drivers.serial.framing import Framer, whole_frames
 from drivers.serial.newest import Newest, SerialPlan
-from drivers.serial.options import ADDRESSES, Request, SerialPoint, SerialProfile
+from drivers.serial.profile import ADDRESSES, Request, SerialPoint, SerialProfile
 from drivers.serial.requests import answers, refusal, request_bytes, requests_of
 
 

@@ -13,7 +13,8 @@ from drivers.serial.check import check_profile
 from drivers.serial.decode import decode
 from drivers.serial.listening import Listening
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import SerialOptions, SerialPoint, SerialProfile, check_device, parse_link
+from drivers.serial.options import SerialOptions, check_device, parse_link
+from drivers.serial.profile import SerialPoint, SerialProfile
 from drivers.serial.requests import request_bytes, requests_of, step_bytes
 
 

@@ -11,7 +11,7 @@ from drivers.api import Quality, Value
 from drivers.scaling import scaled
 from drivers.serial import binary, text
 from drivers.serial.framing import with_checksum
-from drivers.serial.options import Flags, Frame, Place, SerialPoint, SerialProfile
+from drivers.serial.profile import Flags, Frame, Place, SerialPoint, SerialProfile
 from drivers.serial.text import Line
 
 

@@ -10,7 +10,8 @@ from drivers.errors import BadReply, NoReply
 from drivers.serial.fields import FieldReader
 from drivers.serial.framing import Burst, Framer
 from drivers.serial.newest import NS_PER_S, Newest
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 from drivers.serial.warm_up import WarmUp
 
 

@@ -12,7 +12,8 @@ from drivers.byte_port import BytePort, read_within
 from drivers.errors import NoReply
 from drivers.serial.instrument import Instrument, Silence
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 
 MAX_OLD_READS = 16
 

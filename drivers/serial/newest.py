@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from drivers.api import Quality, Reading
 from drivers.serial.fields import Found
-from drivers.serial.options import SerialPoint, SerialProfile
+from drivers.serial.profile import SerialPoint, SerialProfile
 
 NS_PER_S = 1_000_000_000
 MISSED_TIMES = 3

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from drivers.serial.checksums import CHECKSUMS
-from drivers.serial.options import ADDRESSES, PER_UNIT, Frame, Refusal, Request, SerialPoint, SerialProfile, Step
+from drivers.serial.profile import ADDRESSES, PER_UNIT, Frame, Refusal, Request, SerialPoint, SerialProfile, Step
 
 
 def request_bytes(request: Request, unit: int | None) -> bytes:

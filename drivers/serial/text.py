@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from drivers.api import Value
 from drivers.serial import notation
 from drivers.serial.binary import unscaled
-from drivers.serial.options import Frame, Place, SerialPoint
+from drivers.serial.profile import Frame, Place, SerialPoint
 
 
 class UnknownUnit(Exception):

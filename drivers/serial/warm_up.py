@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from drivers.api import Quality
 from drivers.serial.fields import Found
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 
 NS_PER_S = 1_000_000_000
 

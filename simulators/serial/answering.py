@@ -9,7 +9,7 @@ from pathlib import Path
 
 from drivers.api import DriverSpec, Reading
 from drivers.serial.framing import on_the_wire, with_checksum
-from drivers.serial.options import ADDRESSES, SerialProfile, Step
+from drivers.serial.profile import ADDRESSES, SerialProfile, Step
 from drivers.serial.requests import request_bytes, step_bytes
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Template, Understanding, captured, templates

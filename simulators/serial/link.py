@@ -7,7 +7,8 @@ from random import Random
 
 from drivers.api import Reading
 from drivers.registry import driver_specs
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 from simulators.serial.answering import Answering
 from simulators.serial.line import Line, OnData, open_line
 from simulators.serial.stream import Stream

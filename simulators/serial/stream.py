@@ -5,7 +5,7 @@ from pathlib import Path
 
 from drivers.api import DriverSpec, Reading
 from drivers.serial.framing import on_the_wire
-from drivers.serial.options import SerialProfile
+from drivers.serial.profile import SerialProfile
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Understanding, captured, templates
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from drivers.api import DriverSpec, Quality, Reading
 from drivers.errors import DriverError
+from drivers.serial.cutters import end_bytes
 from drivers.serial.fields import patch
-from drivers.serial.framing import Framer, end_bytes, on_the_wire
-from drivers.serial.options import SerialPoint, SerialProfile
+from drivers.serial.framing import Framer, on_the_wire
+from drivers.serial.profile import SerialPoint, SerialProfile
 from simulators.endpoints import CannotServe
 from simulators.values import Waveform, waveform
 

@@ -10,7 +10,8 @@ import pytest
 from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.registry import driver_specs
 from drivers.serial.driver import compile_plan, open_link
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 from drivers.serial.requests import request_bytes
 from simulators.faults import Faults
 from simulators.serial.answering import Answering

@@ -11,7 +11,8 @@ import pytest
 
 from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.registry import driver_specs
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 from simulators.endpoints import CannotServe, free_port
 from simulators.pty import open_pty
 from simulators.serial.line import to_pty

@@ -2,7 +2,7 @@
 
 from drivers.catalogue import load_profile, shipped_profiles
 from drivers.serial.driver import SPEC
-from drivers.serial.options import SerialProfile
+from drivers.serial.profile import SerialProfile
 
 
 def shipped(name: str) -> SerialProfile:

@@ -141,7 +141,7 @@ async def test_a_late_answer_is_never_taken_for_that_of_another_inquiry(tmp_path
     """Zoom and focus have answers of the same form: the late zoom must not be read as focus."""
     zoom, focus, version = (bytes.fromhex(h) for h in ("8109 0447 FF", "8109 0448 FF", "8109 0002 FF"))
     answers = {
-        zoom: [(0.35, bytes.fromhex("90 50 01 01 01 01 FF"))],
+        zoom: [(0.55, bytes.fromhex("90 50 01 01 01 01 FF"))],
         focus: [(0.2, bytes.fromhex("90 50 02 02 02 02 FF"))],
         version: [(0.25, bytes.fromhex("90 50 00 01 05 1C 01 00 02 FF"))],
         bytes.fromhex("88 30 01 FF"): [(0.0, bytes.fromhex("88 30 02 FF"))],

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from serial_profiles import shipped
 
-from drivers.serial.options import SerialProfile
+from drivers.serial.profile import SerialProfile
 
 
 @pytest.fixture(scope="session")

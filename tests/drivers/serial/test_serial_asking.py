@@ -16,7 +16,8 @@ from drivers.api import Quality, Reading
 from drivers.catalogue import load_profile
 from drivers.errors import BadReply, NoReply
 from drivers.serial.driver import SPEC, SerialLink, bus_time_s, compile_plan, open_link
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 
 Answer = Callable[[bytes], bytes | list[tuple[float, bytes]]]
 TIMEOUT_S = 0.3

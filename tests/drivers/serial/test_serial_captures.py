@@ -9,7 +9,7 @@ import pytest
 from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply
 from drivers.serial.driver import SPEC
-from drivers.serial.options import SerialProfile
+from drivers.serial.profile import SerialProfile
 from drivers.serial.requests import request_bytes, step_bytes
 
 PROFILES = [

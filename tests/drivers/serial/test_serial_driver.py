@@ -17,7 +17,8 @@ from drivers.errors import BadReply, LinkDown, NoReply
 from drivers.serial.driver import SerialLink, bus_time_s, compile_plan, open_link, probe_plan
 from drivers.serial.framing import with_checksum
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 
 Line = Any
 """The pty of conftest.py."""

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from drivers.api import Quality, Value
 from drivers.serial.fields import FieldReader, Found, patch
 from drivers.serial.framing import Framer, with_checksum
-from drivers.serial.options import Frame, Length, SerialPoint, SerialProfile
+from drivers.serial.profile import Frame, Length, SerialPoint, SerialProfile
 
 Q = Quality
 

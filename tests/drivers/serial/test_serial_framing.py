@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from drivers.serial.checksums import CHECKSUMS, PlacedChecksum
 from drivers.serial.framing import Framer, with_checksum
-from drivers.serial.options import Frame, Length
+from drivers.serial.profile import Frame, Length
 
 NMEA = Frame(framing="line", checksum="xor_hex", start="$!", max_length=100, talker=2)
 PMS = Frame(

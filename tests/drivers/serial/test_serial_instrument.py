@@ -5,7 +5,8 @@ from serial_profiles import shipped
 from drivers.serial.framing import Framer, with_checksum
 from drivers.serial.instrument import Instrument
 from drivers.serial.newest import SerialPlan
-from drivers.serial.options import SerialOptions, SerialProfile
+from drivers.serial.options import SerialOptions
+from drivers.serial.profile import SerialProfile
 
 MS = 1_000_000
 

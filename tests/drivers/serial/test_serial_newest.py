@@ -5,7 +5,7 @@ from typing import Any
 from drivers.api import Quality, Reading, Value
 from drivers.serial.fields import Found
 from drivers.serial.newest import Newest, SerialPlan
-from drivers.serial.options import Frame, SerialPoint, SerialProfile
+from drivers.serial.profile import Frame, SerialPoint, SerialProfile
 
 S = 1_000_000_000
 ONE = SerialPoint(name="one")

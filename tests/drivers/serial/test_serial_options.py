@@ -8,7 +8,8 @@ import pytest
 from drivers.catalogue import ProfileError, load_profile
 from drivers.serial import driver
 from drivers.serial.driver import SPEC
-from drivers.serial.options import SerialOptions, SerialProfile, check_device, parse_link
+from drivers.serial.options import SerialOptions, check_device, parse_link
+from drivers.serial.profile import SerialProfile
 from drivers.tomlfile import Problem, Section, Tree
 
 LINE_FRAME = '[frame]\nframing = "line"\nstart = "$"\nchecksum = "xor_hex"\n'
