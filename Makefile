@@ -14,7 +14,8 @@ help: ## What can be made
 demo: $(VENV)/ready broker ## Devices, broker, IOC and agent on this machine, with a broker outage in the middle
 	$(BIN)/oc-sim demo
 
-test: lint unit wheel-test ## Lint, types, import rules, all tests; then the tests again on the built wheel
+test: lint ## Everything: lint, types, import rules, all tests, and all tests on the built wheel (the two side by side)
+	$(MAKE) --no-print-directory -j2 --output-sync=target unit wheel-test
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .

@@ -103,7 +103,8 @@ async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, mo
     link = _link(name, port=str(tmp_path / "port"))
     async with serve_serial(link, moment.world()) as address:
         with _opened(address) as fd:
-            data = await _bytes_from(fd, 32)
+            one_second = sum(len(frame) for frame, _ in _stream(name).frames(0.0))
+            data = await _bytes_from(fd, min(32, one_second))
     served = {(s.point, s.value) for s in moment.served}
     readings = driver_specs()["serial"].decode(_profile(name), None, data)
     assert {(r.point, r.value) for r in readings if r.value is not None} <= served

@@ -44,7 +44,7 @@ class Camera:
 
 
 class Bench:
-    def __init__(self, interval_s: float | None) -> None:
+    def __init__(self, interval_s: float | None, poll_s: float = 0.05) -> None:
         self.camera = Camera()
         self.kept: list[tuple[str, bytes, str]] = []
         self.scans: list[Scan] = []
@@ -65,7 +65,7 @@ class Bench:
         )
         device = DeviceSettings(
             name="cam", link="l", profile_name="p", profile=PROFILE, unit=None, label={}, station="", location=None,
-            points=(PolledPoint(PROFILE.point[0], 0.05),), picture=keys,
+            points=(PolledPoint(PROFILE.point[0], poll_s),), picture=keys,
         )  # fmt: skip
         self.poller = LinkPoller(
             LinkSettings("l", spec, SimpleNamespace(timeout_s=0.1)),  # type: ignore[arg-type]
@@ -114,6 +114,15 @@ async def test_one_that_is_asked_for_is_taken_at_once_and_its_id_is_told() -> No
         assert [await asked, await again] == ["id-1", "id-1"]
         assert bench.kept == [("cam", b"1", "command c-1")]
         assert bench.poller.ask_picture("nobody", "command c-3") is None
+
+
+async def test_one_that_is_asked_for_does_not_wait_for_the_next_poll() -> None:
+    bench = Bench(0, poll_s=3_600.0)
+    async with running(bench):
+        asked = bench.poller.ask_picture("cam", "command c-1")
+        assert asked is not None
+        async with asyncio.timeout(2):
+            assert await asked == "id-1"
 
 
 async def test_a_camera_that_gives_no_picture_is_said_and_its_polls_go_on() -> None:

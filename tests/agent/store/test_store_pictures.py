@@ -21,8 +21,9 @@ DAY_S = 86_400
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs/contract/ocg-1.schema.json").read_text(encoding="utf-8"))
 
 
-def decode(payload: bytes) -> Any:
-    return json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload)
+def decode(payload: bytes, pairs: Any = None) -> Any:
+    plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
+    return json.loads(plain, object_pairs_hook=pairs)
 
 
 @pytest.fixture
@@ -156,7 +157,9 @@ async def test_a_snapshot_and_a_result_are_sealed_as_the_contract_says_and_survi
         lab.kill()
     async with lab.open() as store:
         await lab.live(store, 1)
-        found = {batch.kind: decode(batch.payload) for batch in await lab.undelivered(store)}
+        batches = await lab.undelivered(store)
+        found = {batch.kind: decode(batch.payload) for batch in batches}
+        assert [str(decode(batch.payload, list)).count("('id',") for batch in batches] == [1, 1], "one id, its own"
         await lab.check_account(store)
     for kind in ("snapshot", "result"):
         jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{kind}"}).validate(found[kind])

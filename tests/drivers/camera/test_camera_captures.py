@@ -91,3 +91,23 @@ def test_no_message_of_the_driver_moves_a_camera() -> None:
     """Commands have 01 behind the address; 09 is an inquiry, 30 numbers the chain."""
     said = [one.bytes_for(1) for one in visca.INQUIRIES.values()] + [visca.ADDRESS_SET]
     assert all(message[1] in (0x09, 0x30) for message in said)
+
+
+@pytest.mark.parametrize(
+    ("reply", "good"),
+    [
+        ("76 00 32 00 00 AA BB 76 00 32 00 00", True),
+        ("76 00 32 00 00 AA BB 76 00 32 00", False),
+        ("76 00 32 00 00 AA BB CC 76 00 32 00 00", False),
+        ("76 00 32 00 00 AA BB 76 00 36 00 00", False),
+        ("76 01 32 00 00 AA BB 76 00 32 00 00", False),
+        ("76 00 32 03 00", False),
+    ],
+)
+def test_a_part_of_a_picture_counts_only_between_its_two_heads(reply: str, good: bool) -> None:
+    data = bytes.fromhex(reply)
+    if good:
+        assert vc0706.chunk_data(data, 0, 2) == b"\xaa\xbb"
+    else:
+        with pytest.raises(vc0706.NotUnderstood):
+            vc0706.chunk_data(data, 0, 2)

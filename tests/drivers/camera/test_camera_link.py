@@ -87,7 +87,7 @@ async def test_on_a_disturbed_line_a_picture_comes_whole_or_not_at_all(fault: st
     options = CameraOptions(port=str(tmp_path / "port"), baud=115200, timeout_s=0.2)
     whole = 0
     async with simulated("vimicro/vc0706", (None,), options, served, Faults({fault: 0.06})) as link:
-        for _ in range(4):
+        for _ in range(2):
             try:
                 picture = await link.picture(None, profile("vimicro/vc0706"))
             except (NoReply, BadReply):
@@ -104,7 +104,7 @@ async def test_on_a_disturbed_line_there_is_no_wrong_value(name: str, unit: int,
     good = 0
     options = CameraOptions(port=str(tmp_path / "port"), timeout_s=0.1)
     async with simulated(name, (unit,), options, served, Faults({fault: 0.04})) as link:
-        for _ in range(25):
+        for _ in range(15):
             try:
                 got = await shown(link, name, unit)
             except DriverError:
