@@ -72,7 +72,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
         publisher.on_command = pictures.command
     if publisher.pictures:
         pictures.on_kept = publisher.pictures.poke
-    reporter = Reporter(settings, clock, store, publisher, pollers)
+    reporter = Reporter(settings, clock, store, publisher, pollers, shelf)
     runtime_dir = Path(settings.gateway.runtime_dir)
     async with control_server(runtime_dir, {"status": reporter.status}), asyncio.TaskGroup() as core:
         tasks = [

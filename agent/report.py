@@ -14,6 +14,7 @@ from agent.polling.device import DevicePolling
 from agent.polling.poller import LinkPoller
 from agent.settings import Settings
 from agent.store import Store
+from agent.store.pictures import PictureShelf
 from agent.uplink.publisher import Publisher
 
 
@@ -21,13 +22,20 @@ class Reporter:
     """Looks at both loops and the store; changes nothing."""
 
     def __init__(
-        self, settings: Settings, clock: Clock, store: Store, publisher: Publisher, pollers: Sequence[LinkPoller]
+        self,
+        settings: Settings,
+        clock: Clock,
+        store: Store,
+        publisher: Publisher,
+        pollers: Sequence[LinkPoller],
+        shelf: PictureShelf,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._store = store
         self._publisher = publisher
         self._pollers = pollers
+        self._shelf = shelf
         self._started_ns = clock.mono_ns()
 
     def status(self) -> dict[str, Any]:
@@ -46,6 +54,7 @@ class Reporter:
                 "commit_failures": self._store.commit_failures,
             },
             "account": self._store.account(),
+            "pictures": {"waiting": len(self._shelf.waiting()), "bytes": self._shelf.bytes()},
             "links": [self._link(poller) for poller in self._pollers],
         }
 
@@ -104,6 +113,7 @@ class Reporter:
             "up": state.up,
             "error": state.error,
             "told": device.recognition.told,
+            **self._pictures(device),
             "answered_s_ago": self._age_s(state.answered_mono_ns),
             "points": [
                 {
@@ -116,6 +126,12 @@ class Reporter:
                 for reading in state.readings.values()
             ],
         }
+
+    @staticmethod
+    def _pictures(device: DevicePolling) -> dict[str, int]:
+        if device.settings.picture is None:
+            return {}
+        return {"pictures": device.state.pictures, "pictures_failed": device.state.pictures_failed}
 
     def _age_s(self, mono_ns: int | None) -> float | None:
         return None if mono_ns is None else round((self._clock.mono_ns() - mono_ns) / NS_PER_S, 1)

@@ -47,6 +47,15 @@ def _show(report: dict[str, Any]) -> None:
             **{k: outbox[k] for k in ("undelivered", "oldest_s", "bytes")},
         )
     )
+    cameras = [device for link in report["links"] for device in link["devices"] if "pictures" in device]
+    if cameras:
+        counts = {key: sum(device[key] for device in cameras) for key in ("pictures", "pictures_failed")}
+        text = tr(
+            "pictures: {pictures} taken, {pictures_failed} failed; {waiting} wait to be sent; {bytes} bytes on disk",
+            **counts,
+            **report["pictures"],
+        )
+        print(text)
     waiting = report["account"]["waiting"]
     if report["clock"] == "unsync" and waiting:
         hold_s = f"{report['hold_unsynced_s']:g}"

@@ -61,3 +61,11 @@ def test_readings_that_wait_for_the_clock_are_said_on_the_first_screen(capsys: p
     assert "wait for it" not in _text(capsys)
     assert "12 readings wait for it, at most 900 s" in _text(capsys, clock="unsync")
     assert "đồng hồ chưa được chỉnh" in _text(capsys, "vi", clock="unsync")
+
+
+def test_pictures_are_counted_where_a_camera_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "pictures" not in _text(capsys)
+    camera = {"device": "cam-01", "error": None, "points": [], "pictures": 5, "pictures_failed": 1}
+    link = {"link": "cam", "endpoint": "/dev/ttyUSB2", "up": True, "error": None, "devices": [camera]}
+    shown = _text(capsys, links=[link], pictures={"waiting": 2, "bytes": 90_000})
+    assert "5 taken, 1 failed; 2 wait to be sent; 90000 bytes on disk" in shown
