@@ -12,7 +12,7 @@ from uplink_helpers import GATEWAY, MemorySource, said, settings
 
 from agent.health import Hardware
 from agent.model import Batch
-from agent.settings import DeviceSettings, LinkSettings, PolledPoint, Settings, SiteSettings
+from agent.settings import DeviceSettings, LinkSettings, PictureKeys, PolledPoint, Settings, SiteSettings
 from agent.uplink.birth import config_hash
 from agent.uplink.encoders.ocg1 import Ocg1, packed
 from agent.uplink.sayings import Sayings
@@ -146,3 +146,12 @@ def test_only_long_payloads_are_packed() -> None:
     assert packed(short) == short
     assert packed(long)[:1] == b"\x78"
     assert said(packed(long)) == {"a": "x" * 600}
+
+
+def test_a_gateway_with_a_camera_says_that_it_can_be_asked_for_pictures(tmp_path: Path) -> None:
+    known = site(tmp_path)
+    keys = PictureKeys(purpose="flood-verification", class_="possible", keep_days=7)
+    camera = msgspec.structs.replace(known.devices[0], picture=keys)
+    made = Sayings(msgspec.structs.replace(known, devices=(camera,)), MemorySource(), FakeClock())
+    birth = valid("birth", next(iter(made.births(set()))).payload)
+    assert birth["capabilities"]["commands"] == ["snapshot"]

@@ -8,9 +8,10 @@ import pytest
 from fake_clock import FakeClock
 from picture_samples import PRIVACY, taken
 from processes import Mosquitto
-from uplink_helpers import Ioc, MemorySource, listener, ready, running, until
+from uplink_helpers import GATEWAY, Ioc, MemorySource, listener, ready, running, until
 
 from agent.store.pictures import PART_BYTES, PictureShelf
+from agent.uplink.downlink import Command
 
 DATA = bytes(range(256)) * 600
 
@@ -107,4 +108,20 @@ async def test_a_picture_that_was_cut_off_is_sent_again_as_a_whole(
         await until(lambda: len(dict(blobs(ioc))) == 63, what="all parts")
         parts = dict(blobs(ioc))
     assert b"".join(parts[topic] for topic in sorted(parts, key=lambda t: int(t.rpartition("/")[2]))) == DATA * 20
+    ioc.close()
+
+
+async def test_a_command_of_the_ioc_is_heard_where_somebody_obeys(broker: Mosquitto, tmp_path: Path) -> None:
+    ioc = await listener(broker)
+    heard: list[Command] = []
+    async with running(broker, MemorySource(), tmp_path) as publisher:
+        publisher.on_command = heard.append
+        await until(lambda: ready(publisher))
+        said = {"v": 1, "id": "c-1", "command": "snapshot", "time_ms": 1, "args": {"device": "cam-01"}}
+        await asyncio.to_thread(ioc.say, f"ocg/v1/{GATEWAY}/down/cmd", said, retain=False)
+        await until(lambda: heard)
+        publisher.on_command = None
+        await asyncio.to_thread(ioc.say, f"ocg/v1/{GATEWAY}/down/cmd", said, retain=False)
+        await until(lambda: publisher.state().ignored.get("command") == 1)
+    assert [(one.id, one.command, one.args) for one in heard] == [("c-1", "snapshot", {"device": "cam-01"})]
     ioc.close()
