@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
-from processes import python_module, ready_line, started
+from processes import free_port, python_module, ready_line, started
 
 from agent.cli import main
 
@@ -159,7 +159,7 @@ def test_read_saves_a_picture_for_its_owner_only_and_only_with_a_purpose(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config, saved, log = tmp_path / "agent.toml", tmp_path / "one.jpg", tmp_path / "log.txt"
-    text = CONFIG + CAMERA.format(port=tmp_path / "port")
+    text = CONFIG.replace("tcp_port = 1", f"tcp_port = {free_port()}") + CAMERA.format(port=tmp_path / "port")
     config.write_text(text, encoding="utf-8")
     read = ["--config", config, "read", "cam-01", "--save", saved]
     assert "no purpose, no picture" in _run(capsys, *read)[2]
