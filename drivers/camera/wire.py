@@ -15,7 +15,8 @@ from drivers.errors import BadReply, NoReply
 ResultT = TypeVar("ResultT")
 QUIET_S = 0.1
 """How long the line must be silent before something is asked, where an answer was missing or broken."""
-NS_PER_S = 1_000_000_000
+MAX_HEARD = 32_768
+"""More is no answer of any camera, but a line that babbles."""
 
 
 class Wire:
@@ -41,7 +42,9 @@ class Wire:
         heard = b""
         try:
             await self._port.write(message)
-            while data := await read_within(self._port, started + within_s - time.monotonic()):
+            while len(heard) < MAX_HEARD and (
+                data := await read_within(self._port, started + within_s - time.monotonic())
+            ):
                 heard += data
                 if (result := take(heard)) is not None:
                     return result
@@ -61,7 +64,7 @@ class Wire:
     async def quiet(self, seconds: float) -> bytes:
         """What comes until the line is silent for so long."""
         heard = b""
-        while len(heard) < 4096 and (data := await read_within(self._port, seconds)):
+        while len(heard) < MAX_HEARD and (data := await read_within(self._port, seconds)):
             heard += data
         return heard
 

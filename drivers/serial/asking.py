@@ -28,6 +28,7 @@ OFF_AFTER_SILENT_READS = 2
 SETTLE_S = 0.1
 """How long the line must be silent before something is asked, where an answer was missing or broken."""
 MAX_HEARD = 8192
+"""More is no answer of any instrument, but a line that babbles."""
 MAX_WAIT_S = 45.0
 """No instrument is waited for longer than this within one reading, whatever it says."""
 
@@ -163,7 +164,7 @@ class Asking:
         framer = Framer(profile.frame)
         heard, other = b"", ""
         deadline = time.monotonic() + self._options.timeout_s
-        while data := await read_within(self._port, deadline - time.monotonic()):
+        while len(heard) < MAX_HEARD and (data := await read_within(self._port, deadline - time.monotonic())):
             heard += data
             arrived_ns = time.monotonic_ns()
             for frame in framer.feed(data):

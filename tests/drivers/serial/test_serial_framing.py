@@ -8,8 +8,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from drivers.serial.checksums import CHECKSUMS, PlacedChecksum
-from drivers.serial.framing import Framer, with_checksum
-from drivers.serial.profile import Frame, Length
+from drivers.serial.framing import Framer, on_the_wire, with_checksum
+from drivers.serial.profile import ChecksumPlace, Frame, Length
 
 NMEA = Frame(framing="line", checksum="xor_hex", start="$!", max_length=100, talker=2)
 PMS = Frame(
@@ -19,7 +19,16 @@ PMS = Frame(
     length=Length(at=2, size=2, add=4, min=28, max=28),
 )
 ANY_LENGTH = Frame(framing="length", checksum="sum8", header="AA", length=Length(at=1, add=3, min=0, max=40))
-FRAMES = {"line": NMEA, "fixed length": PMS, "any length": ANY_LENGTH}
+SDS = Frame(
+    framing="fixed", header="AA C0", size=10, trailer="AB", checksum=ChecksumPlace(name="sum8", skip=2, behind=1)
+)
+SHDLC = Frame(
+    framing="stuffed", header="00", length=Length(at=3, add=5, min=0, max=40), checksum="inverted_sum8", max_length=100
+)
+POLLED = Frame(mode="poll", framing="line", checksum="sdi12_crc", max_length=100)
+FRAMES = {
+    "line": NMEA, "fixed length": PMS, "any length": ANY_LENGTH, "fixed": SDS, "stuffed": SHDLC, "polled line": POLLED,
+}  # fmt: skip
 
 
 def sentence(text: str) -> bytes:
@@ -34,11 +43,19 @@ def short(payload: bytes) -> bytes:
     return with_checksum(ANY_LENGTH, b"\xaa" + bytes([len(payload)]) + payload + b"\0")
 
 
+def shdlc(payload: bytes) -> bytes:
+    """The content of an answer to command 3."""
+    return with_checksum(SHDLC, bytes([0, 3, 0, len(payload)]) + payload + b"\0")
+
+
 TEXT = st.text(st.sampled_from("ABCW,.0123456789"), min_size=1, max_size=60)
 GOOD: dict[str, st.SearchStrategy[bytes]] = {
     "line": TEXT.map(sentence),
     "fixed length": st.binary(min_size=26, max_size=26).map(dust),
     "any length": st.binary(max_size=40).map(short),
+    "fixed": st.binary(min_size=6, max_size=6).map(lambda p: with_checksum(SDS, b"\xaa\xc0" + p + b"\0\xab")),
+    "stuffed": st.binary(max_size=40).map(lambda p: on_the_wire(SHDLC, shdlc(p))),
+    "polled line": TEXT.map(lambda text: with_checksum(POLLED, f"{text}...\r\n".encode())),
 }
 
 
@@ -51,6 +68,12 @@ def is_good(frame: Frame, data: bytes) -> bool:
         return data[:1] in (b"$", b"!") and data[-5:] == b"*%02X\r\n" % covered
     if frame is PMS:
         return data[:4] == b"BM\0\x1c" and len(data) == 32 and sum(data[:30]) == int.from_bytes(data[30:], "big")
+    if frame is SDS:
+        return data[:2] == b"\xaa\xc0" and len(data) == 10 and data[9] == 0xAB and sum(data[2:8]) % 256 == data[8]
+    if frame is SHDLC:
+        return data[0] == 0 and len(data) == data[3] + 5 and (sum(data[:-1]) + data[-1]) % 256 == 255
+    if frame is POLLED:
+        return data.isascii() and data[-2:] == b"\r\n" and all(0x40 <= byte <= 0x7F for byte in data[-5:-2])
     return data[:1] == b"\xaa" and len(data) == data[1] + 3 and sum(data[:-1]) % 256 == data[-1]
 
 
@@ -207,3 +230,31 @@ def test_a_checksum_is_the_one_of_the_manuals(name: Any, covered: bytes, right: 
 
 def test_hex_digits_of_a_checksum_may_be_small_letters() -> None:
     assert Framer(NMEA).feed(b"$WIMTA,010.0,C*2a\r\n")
+
+
+@given(
+    good=st.lists(st.binary(max_size=40), min_size=1, max_size=4),
+    rubbish=st.binary(max_size=60),
+    one_flag=st.booleans(),
+)
+@settings(max_examples=150, deadline=None)
+def test_rubbish_before_stuffed_frames_costs_none_of_them(good: list[bytes], rubbish: bytes, one_flag: bool) -> None:
+    frames = [on_the_wire(SHDLC, shdlc(payload)) for payload in good]
+    stream = b"".join(frames).replace(b"\x7e\x7e", b"\x7e") if one_flag else b"".join(frames)
+    found = Framer(SHDLC).feed(rubbish.replace(b"\x7e", b"") + stream)
+    assert found == [shdlc(payload) for payload in good]
+
+
+@given(payload=st.binary(max_size=40))
+def test_what_is_stuffed_has_no_flag_inside_and_comes_back(payload: bytes) -> None:
+    sent = on_the_wire(SHDLC, shdlc(payload))
+    assert sent[0] == sent[-1] == 0x7E
+    assert not set(sent[1:-1]) & {0x7E, 0x11, 0x13}
+    assert Framer(SHDLC).feed(sent) == [shdlc(payload)]
+
+
+def test_a_line_without_a_start_that_is_broken_costs_only_itself() -> None:
+    good = with_checksum(POLLED, b"0r1,Sn=0.1M...\r\n")
+    framer = Framer(POLLED)
+    assert framer.feed(b"0TX,Start-up\r\n" + good[:5] + good[6:] + good) == [good]
+    assert framer.bad_frames == 2
