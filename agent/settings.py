@@ -122,6 +122,9 @@ class PictureKeys(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     interval_s: Annotated[float, msgspec.Meta(ge=0, le=86_400, examples=[600.0])] = 0.0
 
 
+PICTURE_EXAMPLE = msgspec.Meta(examples=[{"purpose": "flood-verification", "class": "possible", "keep_days": 7}])
+
+
 class DeviceKeys(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a `[[device]]`, as they are written."""
 
@@ -137,7 +140,7 @@ class DeviceKeys(msgspec.Struct, frozen=True, kw_only=True):
     points: tuple[str, ...] | None = None
     deadband: dict[str, NotNegative | str] = {}
     heartbeat_s: dict[str, Seconds] = {}
-    picture: PictureKeys | None = None
+    picture: Annotated[PictureKeys | None, PICTURE_EXAMPLE] = None
 
 
 class PolledPoint(msgspec.Struct, frozen=True):

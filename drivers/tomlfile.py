@@ -261,6 +261,9 @@ def _shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, str):
         return f'"{value}"'
+    if isinstance(value, dict):
+        text = "{ " + ", ".join(f"{key} = {_shown(one)}" for key, one in value.items()) + " }"
+        return text if len(text) <= 120 else text[:117] + "…"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
