@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
 REFUSED_S: Final = 60.0
+NO_SUBSCRIBER_S: Final = 10.0
 PART_S: Final = 60.0
 
 
@@ -64,7 +65,7 @@ class PictureSender:
         self.sent = 0
 
     def poke(self) -> None:
-        """There is a picture to send."""
+        """There is a picture to send, or somebody who receives it."""
         self._wake.set()
 
     async def run(self, session: Publishing, may_send: Callable[[], bool]) -> None:
@@ -74,20 +75,21 @@ class PictureSender:
             wait_s = LOOK_S
             waiting = await asyncio.to_thread(self._shelf.waiting) if may_send() else []
             for picture in waiting:
-                if not await self._send(session, picture):
-                    wait_s = REFUSED_S
+                pause_s = await self._send(session, picture)
+                if pause_s:
+                    wait_s = pause_s
                     break
             await self._sleep(wait_s)
 
-    async def _send(self, session: Publishing, picture: Waiting) -> bool:
-        """All parts of one picture; False where the broker did not take one, or nobody receives it."""
+    async def _send(self, session: Publishing, picture: Waiting) -> float:
+        """All parts of one picture; how long to wait where the broker did not take one, or nobody receives it."""
         try:
             data = await asyncio.to_thread(picture.path.read_bytes)
         except FileNotFoundError:
-            return True  # it has expired meanwhile, which was said
+            return 0.0  # it has expired meanwhile, which was said
         except OSError as err:
             log.warning("picture %s cannot be read: %s", picture.id, err)
-            return False
+            return REFUSED_S
         size = self._shelf.part_bytes
         for number, start in enumerate(range(0, len(data), size), start=1):
             topic = self._topics.blob(picture.id, number)
@@ -95,13 +97,13 @@ class PictureSender:
                 code = await session.publish(topic, data[start : start + size], timeout_s=PART_S)
             except MessageRejected as err:
                 log.warning("picture %s cannot be sent: %s", picture.id, err)
-                return False
+                return REFUSED_S
             if verdict(code) is not Verdict.ACCEPTED:
                 log.warning("the broker does not take picture %s: %s (0x%02X)", picture.id, reason_name(code), code)
-                return False
+                return NO_SUBSCRIBER_S if verdict(code) is Verdict.NO_SUBSCRIBER else REFUSED_S
         await asyncio.to_thread(self._shelf.sent, picture)
         self.sent += 1
-        return True
+        return 0.0
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

@@ -309,6 +309,8 @@ class Publisher:
                 came_up = self._peer.heard(message)
                 if self._sender:
                     self._sender.peer_changed(came_up=came_up)
+                if self.pictures:
+                    self.pictures.poke()
             case Command() if self.on_command:
                 self.on_command(message)
             case Replay() | Command():

@@ -63,8 +63,6 @@ async def test_nothing_is_sent_while_the_ioc_is_offline_and_everything_after(
         assert len(shelf.waiting()) == 1
         await asyncio.to_thread(ioc.state)
         await until(lambda: publisher.state().ioc_online is True)
-        assert publisher.pictures
-        publisher.pictures.poke()
         await until(lambda: not shelf.waiting(), what="the picture is sent")
     ioc.close()
 
@@ -77,6 +75,20 @@ async def test_a_picture_that_nobody_receives_is_kept(broker: Mosquitto, tmp_pat
         assert len(shelf.waiting()) == 1
         assert publisher.pictures
         assert publisher.pictures.sent == 0
+
+
+async def test_a_picture_that_nobody_received_goes_as_soon_as_the_ioc_is_there(
+    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+) -> None:
+    put(shelf)
+    async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
+        await until(lambda: ready(publisher))
+        await asyncio.sleep(0.3)
+        assert len(shelf.waiting()) == 1
+        ioc = await listener(broker)
+        await asyncio.to_thread(ioc.state)
+        await until(lambda: not shelf.waiting(), 4, what="the picture is sent")
+    ioc.close()
 
 
 async def test_on_3_1_1_pictures_wait_until_the_ioc_has_said_that_it_is_there(
