@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -493,14 +492,6 @@ def test_a_full_disk_leaves_no_half_file(bench: Bench, monkeypatch: pytest.Monke
 
 def _full(_number: int) -> None:
     raise OSError("full")
-
-
-def test_a_lost_folder_is_begun_anew(bench: Bench) -> None:
-    bench.expect()
-    bench.send(1)
-    shutil.rmtree(bench.folder)
-    bench.restart()
-    assert (bench.waiting, bench.pictures.complete) == ({}, 0)
 
 
 def test_what_is_known_is_written_as_the_contract_names_it() -> None:
