@@ -336,6 +336,10 @@ def test_the_report_lists_what_is_missing(with_pictures: Ingest) -> None:
     assert "pictures: 2 incomplete, 1 unannounced" in text
     assert f"picture {ID} of cam-01: parts 2 of 2 missing" in text
     assert f"picture {ID[:-1]}1: its snapshot has not come" in text
+    with_pictures.take(f"ocg/v1/gw-1/up/blob/{ID}/2", b"x" * (len(PICTURE) - 10))
+    text = as_text(report(with_pictures))
+    assert "1 bad" in text
+    assert f"notice: gw-1: picture {ID}: its bytes are not those of its sha256" in text
 
 
 PRIVACY = {"class": "possible", "purpose": "flood-verification", "keep_days": 7}

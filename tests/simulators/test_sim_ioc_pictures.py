@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -111,6 +110,12 @@ def test_a_picture_whose_bytes_do_not_agree_is_never_written_and_a_resend_mends_
     assert bench.waiting == {ID: [(1, 3)]}
     bench.send(1, 2, 3)
     assert bench.files == sorted(WHOLE)
+
+
+def test_a_picture_whose_sha256_is_right_and_whose_length_is_not_is_bad(bench: Bench) -> None:
+    bench.expect(snapshot(bytes=len(DATA) + 1))
+    bench.send(1, 2, 3)
+    assert (bench.pictures.counts["bad"], bench.waiting) == (1, {ID: [(1, 3)]})
 
 
 def test_more_bytes_than_the_snapshot_says_are_bad_before_the_last_part(bench: Bench) -> None:
@@ -253,6 +258,13 @@ def test_nothing_is_kept_of_a_picture_that_was_refused(bench: Bench) -> None:
     assert (bench.files, bench.waiting, bench.pictures.counts["dropped_parts"]) == ([], {}, 1)
 
 
+def test_what_is_remembered_of_closed_pictures_is_bounded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulators.ioc.pictures.MAX_CLOSED", 2)
+    for number in range(9):
+        bench.pictures.refuse(GATEWAY, _id(number))
+    assert list(bench.pictures._closed) == [(GATEWAY, _id(7)), (GATEWAY, _id(8))]
+
+
 def _id(number: int) -> str:
     return f"{ID[:-2]}{number:02}"
 
@@ -378,6 +390,10 @@ def test_broken_parts_in_between_give_exactly_the_picture_or_nothing(
         assert bench.files == sorted(WHOLE)
 
 
+MAX_OPERATIONS = 140
+"""More than one picture needs from the first part to the last."""
+
+
 class Killed(BaseException):
     """Nothing happens any more."""
 
@@ -405,7 +421,7 @@ def _killed_after(operations: int) -> Iterator[None]:
 
 
 @settings(deadline=None)
-@given(st.integers(0, 140), st.integers(0, 40), st.integers(0, 2**32), st.booleans())
+@given(st.integers(0, MAX_OPERATIONS), st.integers(0, 40), st.integers(0, 2**32), st.booleans())
 @example(200, 0, 0, True)
 def test_a_kill_at_any_moment_loses_nothing_that_is_sent_again(first: int, then: int, seed: int, corrupt: bool) -> None:
     events: list[int] = [0, 1, 2, 3]
@@ -431,6 +447,31 @@ def test_a_kill_at_any_moment_loses_nothing_that_is_sent_again(first: int, then:
         assert bench.files == []
 
 
+def test_no_picture_ever_stands_there_without_what_says_how_long_it_may_be_kept() -> None:
+    for operations in range(MAX_OPERATIONS):
+        with _folder() as folder:
+            folder.mkdir()
+            with _killed_after(operations):
+                bench = Bench(folder)
+                for event in range(4):
+                    _act(bench, event, PARTS)
+            assert not _undescribed(folder), operations
+            bench = Bench(folder)
+            for event in range(4):
+                _act(bench, event, PARTS)
+            assert bench.files == sorted(WHOLE)
+            bench.now_ms += 8 * DAY_MS
+            with _killed_after(operations):
+                bench.pictures.sweep()
+            assert not _undescribed(folder), operations
+            bench.restart()
+            assert (bench.files, list(bench.pictures.notices)) == ([], [])
+
+
+def _undescribed(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*.jpg") if not file.with_suffix(".json").exists()]
+
+
 def _act(bench: Bench, event: int, parts: list[bytes]) -> None:
     if event:
         bench.send(event, parts=parts)
@@ -451,14 +492,6 @@ def test_a_full_disk_leaves_no_half_file(bench: Bench, monkeypatch: pytest.Monke
 
 def _full(_number: int) -> None:
     raise OSError("full")
-
-
-def test_a_lost_folder_is_begun_anew(bench: Bench) -> None:
-    bench.expect()
-    bench.send(1)
-    shutil.rmtree(bench.folder)
-    bench.restart()
-    assert (bench.waiting, bench.pictures.complete) == ({}, 0)
 
 
 def test_what_is_known_is_written_as_the_contract_names_it() -> None:
