@@ -74,7 +74,7 @@ class Pictures:
             await asyncio.sleep(SWEEP_S)
 
     def command(self, message: Any) -> None:
-        """A command of the IOC (`agent.uplink.downlink.Command`): only `snapshot` is known."""
+        """A command of the IOC (`agent.uplink.downlink.Command`): `snapshot` of a `device`, or again of an `id`."""
         if len(self._answering) >= MAX_COMMANDS:
             self._answer(message.id, "too many commands at once")
             return
@@ -85,6 +85,9 @@ class Pictures:
     async def _obey(self, message: Any) -> None:
         if message.expires_ms is not None and self._clock.wall_ms() > message.expires_ms:
             self._answer(message.id, "it came after it had expired")
+            return
+        if message.command == "snapshot" and "id" in message.args:
+            await self._send_again(message.id, str(message.args["id"]))
             return
         device = message.args.get("device")
         if message.command != "snapshot" or not isinstance(device, str):
@@ -102,6 +105,16 @@ class Pictures:
             self._answer(message.id, str(err) or f"not within {ANSWER_S:g} s")
         else:
             self._answer(message.id, None)
+
+    async def _send_again(self, command: str, picture_id: str) -> None:
+        """The IOC lacks parts of a picture that was sent."""
+        try:
+            found = await asyncio.to_thread(self._shelf.again, picture_id)
+        except OSError as err:
+            self._answer(command, str(err))
+            return
+        self._answer(command, None if found else "that picture is not here any more")
+        self.on_kept()
 
     def _answer(self, command: str, error: str | None) -> None:
         if error:

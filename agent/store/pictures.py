@@ -124,6 +124,14 @@ class PictureShelf:
         with suppress(FileNotFoundError):
             kept.path.replace(self._folder / "sent" / kept.path.name)
 
+    def again(self, picture_id: str) -> bool:
+        """Send a picture once more; False where it is not here any more."""
+        for kept in (*self._in("waiting"), *self._in("sent")):
+            if kept.id == picture_id:
+                kept.path.replace(self._folder / "waiting" / kept.path.name)
+                return True
+        return False
+
     def sweep(self) -> None:
         """Delete what may not be kept any longer. While the clock is not known to be right nothing is that old."""
         if self._clock.state() is ClockState.UNSYNC:

@@ -131,6 +131,20 @@ async def test_a_command_that_cannot_be_obeyed_gets_a_result_too(
     assert why in (result.error or "")
 
 
+async def test_a_picture_that_was_sent_is_sent_again_when_the_ioc_asks_for_its_id(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    picture_id = await bench.pictures.keep(CAMERA, taken(b"abc"), "schedule")
+    bench.shelf.sent(bench.shelf.waiting()[0])
+    poked: list[int] = []
+    bench.pictures.on_kept = lambda: poked.append(1)
+    async with told(bench, id=picture_id):
+        assert (await bench.results(1))[0].ok
+    assert [kept.id for kept in bench.shelf.waiting()] == [picture_id]
+    assert poked == [1]
+    async with told(bench, id="../../etc/passwd"):
+        assert (await bench.results(2))[1].error == "that picture is not here any more"
+
+
 async def test_a_command_that_comes_too_late_is_not_obeyed(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     bench.pictures.command(Command(v=1, id="c-9", command="snapshot", args={"device": "cam-01"}, expires_ms=1_000))
