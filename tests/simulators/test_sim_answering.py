@@ -6,12 +6,11 @@ from random import Random
 from typing import Any
 
 import pytest
+from serial_profiles import profile_file, shipped, shipped_names
 
-from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.registry import driver_specs
 from drivers.serial.driver import compile_plan, open_link
 from drivers.serial.options import SerialOptions
-from drivers.serial.profile import SerialProfile
 from drivers.serial.requests import request_bytes
 from simulators.faults import Faults
 from simulators.serial.answering import Answering
@@ -21,29 +20,13 @@ from simulators.serial.templates import capture_file
 from simulators.site import SiteDevice, SiteLink
 
 
-def _file(name: str) -> Path:
-    return shipped_profiles() / f"{name}.toml"
-
-
-def _profile(name: str) -> SerialProfile:
-    profile = load_profile(_file(name), driver_specs())
-    assert isinstance(profile, SerialProfile)
-    return profile
-
-
-def _asked() -> list[str]:
-    names = profile_names((shipped_profiles(),))
-    serial = [n for n in names if 'kind = "serial"' in _file(n).read_text(encoding="utf-8")]
-    return [n for n in serial if _profile(n).is_asked]
-
-
 def _instrument(name: str, unit: int | None = None) -> Answering:
-    return Answering("d", unit, _profile(name), driver_specs()["serial"], capture_file(_file(name)), 1)
+    return Answering("d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), 1)
 
 
-@pytest.mark.parametrize("name", _asked())
+@pytest.mark.parametrize("name", shipped_names(asked=True))
 def test_every_answer_is_understood_and_its_values_move(name: str) -> None:
-    profile, instrument = _profile(name), _instrument(name, 0)
+    profile, instrument = shipped(name), _instrument(name, 0)
     values: dict[str, set[Any]] = {}
     for second in range(100):
         for request in profile.request:
@@ -55,13 +38,13 @@ def test_every_answer_is_understood_and_its_values_move(name: str) -> None:
     assert sum(len(seen) > 10 for seen in values.values()) >= min(2, len(numbers))
 
 
-@pytest.mark.parametrize("name", _asked())
+@pytest.mark.parametrize("name", shipped_names(asked=True))
 async def test_the_driver_reads_what_was_recorded_as_served(name: str, moment: Any, tmp_path: Path) -> None:
     """On a real pty, with everything that is said before the first value: settings, waking up, starting."""
-    profile = _profile(name)
+    profile = shipped(name)
     unit = 3 if profile.has_address else None
     options = SerialOptions(port=str(tmp_path / "port"), timeout_s=2.0, warm_up_s=0)
-    link = SiteLink("l", "serial", options, (SiteDevice("d", unit, profile, _file(name)),))
+    link = SiteLink("l", "serial", options, (SiteDevice("d", unit, profile, profile_file(name)),))
     async with serve_serial(link, moment.world()), open_link(options) as opened:
         readings = await opened.read(unit, compile_plan(profile, profile.point))
     got = {(r.point, r.value) for r in readings if r.value is not None}
@@ -71,9 +54,9 @@ async def test_the_driver_reads_what_was_recorded_as_served(name: str, moment: A
 
 
 async def test_each_of_several_on_a_line_answers_to_its_own_address(moment: Any, tmp_path: Path) -> None:
-    profile = _profile("vaisala/wxt530")
+    profile = shipped("vaisala/wxt530")
     options = SerialOptions(port=str(tmp_path / "port"), timeout_s=1.0)
-    devices = tuple(SiteDevice(f"d{u}", u, profile, _file("vaisala/wxt530")) for u in (0, 5, 12))
+    devices = tuple(SiteDevice(f"d{u}", u, profile, profile_file("vaisala/wxt530")) for u in (0, 5, 12))
     async with serve_serial(SiteLink("l", "serial", options, devices), moment.world()), open_link(options) as opened:
         for device in devices:
             for reading in await opened.read(device.unit, compile_plan(profile, profile.point)):
@@ -84,7 +67,7 @@ async def test_each_of_several_on_a_line_answers_to_its_own_address(moment: Any,
 
 def test_what_is_no_request_is_ignored() -> None:
     instrument = _instrument("winsen/mh-z19b")
-    asked = request_bytes(_profile("winsen/mh-z19b").request[0], None)
+    asked = request_bytes(shipped("winsen/mh-z19b").request[0], None)
     assert list(instrument.hear(b"\x00\xff\x01noise" + asked[:3], 0.0)) == []
     assert len(list(instrument.hear(asked[3:], 0.0))) == 1
 

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from serial_profiles import profile_file, shipped, shipped_names
 
-from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions
-from drivers.serial.profile import SerialProfile
 from simulators.endpoints import CannotServe, free_port
 from simulators.pty import open_pty
 from simulators.serial.line import to_pty
@@ -25,27 +24,11 @@ from simulators.values import is_counter
 TIMEOUT_S = 10.0
 
 
-def _shipped() -> list[str]:
-    names = profile_names((shipped_profiles(),))
-    serial = [n for n in names if 'kind = "serial"' in (shipped_profiles() / f"{n}.toml").read_text(encoding="utf-8")]
-    return [n for n in serial if not _profile(n).is_asked]
-
-
-def _file(name: str) -> Path:
-    return shipped_profiles() / f"{name}.toml"
-
-
-def _profile(name: str) -> SerialProfile:
-    profile = load_profile(_file(name), driver_specs())
-    assert isinstance(profile, SerialProfile)
-    return profile
-
-
 def _stream(name: str, seed: int = 1) -> Stream:
-    return Stream("d", _profile(name), driver_specs()["serial"], capture_file(_file(name)), seed)
+    return Stream("d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), seed)
 
 
-@pytest.fixture(params=_shipped())
+@pytest.fixture(params=shipped_names(asked=False))
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -59,9 +42,9 @@ def test_every_frame_is_understood_and_its_values_move(name: str) -> None:
             assert good, f"{frame!r} is not understood"
             for reading in good:
                 values.setdefault(reading.point, []).append(reading.value)
-    numbers = [p for p in _profile(name).point if p.wire_type in ("f64", "i64")]
+    numbers = [p for p in shipped(name).point if p.wire_type in ("f64", "i64")]
     assert sum(len(set(seen)) > 10 for seen in values.values()) >= max(1, min(3, len(numbers) - 1))
-    for point in _profile(name).point:
+    for point in shipped(name).point:
         if is_counter(point) and point.name in values:
             assert values[point.name] == sorted(values[point.name])
 
@@ -96,7 +79,9 @@ async def _bytes_from(fd: int, count: int) -> bytes:
 
 
 def _link(name: str, **options: Any) -> SiteLink:
-    return SiteLink("l", "serial", SerialOptions(**options), (SiteDevice("d", None, _profile(name), _file(name)),))
+    return SiteLink(
+        "l", "serial", SerialOptions(**options), (SiteDevice("d", None, shipped(name), profile_file(name)),)
+    )
 
 
 async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, moment: Any, tmp_path: Path) -> None:
@@ -106,7 +91,7 @@ async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, mo
             one_second = sum(len(frame) for frame, _ in _stream(name).frames(0.0))
             data = await _bytes_from(fd, min(32, one_second))
     served = {(s.point, s.value) for s in moment.served}
-    readings = driver_specs()["serial"].decode(_profile(name), None, data)
+    readings = driver_specs()["serial"].decode(shipped(name), None, data)
     assert {(r.point, r.value) for r in readings if r.value is not None} <= served
 
 
@@ -139,4 +124,4 @@ def test_a_profile_without_a_usable_capture_is_said(name: str, tmp_path: Path) -
         if text is not None:
             capture.write_text(text, encoding="utf-8")
         with pytest.raises(CannotServe, match=r"x\.capture\.toml"):
-            Stream("d", _profile(name), driver_specs()["serial"], capture, 1)
+            Stream("d", shipped(name), driver_specs()["serial"], capture, 1)
