@@ -258,3 +258,10 @@ def test_a_line_without_a_start_that_is_broken_costs_only_itself() -> None:
     framer = Framer(POLLED)
     assert framer.feed(b"0TX,Start-up\r\n" + good[:5] + good[6:] + good) == [good]
     assert framer.bad_frames == 2
+
+
+def test_a_stuffed_frame_whose_length_field_is_wrong_is_refused_though_its_checksum_is_right() -> None:
+    wrong = with_checksum(SHDLC, bytes([0, 3, 0, 5]) + b"four" + b"\0")
+    framer = Framer(SHDLC)
+    assert framer.feed(on_the_wire(SHDLC, wrong)) == []
+    assert "9 bytes long, its length field says 10" in framer.problem
