@@ -3,7 +3,7 @@
 Must not know: ports, how the protocols are written.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,7 +20,6 @@ READS: dict[Protocol, tuple[str, ...]] = {
 }
 """What can be read of a camera of each protocol."""
 TEXTS = frozenset(("power", "focus_mode", "vendor", "model", "rom", "version"))
-FRACTIONS = frozenset(("pelco-d",))
 
 
 class CameraOptions(SerialLine, frozen=True, kw_only=True):
@@ -85,8 +84,3 @@ def check_device(_options: CameraOptions, profile: CameraProfile, unit: int | No
         section.problem("unit", "is missing: which camera of the line?", fix)
     elif unit is not None and unit not in units:
         section.problem("unit", f"{unit} is impossible for {profile.protocol}", f"{units.start} to {units.stop - 1}")
-
-
-def raw_points(points: Any, sources: set[str]) -> list[CameraPoint]:
-    """The points that are read from one of `sources`."""
-    return [point for point in points if point.source in sources]

@@ -16,13 +16,12 @@ from drivers.byte_port import BytePort, read_within
 from drivers.errors import BadReply, DriverError, LinkDown, NoReply
 from drivers.serial.fields import FieldReader, Found
 from drivers.serial.framing import Framer, whole_frames
-from drivers.serial.newest import SerialPlan
+from drivers.serial.newest import NS_PER_S, SerialPlan
 from drivers.serial.options import SerialOptions
 from drivers.serial.profile import Refusal, Request, SerialPoint, SerialProfile, Step
 from drivers.serial.requests import answers, pattern, refusal, request_bytes, requests_of, step_bytes
 from drivers.serial.warm_up import WarmUp
 
-NS_PER_S = 1_000_000_000
 CONFIRM_TIMES = 4
 OFF_AFTER_SILENT_READS = 2
 SETTLE_S = 0.1

@@ -8,10 +8,9 @@ from dataclasses import replace
 
 from drivers.api import Quality
 from drivers.serial.fields import Found
+from drivers.serial.newest import NS_PER_S
 from drivers.serial.options import SerialOptions
 from drivers.serial.profile import SerialProfile
-
-NS_PER_S = 1_000_000_000
 
 
 class WarmUp:
