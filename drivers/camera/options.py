@@ -67,6 +67,8 @@ def check_profile(profile: CameraProfile, section: Section) -> None:
             place.problem(
                 key, f'"{point.source}" cannot be read over {profile.protocol}', f"one of: {', '.join(known)}"
             )
+        elif profile.protocol == "pelco-d" and point.source != "zoom" and not point.decimals:
+            place.problem("decimals", "is missing: positions come in hundredths of a degree", "add `decimals = 2`")
     if profile.pictures and profile.protocol != "vc0706":
         section.problem("pictures", f"{profile.protocol} has no pictures", "remove it")
 

@@ -34,7 +34,8 @@ def test_a_small_profile_is_enough(tmp_path: Path) -> None:
         ('protocol = "onvif"\n[[point]]\nname = "zoom"\n', "protocol"),
         ('protocol = "visca"\n[[point]]\nname = "zoom_speed"\n', "point[1].name"),
         ('protocol = "visca"\n[[point]]\nname = "z"\nreads = "iris"\n', "point[1].reads"),
-        ('protocol = "pelco-d"\npictures = true\n[[point]]\nname = "pan"\n', "pictures"),
+        ('protocol = "pelco-d"\npictures = true\n[[point]]\nname = "zoom"\n', "pictures"),
+        ('protocol = "pelco-d"\n[[point]]\nname = "pan"\n', "point[1].decimals"),
         ('protocol = "vc0706"\npictures = true\nchunk_bytes = 100\n[[point]]\nname = "version"\n', "chunk_bytes"),
     ],
 )
