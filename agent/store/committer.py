@@ -187,7 +187,7 @@ class Committer:
                 await parts.outbox.write_batches(draft.rows)
                 await parts.outbox.write_unsealed(draft.pieces, draft.cursor)
                 ranges = draft.undelivered.ranges()
-                await parts.outbox.write_picture(draft.card, None if ranges == self._on_card else ranges)
+                await parts.outbox.write_picture(draft.card, ranges, changed=ranges != self._on_card)
         except BaseException:
             self._on_card = None
             ledger.changed = True

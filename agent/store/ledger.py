@@ -16,7 +16,9 @@ from agent.store.records import Anchor, SealedHead
 
 DELIVERED: Final = "delivered"
 REJECTED: Final = "rejected"
-FATES: Final = (DELIVERED, REJECTED)
+DAMAGED: Final = "damaged"
+FATES: Final = (DELIVERED, REJECTED, DAMAGED)
+"""Of a batch: it arrived, the broker refuses it, the card gives back other bytes. Their order is part of the format."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -245,12 +247,14 @@ class Ledger:
             self.scan_cursor = head.cursor
 
     def _count(self, fate: str, batches: int, readings: int) -> None:
+        readings = min(readings, self.stored)  # a damaged row may say anything
         self.stored -= readings
         if fate == DELIVERED:
             self.delivered += readings
-        else:
+            return
+        self.lost[fate] += readings
+        if fate == REJECTED:
             self.dead += batches
-            self.lost[fate] += readings
 
 
 def merged(losses: Iterable[Loss]) -> list[Loss]:

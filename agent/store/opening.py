@@ -19,7 +19,7 @@ from agent.clock import Clock
 from agent.model import SeqRange
 from agent.store.journal import Journal, is_ram_disk, last_number, old_segments
 from agent.store.ledger import Card, Ledger
-from agent.store.outbox import NewerSchema, Outbox, RawPiece, is_damaged, open_outbox, set_aside
+from agent.store.outbox import Damaged, NewerSchema, Outbox, RawPiece, is_damaged, open_outbox, set_aside
 from agent.store.parts import Parts, StoreConfig, StoreError
 from agent.store.records import OFFSET_BITS
 from agent.store.recovery import recover
@@ -94,7 +94,7 @@ async def _open_sound(
     try:
         outbox = await attempt.enter_async_context(open_outbox(path, max_bytes))
         return outbox, await outbox.load(), None
-    except (sqlite3.DatabaseError, msgspec.DecodeError) as err:
+    except (sqlite3.DatabaseError, msgspec.MsgspecError, Damaged) as err:
         if isinstance(err, sqlite3.DatabaseError) and not is_damaged(err):
             raise
         await attempt.aclose()

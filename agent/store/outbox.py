@@ -18,6 +18,7 @@ import aiosqlite
 import msgspec
 
 from agent.model import Batch, SeqRange
+from agent.store.checks import CHECK_KEY, picture_check, row_check
 from agent.store.ledger import Card
 from agent.store.records import SealedHead
 
@@ -31,7 +32,8 @@ MAX_EVICTED = 2_000
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 SELECT_BATCHES = (
-    "SELECT seq, kind, payload, readings, sealed_ms FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch"
+    " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
 )
 SELECT_ROWS = (
     "SELECT seq, readings, length(payload), sealed_ms FROM batch"
@@ -41,12 +43,16 @@ COUNT_READINGS = "SELECT count(*), coalesce(sum(readings), 0) FROM batch WHERE s
 SELECT_SIZES = (
     "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
-INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)"
+INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_BATCH = "DELETE FROM batch WHERE seq = ?"
 
 
 class NewerSchema(Exception):
     """The file was made by a newer oc-agent; this one must not touch it."""
+
+
+class Damaged(Exception):
+    """What the file holds is not what was written into it."""
 
 
 class OutboxRow(NamedTuple):
@@ -61,6 +67,13 @@ class EvictedRow(NamedTuple):
 
     seq: int
     readings: int
+
+
+class Found(NamedTuple):
+    """What a look into the file gave: batches as they were sealed, and the numbers of those that are damaged."""
+
+    batches: list[Batch]
+    damaged: list[int]
 
 
 class RawPiece(NamedTuple):
@@ -100,17 +113,25 @@ class Outbox:
             raise
 
     async def load(self) -> tuple[Card | None, list[SeqRange], list[RawPiece]]:
-        """The file's picture of itself, what is undelivered, and what was not sealed. None in a new file."""
+        """The file's picture of itself, what is undelivered, and what was not sealed. None in a new file.
+
+        Raises `Damaged` where the checksum says that this is not what was written.
+        """
         meta = {str(key): value for key, value in await self._rows("SELECT key, value FROM meta ORDER BY key")}
         ranges = await self._rows("SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first", UPLINK)
         pieces = await self._rows("SELECT position, boot_id, records FROM unsealed ORDER BY position")
+        check = meta.pop(CHECK_KEY, None)
+        if check is not None and check != picture_check(meta, ranges):
+            raise Damaged("its account of itself does not fit its checksum")
         card = _card(meta) if meta else None
         return card, [(first, last) for first, last in ranges], [RawPiece(*piece) for piece in pieces]
 
-    async def write_picture(self, card: Card, undelivered: Iterable[SeqRange] | None) -> None:
-        """Within a transaction: what the file says of itself; None where the undelivered are still the same."""
-        await self._writer.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", _meta(card))
-        if undelivered is None:
+    async def write_picture(self, card: Card, undelivered: Sequence[SeqRange], *, changed: bool) -> None:
+        """Within a transaction: what the file says of itself; `changed`: whether the undelivered are others."""
+        meta = dict(_meta(card))
+        meta[CHECK_KEY] = picture_check(meta, undelivered)
+        await self._writer.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
+        if not changed:
             return
         await self._writer.execute("DELETE FROM undelivered WHERE uplink = ?", (UPLINK,))
         rows = ((UPLINK, first, last) for first, last in undelivered)
@@ -138,18 +159,25 @@ class Outbox:
                 batches, readings = batches + count, readings + total
         return batches, readings
 
-    async def read(self, ranges: Iterable[SeqRange], max_batches: int, max_bytes: int) -> list[Batch]:
-        """The batches of `ranges` that are in the file, lowest first; at least one where there is any."""
-        found: list[Batch] = []
+    async def read(self, ranges: Iterable[SeqRange], max_batches: int, max_bytes: int) -> Found:
+        """The batches of `ranges` that are in the file, lowest first; at least one where there is any sound one."""
+        found = Found([], [])
         size = 0
         for first, last in ranges:
-            async with self._reader.execute(SELECT_BATCHES, (first, last, max_batches - len(found))) as rows:
-                async for seq, kind, payload, readings, sealed_ms in rows:
+            limit = max_batches - len(found.batches)
+            async with self._reader.execute(SELECT_BATCHES, (first, last, limit)) as rows:
+                async for *row, check in rows:
+                    seq, kind, sealed_ms, _, _, readings, payload = row
+                    if check is not None and check != row_check(*row):
+                        found.damaged.append(seq)
+                        continue
                     size += len(payload)
-                    if found and size > max_bytes:
+                    if found.batches and size > max_bytes:
                         return found
-                    found.append(Batch(seq=seq, kind=kind, payload=payload, readings=readings, sealed_ms=sealed_ms))
-            if len(found) >= max_batches:
+                    found.batches.append(
+                        Batch(seq=seq, kind=kind, payload=payload, readings=readings, sealed_ms=sealed_ms)
+                    )
+            if len(found.batches) >= max_batches:
                 break
         return found
 
@@ -240,7 +268,8 @@ def _scripts() -> Iterator[str]:
 
 
 def _row(head: SealedHead, payload: bytes) -> tuple[Any, ...]:
-    return head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings, payload
+    fields = (head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings, payload)
+    return *fields, row_check(*fields)
 
 
 def _meta(card: Card) -> Iterator[tuple[str, Any]]:

@@ -30,8 +30,9 @@ import msgspec
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
-from agent.store.ledger import DELIVERED, FATES, REJECTED, Loss
+from agent.store.ledger import DAMAGED, DELIVERED, FATES, REJECTED, Loss
 from agent.store.parts import Parts, StoreError
+from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
@@ -174,7 +175,9 @@ class Store:
                 return self._from_journal(seqs, max_bytes)
             ranges = ledger.undelivered.overlap(on_card[0], on_card[-1])
             found = await self._parts.outbox.read(ranges, len(on_card), max_bytes)
-            waiting = [batch for batch in found if batch.seq in ledger.undelivered]
+            if found.damaged:
+                self._lose_damaged(found.damaged)
+            waiting = [batch for batch in found.batches if batch.seq in ledger.undelivered]
             if waiting:
                 return waiting
             after = on_card[-1]
@@ -253,6 +256,13 @@ class Store:
             self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
         if idle and any(ledger.unsettled.values()):
             self._parts.commit_wake.set()
+
+    def _lose_damaged(self, seqs: Sequence[int]) -> None:
+        """The card gives back other bytes than were written: such a batch is never sent."""
+        gone = RangeSet((seq, seq) for seq in seqs if seq in self._ledger.undelivered).ranges()
+        log.error("%s: batches %s are damaged; they are declared lost", self._parts.outbox.path, gone)
+        self._settle(gone, DAMAGED)
+        self._parts.declare_later(Loss(reason=DAMAGED, ranges=gone))
 
     def _from_journal(self, seqs: Sequence[int], max_bytes: int) -> list[Batch]:
         found: list[Batch] = []

@@ -163,6 +163,14 @@ class Lab:
     def values(self, payload: bytes) -> list[int]:
         return values(payload)
 
+    def decoded(self, batch: Batch) -> dict[str, Any]:
+        return decode(batch.payload)
+
+    async def events(self, store: Store, type_: str) -> list[dict[str, Any]]:
+        """The undelivered events of one type."""
+        found = [self.decoded(batch)["event"] for batch in await self.undelivered(store) if batch.kind == "event"]
+        return [event for event in found if event["type"] == type_]
+
     def numbers(self, batch: Batch) -> list[int]:
         return values(batch.payload)
 
