@@ -15,10 +15,13 @@ from typing import Any, Final
 from agent.clock import NS_PER_S
 from agent.model import Event
 from agent.store.draft import Built, Draft
+from agent.store.ledger import Card
 from agent.store.outbox import OutboxRow, RawPiece, Sizes, is_damaged
-from agent.store.parts import Parts
+from agent.store.parts import Parts, set_aside_event
 from agent.store.ranges import RangeSet
+from agent.store.renewal import aside_name, make_new, swap
 from agent.store.retention import Retention
+from agent.store.salvage import CORRUPT, Salvage
 from agent.supervise import Episode
 
 log = logging.getLogger(__name__)
@@ -88,7 +91,10 @@ class Committer:
         due_ns = self.due_ns()
         if due_ns is None or due_ns > now_ns:
             return
-        if self._checkpoint_due_ns() <= now_ns:
+        if self._parts.damage_seen:
+            async with self._lock:
+                await self._renewed()
+        elif self._checkpoint_due_ns() <= now_ns:
             await self.checkpoint()
         elif self._commit_due_ns() <= now_ns:
             await self.commit()
@@ -99,6 +105,8 @@ class Committer:
     def due_ns(self) -> int | None:
         """When there is something to do next, on the monotonic clock; None where nothing waits."""
         times = [self._checkpoint_due_ns(), self._commit_due_ns()]
+        if self._parts.damage_seen:
+            times.append(_NEVER)
         if any(self._parts.ledger.unsettled.values()):
             times.append(self._settle_ns + round(SETTLE_S * NS_PER_S))
         due_ns = min(times)
@@ -108,6 +116,24 @@ class Committer:
         """Bring all that is due onto the card, with `everything` also what is not due yet; False where it failed."""
         async with self._lock:
             return await self._guarded(self._commit((), everything=everything, final=final))
+
+    async def commit_salvaged(self, rows: Sequence[OutboxRow], after: Salvage) -> bool:
+        """Bring over batches of the file that was set aside first, and how far that is now; False where it failed."""
+        async with self._lock:
+            return await self._guarded(self._commit(rows, salvages=[after, *self._parts.ledger.salvages[1:]]))
+
+    async def commit_orphans(self, build: Callable[[], Sequence[Built]], after: Salvage) -> bool:
+        """Accept and number batches of a lost epoch, with how far that is now; False where it failed."""
+        ledger = self._parts.ledger
+        async with self._lock:
+            built = build()
+            for batch in built:
+                ledger.take_over(batch.head)
+            rows = [OutboxRow(b.head, b.payload) for b in built]
+            done = await self._guarded(self._commit(rows, salvages=[after, *ledger.salvages[1:]]))
+            for batch in () if done else reversed(built):
+                ledger.hand_back(batch.head, batch.before)
+            return done
 
     async def commit_built(self, build: Callable[[], Sequence[Built]]) -> Sequence[Built]:
         """Number batches and bring them onto the card before anyone has seen them; none where it failed."""
@@ -174,12 +200,21 @@ class Committer:
         return True
 
     async def _commit(
-        self, built: Sequence[OutboxRow], *, everything: bool = False, checkpoint: bool = False, final: bool = False
+        self,
+        built: Sequence[OutboxRow],
+        *,
+        everything: bool = False,
+        checkpoint: bool = False,
+        final: bool = False,
+        salvages: list[Salvage] | None = None,
     ) -> None:
         parts, ledger = self._parts, self._parts.ledger
         started_ns = parts.clock.mono_ns()
         await self._settle()
         draft = self._draft(built, everything=everything, final=final)
+        if salvages is not None:
+            draft.card.salvages = salvages
+        await self._reserve(draft.card)
         ranges = draft.undelivered.ranges()
         try:
             async with parts.outbox.transaction():
@@ -196,6 +231,8 @@ class Committer:
             raise
         self._on_card = ranges
         ledger.reserved = draft.card.reserved
+        if salvages is not None:
+            ledger.salvages = list(salvages)
         ledger.committed(draft.card.stored_high)
         ledger.evict(draft.gone, draft.loss)
         if draft.pieces:
@@ -209,10 +246,13 @@ class Committer:
     def _draft(self, built: Sequence[OutboxRow], *, everything: bool, final: bool) -> Draft:
         parts, ledger = self._parts, self._parts.ledger
         rows = [*self._fresh_rows(limited=not built), *built]
-        stored_high = rows[-1].head.seq if rows and rows[-1].head.seq > ledger.stored_high else ledger.stored_high
+        stored_high = max([ledger.stored_high, *(row.head.seq for row in rows)])
         held_s = parts.config.outbox.commit_interval_s or parts.config.outbox.batch_interval_s
         card = ledger.picture(position=parts.journal.end, stored_high=stored_high, held_s=held_s)
-        card.reserved = ledger.high if final else max(ledger.reserved, ledger.high + self._ahead)
+        if final:
+            card.reserved = ledger.high
+        elif ledger.reserved - ledger.high < self._ahead:
+            card.reserved = ledger.high + 2 * self._ahead
         pieces: list[RawPiece] = []
         unsaved_ns = ledger.oldest_unsaved_ns
         if unsaved_ns is not None and (everything or self._raw_due_ns() <= parts.clock.mono_ns()):
@@ -233,11 +273,62 @@ class Committer:
                 break
         return rows
 
+    async def _reserve(self, card: Card) -> None:
+        """Make the numbers durable that this commit reserves, before it says so itself."""
+        numbers, file = self._parts.numbers, self._parts.outbox.identity
+        bound = numbers.bound_of(card.epoch)
+        if bound == card.reserved and numbers.is_of(card.epoch, file):
+            return
+        try:
+            await asyncio.to_thread(numbers.write, card.epoch, card.reserved, [file])
+        except OSError:
+            if not bound:
+                raise
+            card.reserved = min(card.reserved, max(bound, self._parts.ledger.reserved))
+
+    async def _renewed(self) -> bool:
+        """Set the file aside, go on with a new one and the same account; False where the disk refused."""
+        parts, ledger, path = self._parts, self._parts.ledger, self._parts.outbox.path
+        limit, now_ms = parts.config.outbox.max_bytes, parts.clock.wall_ms()
+        held_s = parts.config.outbox.commit_interval_s or parts.config.outbox.batch_interval_s
+        card = ledger.picture(position=parts.journal.end, stored_high=ledger.stored_high, held_s=held_s)
+        wanted = RangeSet([*ledger.undelivered.ranges(), *(r for s in ledger.unsettled.values() for r in s.ranges())])
+        for first, last in [(ledger.stored_high + 1, ledger.high), *ledger.absent.ranges()]:
+            wanted.discard(first, last)
+        card.salvages.append(
+            Salvage(
+                name=aside_name(path, now_ms),
+                reason=CORRUPT,
+                wanted=wanted.ranges(),
+                archive=ledger.stored_high,
+                expected=max(0, card.stored - sum(salvage.expected for salvage in card.salvages)),
+            )
+        )
+        try:
+            await _to_the_end(make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges()))
+            ledger.salvages = list(card.salvages)
+            parts.damage_seen = False
+            self._on_card, self._oldest, self._retry_ns = None, None, _NEVER
+            ledger.saved, ledger.oldest_unsaved_ns, ledger.changed = 0, ledger.oldest_waiting_ns, True
+            parts.outbox = await swap(parts.outbox, limit)
+        except (sqlite3.Error, OSError) as err:
+            self._episode.failed(f"{path}: it is damaged, and a new one cannot be made: {err}")
+            self._retry_ns = parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+            return False
+        log.critical("the outbox %s was damaged; it is now %s, and a new one is made", path, aside_name(path, now_ms))
+        parts.append_event(set_aside_event(aside_name(path, now_ms), CORRUPT, parts.clock.mono_ns()))
+        parts.salvage_wake.set()
+        return True
+
     async def _settle(self) -> None:
         """Count the readings of batches on the card that arrived, or were refused, since the last time."""
         parts, ledger = self._parts, self._parts.ledger
+        absent = ledger.absent.ranges()
         for fate, waiting in ledger.unsettled.items():
-            ranges = waiting.ranges()
+            countable = RangeSet(waiting.ranges())
+            for first, last in absent:
+                countable.discard(first, last)
+            ranges = countable.ranges()
             if ranges:
                 batches, readings = await parts.outbox.readings_of(ranges)
                 ledger.settled(fate, ranges, batches, readings)
@@ -280,11 +371,15 @@ class Committer:
         """Do `work` to its end even when cancelled; False where SQLite or the disk refused."""
         self._busy_since_ns = self._parts.clock.mono_ns()
         try:
+            if self._parts.outbox.closed:
+                self._parts.outbox = await swap(self._parts.outbox, self._parts.config.outbox.max_bytes)
             await _to_the_end(work)
         except (sqlite3.Error, OSError) as err:
             damaged = isinstance(err, sqlite3.Error) and is_damaged(err)
             self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
             self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+            if damaged:
+                await self._renewed()
             return False
         finally:
             self._busy_since_ns = None

@@ -13,6 +13,7 @@ import msgspec
 from agent.model import Account, SeqRange
 from agent.store.ranges import RangeSet
 from agent.store.records import Anchor, SealedHead
+from agent.store.salvage import Salvage
 
 DELIVERED: Final = "delivered"
 REJECTED: Final = "rejected"
@@ -58,6 +59,7 @@ class Card(msgspec.Struct, kw_only=True):
     unsettled: dict[str, list[SeqRange]] = {}
     undeclared: list[Loss] = []
     anchors: dict[str, Anchor] = {}
+    salvages: list[Salvage] = []
 
 
 class Fresh(msgspec.Struct, frozen=True):
@@ -91,6 +93,7 @@ class Ledger:
         self.unsettled = {fate: RangeSet(card.unsettled.get(fate, ())) for fate in FATES}
         self.undeclared = list(card.undeclared)
         self.anchors = dict(card.anchors)
+        self.salvages = list(card.salvages)
         self.fresh: dict[int, Fresh] = {}
         self.unsafe: dict[int, SealedHead] = {}
         self.waiting = 0
@@ -110,6 +113,11 @@ class Ledger:
         """The lowest undelivered number; the next one where there is none."""
         first = self.undelivered.first
         return self.high + 1 if first is None else first
+
+    @property
+    def absent(self) -> RangeSet:
+        """Undelivered batches that are still to be looked for in a file that was set aside."""
+        return RangeSet(part for salvage in self.salvages if not salvage.epoch for part in salvage.wanted)
 
     def account(self) -> Account:
         """Where the readings are. What has arrived counts as stored until its readings are counted."""
@@ -166,6 +174,20 @@ class Ledger:
         self.undelivered.discard(head.seq)
         self._move_cursor(msgspec.structs.replace(head, cursor=cursor), 1)
 
+    def take_over(self, head: SealedHead) -> None:
+        """A batch of a lost epoch is accepted and sealed at once."""
+        self.accepted += head.readings
+        self.waiting += head.readings
+        self.waiting_events += head.kind != "data"
+        self.seal(head)
+
+    def hand_back(self, head: SealedHead, cursor: int) -> None:
+        """It did not get onto the card: as if it had never been taken over."""
+        self.unseal(head, cursor)
+        self.accepted -= head.readings
+        self.waiting -= head.readings
+        self.waiting_events -= head.kind != "data"
+
     def sealed_all(self, end: int) -> None:
         """Nothing that waits is left in the journal up to `end`."""
         self.scan_cursor = self.event_cursor = end
@@ -204,6 +226,23 @@ class Ledger:
         if loss is not None:
             self.undeclared = merged([*self.undeclared, loss])
 
+    def give_up(self, ranges: Iterable[SeqRange], readings: int, reason: str) -> None:
+        """Batches that cannot be read any more, and the readings that they held together, are lost."""
+        self.changed = True
+        unsettled = [(fate, part) for fate, waiting in self.unsettled.items() for part in _within(waiting, ranges)]
+        for fate, (first, last) in unsettled:
+            self.unsettled[fate].discard(first, last)
+        gone = RangeSet(part for first, last in ranges for part in self.undelivered.discard(first, last))
+        readings = min(readings, self.stored)
+        self.stored -= readings
+        if gone:
+            self.lost[reason] += readings
+            self.undeclared = merged([*self.undeclared, Loss(reason=reason, ranges=gone.ranges(), readings=readings)])
+        elif unsettled and unsettled[0][0] != DELIVERED:
+            self.lost[unsettled[0][0]] += readings
+        else:
+            self.delivered += readings
+
     def committed(self, stored_high: int) -> None:
         """Batches up to `stored_high` are on the card."""
         for seq in [seq for seq in self.fresh if seq <= stored_high]:
@@ -235,6 +274,7 @@ class Ledger:
             unsettled={fate: ranges.ranges() for fate, ranges in self.unsettled.items()},
             undeclared=list(self.undeclared),
             anchors=dict(self.anchors),
+            salvages=list(self.salvages),
         )
 
     def _move_cursor(self, head: SealedHead, sign: int) -> None:
@@ -255,6 +295,10 @@ class Ledger:
         self.lost[fate] += readings
         if fate == REJECTED:
             self.dead += batches
+
+
+def _within(numbers: RangeSet, ranges: Iterable[SeqRange]) -> list[SeqRange]:
+    return [part for first, last in ranges for part in numbers.overlap(first, last)]
 
 
 def merged(losses: Iterable[Loss]) -> list[Loss]:

@@ -1,28 +1,35 @@
 """Opening the store, whatever the last end was like: lock, file, journal, recovery. One process at a time.
 
-A file that is damaged is set aside by renaming; what the journal still holds is brought over.
+A file that is damaged, or is a copy of the one that numbers were given out for, is set aside; what it and the journal
+still hold undelivered goes out under a new epoch.
 """
 
+import asyncio
 import fcntl
 import logging
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
 from agent.clock import Clock
 from agent.model import SeqRange
-from agent.store.journal import Journal, is_ram_disk, last_number, old_segments
+from agent.store.damaged_file import undelivered_of
+from agent.store.journal import Journal, OldSegment, is_ram_disk, last_number, old_segments
 from agent.store.ledger import Card, Ledger
-from agent.store.outbox import Damaged, NewerSchema, Outbox, RawPiece, is_damaged, open_outbox, set_aside
+from agent.store.numbers import Numbers
+from agent.store.outbox import Damaged, NewerSchema, Outbox, Picture, RawPiece, is_damaged, open_outbox
 from agent.store.parts import Parts, StoreConfig, StoreError
+from agent.store.ranges import RangeSet
 from agent.store.records import OFFSET_BITS
-from agent.store.recovery import recover
+from agent.store.recovery import numbers_in, recover
+from agent.store.renewal import aside_name, finish, make_new
+from agent.store.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.store import Store
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
@@ -32,6 +39,16 @@ log = logging.getLogger(__name__)
 OUTBOX_NAME: Final = "outbox.db"
 LOCK_NAME: Final = "outbox.lock"
 JOURNAL_NAME: Final = "journal"
+
+
+class _Opened(NamedTuple):
+    """The file, and what it says of itself; `aside`: the one that had to give way to it."""
+
+    outbox: Outbox
+    card: Card
+    undelivered: list[SeqRange]
+    pieces: list[RawPiece]
+    aside: Salvage | None = None
 
 
 @asynccontextmanager
@@ -47,19 +64,22 @@ async def open_store(config: StoreConfig, clock: Clock, random: Random | None = 
             config.data_dir.mkdir(parents=True, exist_ok=True)
             journal_folder.mkdir(parents=True, exist_ok=True)
             stack.enter_context(_only_one(config.data_dir / LOCK_NAME))
-            outbox, loaded, aside = await _open_sound(stack, config, clock)
-            card = loaded[0] or Card(epoch=f"{random.getrandbits(64):016x}")
-            number = max(last_number(journal_folder), card.position >> OFFSET_BITS) + 1
             segments = old_segments(journal_folder)
-            found = recover(card, loaded[1], loaded[2], segments, clock.boot_id, anchor_now(clock))
+            numbers = Numbers(config.data_dir)
+            opened = await _open_sound(config, clock, random, numbers, segments)
+            outbox, card = opened.outbox, opened.card
+            card.reserved = max(card.reserved, numbers.bound_of(card.epoch))
+            number = max(last_number(journal_folder), card.position >> OFFSET_BITS) + 1
+            found = recover(card, opened.undelivered, opened.pieces, segments, clock.boot_id, anchor_now(clock))
             del segments
             journal = Journal(journal_folder, number, found.adopted)
-            parts = _parts(config, clock, random, outbox, journal, found.ledger)
+            parts = _parts(config, clock, random, outbox, numbers, journal, found.ledger)
+            stack.push_async_callback(_close_file, parts)
             stack.callback(journal.close, delete=False)
             journal.begin = parts.begin_segment
             journal.begin()
             store = Store(parts)
-            await store.begin(found, aside)
+            await store.begin(found, opened.aside)
         except (sqlite3.Error, NewerSchema, OSError) as err:
             where = config.data_dir / OUTBOX_NAME
             raise StoreError(f"cannot open the outbox {where}, journal {journal_folder}: {err}") from err
@@ -68,7 +88,13 @@ async def open_store(config: StoreConfig, clock: Clock, random: Random | None = 
 
 
 def _parts(
-    config: StoreConfig, clock: Clock, random: Random, outbox: Outbox, journal: Journal, ledger: Ledger
+    config: StoreConfig,
+    clock: Clock,
+    random: Random,
+    outbox: Outbox,
+    numbers: Numbers,
+    journal: Journal,
+    ledger: Ledger,
 ) -> Parts:
     anchor = ledger.anchors.get(clock.boot_id)
     return Parts(
@@ -79,29 +105,68 @@ def _parts(
         ledger=ledger,
         keeper=Timekeeper(clock, ledger.boot_opened_ns, config.hold_unsynced_s, anchor),
         outbox=outbox,
+        numbers=numbers,
         ram_disk=is_ram_disk(config.runtime_dir / JOURNAL_NAME),
         journal_episode=Episode("journal", clock),
         config_hash=config.config_hash,
     )
 
 
+async def _close_file(parts: Parts) -> None:
+    await parts.outbox.close()
+
+
 async def _open_sound(
-    stack: AsyncExitStack, config: StoreConfig, clock: Clock
-) -> tuple[Outbox, tuple[Card | None, list[SeqRange], list[RawPiece]], Path | None]:
-    """Open the file; one that is damaged is renamed and a new one made. Gives also the name it has now."""
+    config: StoreConfig, clock: Clock, random: Random, numbers: Numbers, segments: Sequence[OldSegment]
+) -> _Opened:
+    """Open the file; one that is damaged, or a copy, is set aside and a new one made that takes over what it can."""
     path, max_bytes = config.data_dir / OUTBOX_NAME, config.outbox.max_bytes
-    attempt = await stack.enter_async_context(AsyncExitStack())
+    await asyncio.to_thread(finish, path)
+    reason: str
+    outbox: Outbox | None = None
     try:
-        outbox = await attempt.enter_async_context(open_outbox(path, max_bytes))
-        return outbox, await outbox.load(), None
+        outbox = await open_outbox(path, max_bytes)
+        picture = await outbox.load()
+        if not _is_copy(picture, outbox, numbers):
+            card = picture.card or Card(epoch=_new_epoch(random))
+            return _Opened(outbox, card, picture.undelivered, await outbox.unsealed())
+        reason, why = RESTORED, "it is a copy: its numbers may have been used since it was made"
     except (sqlite3.DatabaseError, msgspec.MsgspecError, Damaged) as err:
         if isinstance(err, sqlite3.DatabaseError) and not is_damaged(err):
+            if outbox is not None:
+                await outbox.close()
             raise
-        await attempt.aclose()
-        aside = set_aside(path, clock.wall_ms())
-        log.critical("the outbox %s is damaged (%s); it is now %s, and a new one is made", path, err, aside)
-    outbox = await stack.enter_async_context(open_outbox(path, max_bytes))
-    return outbox, await outbox.load(), aside
+        reason, why = CORRUPT, f"it is damaged: {err}"
+    if outbox is not None:
+        await outbox.close()
+    now_ms = clock.wall_ms()
+    name = aside_name(path, now_ms)
+    log.critical("the outbox %s cannot be used; it is now %s, and a new one is made: %s", path, name, why)
+    aside = await asyncio.to_thread(_aside, path, name, reason, segments)
+    card = Card(epoch=_new_epoch(random), salvages=[aside])
+    await make_new(path, max_bytes, now_ms, numbers, card, [])
+    await asyncio.to_thread(finish, path)
+    return _Opened(await open_outbox(path, max_bytes), card, [], [], aside)
+
+
+def _aside(path: Path, name: str, reason: str, segments: Sequence[OldSegment]) -> Salvage:
+    """What there is to be saved: what is undelivered in the file, but what the journal speaks of comes from there."""
+    epoch, undelivered = undelivered_of(path)
+    wanted = RangeSet(undelivered)
+    for first, last in numbers_in(segments, epoch).ranges():
+        wanted.discard(first, last)
+    return Salvage(name=name, reason=reason, wanted=wanted.ranges(), epoch=epoch or "unknown")
+
+
+def _is_copy(picture: Picture, outbox: Outbox, numbers: Numbers) -> bool:
+    """Whether this is not the very file that numbers were given out for; a file of version 1 has no numbers file."""
+    if picture.card is None or not (picture.checked or numbers.known):
+        return False
+    return not numbers.is_of(picture.card.epoch, outbox.identity)
+
+
+def _new_epoch(random: Random) -> str:
+    return f"{random.getrandbits(64):016x}"
 
 
 @contextmanager

@@ -5,7 +5,6 @@ connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is du
 synchronous=FULL. All SQL of the agent is in this module. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 
-import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -20,6 +19,7 @@ import msgspec
 from agent.model import Batch, SeqRange
 from agent.store.checks import CHECK_KEY, picture_check, row_check
 from agent.store.ledger import Card
+from agent.store.numbers import file_identity, sync_folder
 from agent.store.records import SealedHead
 
 UPLINK = "ioc"
@@ -84,6 +84,14 @@ class RawPiece(NamedTuple):
     records: bytes
 
 
+class Picture(NamedTuple):
+    """What a file says of itself, None in a new one, and what is undelivered. `checked`: under a checksum."""
+
+    card: Card | None
+    undelivered: list[SeqRange]
+    checked: bool
+
+
 class Sizes(NamedTuple):
     """How long the file is, and how much of it is in use."""
 
@@ -94,8 +102,13 @@ class Sizes(NamedTuple):
 class Outbox:
     """The open file. Only the owner of the writing lock calls what changes it."""
 
-    def __init__(self, writer: aiosqlite.Connection, reader: aiosqlite.Connection, path: Path) -> None:
+    def __init__(
+        self, stack: AsyncExitStack, writer: aiosqlite.Connection, reader: aiosqlite.Connection, path: Path
+    ) -> None:
         self.path = path
+        self.identity = file_identity(path)
+        self.closed = False
+        self._stack = stack
         self._writer = writer
         self._reader = reader
 
@@ -112,19 +125,26 @@ class Outbox:
                     await self._writer.execute("ROLLBACK")
             raise
 
-    async def load(self) -> tuple[Card | None, list[SeqRange], list[RawPiece]]:
-        """The file's picture of itself, what is undelivered, and what was not sealed. None in a new file.
+    async def close(self) -> None:
+        """Close the file; what was committed stays."""
+        self.closed = True
+        with suppress(sqlite3.Error):
+            await self._stack.aclose()
 
-        Raises `Damaged` where the checksum says that this is not what was written.
-        """
+    async def load(self) -> Picture:
+        """The file's picture of itself; raises `Damaged` where the checksum says that it is not what was written."""
         meta = {str(key): value for key, value in await self._rows("SELECT key, value FROM meta ORDER BY key")}
         ranges = await self._rows("SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first", UPLINK)
-        pieces = await self._rows("SELECT position, boot_id, records FROM unsealed ORDER BY position")
         check = meta.pop(CHECK_KEY, None)
         if check is not None and check != picture_check(meta, ranges):
             raise Damaged("its account of itself does not fit its checksum")
         card = _card(meta) if meta else None
-        return card, [(first, last) for first, last in ranges], [RawPiece(*piece) for piece in pieces]
+        return Picture(card, [(first, last) for first, last in ranges], checked=check is not None)
+
+    async def unsealed(self) -> list[RawPiece]:
+        """What was not sealed yet when a process ended."""
+        rows = await self._rows("SELECT position, boot_id, records FROM unsealed ORDER BY position")
+        return [RawPiece(*row) for row in rows]
 
     async def write_picture(self, card: Card, undelivered: Sequence[SeqRange], *, changed: bool) -> None:
         """Within a transaction: what the file says of itself; `changed`: whether the undelivered are others."""
@@ -216,8 +236,7 @@ class Outbox:
         return list(await self._writer.execute_fetchall(sql, parameters))
 
 
-@asynccontextmanager
-async def open_outbox(path: Path, max_bytes: int) -> AsyncIterator[Outbox]:
+async def open_outbox(path: Path, max_bytes: int) -> Outbox:
     """Open the file and bring its schema up to date; raises `sqlite3.Error` and `NewerSchema`."""
     async with AsyncExitStack() as stack:
         connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
@@ -228,26 +247,16 @@ async def open_outbox(path: Path, max_bytes: int) -> AsyncIterator[Outbox]:
         await _migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)
-        yield Outbox(writer, reader, path)
+        return Outbox(stack.pop_all(), writer, reader, path)
 
 
 def is_damaged(err: sqlite3.Error) -> bool:
     """Whether SQLite says that the file itself is broken."""
     return getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
-
-def set_aside(path: Path, now_ms: int) -> Path:
-    """Rename a damaged file and what belongs to it, so that nothing of it is lost; gives the new name."""
-    aside = path.with_name(f"{path.name}.corrupt-{now_ms}")
-    for suffix in ("", "-wal", "-shm"):
-        with suppress(FileNotFoundError):
-            path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-    _sync_folder(path.parent)
-    return aside
 
 
 async def _migrate(writer: aiosqlite.Connection) -> None:
@@ -281,11 +290,3 @@ def _card(meta: dict[str, Any]) -> Card:
     complex_keys = {field.name for field in msgspec.structs.fields(Card) if field.type not in (int, float, str)}
     decoded = {key: msgspec.json.decode(value) if key in complex_keys else value for key, value in meta.items()}
     return msgspec.convert(decoded, Card)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

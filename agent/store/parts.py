@@ -13,6 +13,7 @@ from agent.model import BatchKind, Event, Result, Snapshot
 from agent.settings import OutboxSettings
 from agent.store.journal import Journal
 from agent.store.ledger import Ledger, Loss, merged
+from agent.store.numbers import Numbers
 from agent.store.outbox import Outbox
 from agent.store.records import KINDS, RecordType, pack_anchor, pack_segment_head
 from agent.store.sealing import Fragment, event_fragment, result_fragment, snapshot_fragment
@@ -38,6 +39,15 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     max_payload_bytes: int = 60 * 1024
 
 
+def set_aside_event(name: str, reason: str, mono_ns: int) -> Event:
+    """The outbox was set aside under `name`; what can be read of it is being brought over."""
+    message = {
+        "vi": f"Tệp lưu trữ không dùng được nữa, đã đổi tên: {name}; đang cứu dữ liệu",
+        "en": f"The outbox cannot be used any more, it is now {name}; what can be read is being saved",
+    }
+    return Event(type="store.corrupt", severity="critical", mono_ns=mono_ns, message=message, reason=reason)
+
+
 @dataclass(slots=True, kw_only=True)
 class Parts:
     """The open store, without behaviour of its own but writing to the journal."""
@@ -49,12 +59,15 @@ class Parts:
     ledger: Ledger
     keeper: Timekeeper
     outbox: Outbox
+    numbers: Numbers
     ram_disk: bool
     journal_episode: Episode
     config_hash: str
     seal_wake: asyncio.Event = field(default_factory=asyncio.Event)
     commit_wake: asyncio.Event = field(default_factory=asyncio.Event)
+    salvage_wake: asyncio.Event = field(default_factory=asyncio.Event)
     checkpoint_asked: bool = False
+    damage_seen: bool = False
 
     def begin_segment(self) -> None:
         """Write what every segment begins with; raises OSError."""
@@ -109,6 +122,12 @@ class Parts:
         """The RAM disk is full or gone: ask for a checkpoint, which makes room."""
         self.journal_episode.failed(err)
         self.checkpoint_asked = True
+        self.commit_wake.set()
+
+    def damaged(self, err: Exception) -> None:
+        """The outbox file cannot be read: ask for a new one."""
+        log.error("%s: %s", self.outbox.path, err)
+        self.damage_seen = True
         self.commit_wake.set()
 
     async def wait(self, wake: asyncio.Event, due_ns: int | None) -> bool:

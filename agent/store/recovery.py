@@ -108,6 +108,18 @@ def recover(
     return found
 
 
+def numbers_in(segments: Iterable[OldSegment], epoch: str) -> RangeSet:
+    """Batches of `epoch` that the journal speaks of: it knows better than the outbox what became of them."""
+    found = RangeSet()
+    for record in (record for segment in segments if segment.head.epoch == epoch for record in segment.records):
+        if record.type == RecordType.BATCH:
+            found.add(parse_batch(record)[0].seq)
+        elif record.type == RecordType.SETTLED:
+            for first, last in parse_ranges(record.body):
+                found.add(first, last)
+    return found
+
+
 def _holds(segment: OldSegment, position: int) -> bool:
     return segment.start <= position <= segment.end
 

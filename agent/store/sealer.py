@@ -18,6 +18,7 @@ from agent.store.ledger import Fresh, Loss
 from agent.store.parts import Parts
 from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, KINDS, Record, RecordType, SealedHead, pack_batch
 from agent.store.recovery import Orphan, Recovered, Salvaged
+from agent.store.salvage import Salvage
 from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_scans, seal_single, stamped
 
 GATHER_BYTES: Final = 320 * 1024
@@ -84,6 +85,23 @@ class Sealer:
                     return False
             self._salvaged_all()
         return True
+
+    async def seal_orphans(self, orphans: Sequence[Orphan], after: Salvage) -> bool:
+        """Number what is left of another epoch anew and bring it onto the card; False where that is not possible."""
+        ledger = self._parts.ledger
+        async with self._lock:
+            if len(orphans) > ledger.reserved - ledger.high:
+                self._parts.commit_wake.set()
+                return False
+            return await self._committer.commit_orphans(lambda: self._build_orphans(orphans), after)
+
+    def _build_orphans(self, orphans: Sequence[Orphan]) -> list[Built]:
+        ledger = self._parts.ledger
+        built: list[Built] = []
+        for orphan in orphans:
+            before = ledger.scan_cursor if orphan.kind == "data" else ledger.event_cursor
+            built.append(self._build_orphan(orphan, ledger.high + 1 + len(built), ledger.low, before))
+        return built
 
     def _salvaged_all(self) -> None:
         ledger = self._parts.ledger

@@ -20,9 +20,9 @@ delivered in time (`outbox.py`). Uplinks see `agent.model.BatchSource`; nothing 
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -31,10 +31,13 @@ from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, REJECTED, Loss
-from agent.store.parts import Parts, StoreError
+from agent.store.outbox import is_damaged
+from agent.store.parts import Parts, StoreError, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
+from agent.store.salvage import Salvage
+from agent.store.salvager import Salvager
 from agent.store.sealer import Sealer
 from agent.store.sealing import scan_fragments
 
@@ -64,6 +67,7 @@ class Store:
         self._ledger = parts.ledger
         self._committer = Committer(parts)
         self._sealer = Sealer(parts, self._committer)
+        self._salvager = Salvager(parts, self._committer, self._sealer)
 
     @property
     def epoch(self) -> str:
@@ -174,7 +178,11 @@ class Store:
             if not on_card:
                 return self._from_journal(seqs, max_bytes)
             ranges = ledger.undelivered.overlap(on_card[0], on_card[-1])
-            found = await self._parts.outbox.read(ranges, len(on_card), max_bytes)
+            try:
+                found = await self._parts.outbox.read(ranges, len(on_card), max_bytes)
+            except (sqlite3.Error, ValueError) as err:
+                self._unreadable(err)
+                return []
             if found.damaged:
                 self._lose_damaged(found.damaged)
             waiting = [batch for batch in found.batches if batch.seq in ledger.undelivered]
@@ -208,18 +216,20 @@ class Store:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sealer.run(), name="store-sealer")
             tasks.create_task(self._committer.run(), name="store-committer")
+            tasks.create_task(self._salvager.run(), name="store-salvager")
 
     async def step(self) -> None:
         """Do once what `run` would do now, by the clock."""
         await self._sealer.seal_due()
         await self._committer.commit_due()
+        await self._salvager.step()
 
     async def flush(self) -> bool:
         """Seal what waits and bring everything undelivered onto the card; False where the card cannot be written."""
         await self._sealer.seal(scans=True)
         return await self._all_onto_card()
 
-    async def begin(self, found: Recovered, new_name: Path | None) -> None:
+    async def begin(self, found: Recovered, aside: Salvage | None) -> None:
         """Make the recovered state durable, salvage what is left, say what was lost."""
         if found.loss is not None:
             self._ledger.undeclared.append(found.loss)
@@ -229,8 +239,8 @@ class Store:
             raise StoreError(f"{where}: cannot be written; see the log, free the disk or replace the card")
         for segment in found.stale:
             segment.path.unlink(missing_ok=True)
-        if new_name is not None:
-            self._parts.append_event(_corrupt(new_name, self._parts.clock.mono_ns()))
+        if aside is not None:
+            self._parts.append_event(set_aside_event(aside.name, aside.reason, self._parts.clock.mono_ns()))
 
     async def end(self) -> None:
         """Leave everything on the card, and the journal where something has to wait on."""
@@ -264,6 +274,13 @@ class Store:
         self._settle(gone, DAMAGED)
         self._parts.declare_later(Loss(reason=DAMAGED, ranges=gone))
 
+    def _unreadable(self, err: Exception) -> None:
+        """A look into the file failed: what waits there is asked for again, in a new file where this one is broken."""
+        if isinstance(err, sqlite3.Error) and is_damaged(err):
+            self._parts.damaged(err)
+        elif isinstance(err, sqlite3.Error):
+            log.warning("%s cannot be read now: %s", self._parts.outbox.path, err)
+
     def _from_journal(self, seqs: Sequence[int], max_bytes: int) -> list[Batch]:
         found: list[Batch] = []
         size = 0
@@ -296,9 +313,3 @@ class Store:
         if oldest is not None and ledger.low <= ledger.stored_high:
             return round(max(0.0, (clock.wall_ms() - oldest[1]) / 1000), 1)
         return 0.0 if head is None else round((clock.mono_ns() - head.sealed_mono_ns) / NS_PER_S, 1)
-
-
-def _corrupt(new_name: Path, mono_ns: int) -> Event:
-    name = new_name.name
-    message = {"vi": f"Tệp lưu trữ bị hỏng, đã đổi tên: {name}", "en": f"The outbox was damaged, it is now {name}"}
-    return Event(type="store.corrupt", severity="critical", mono_ns=mono_ns, message=message)

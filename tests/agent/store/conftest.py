@@ -20,6 +20,7 @@ from agent.clock import NS_PER_S
 from agent.model import Batch, Event, Scan
 from agent.settings import OutboxSettings
 from agent.store import Store, StoreConfig, open_store
+from agent.store.numbers import Numbers, file_identity
 from drivers.api import Reading
 
 
@@ -132,6 +133,7 @@ class Lab:
         self.generation += 1
         shutil.copytree(old[0], self.data, ignore=shutil.ignore_patterns("*-shm"))
         shutil.copytree(old[1], self.runtime)
+        self._same_file(old[0])
 
     def cut_power(self, *, keep_runtime: bool = False) -> None:
         """End here as after a power cut: what is on the card stays, the RAM disk is empty, the next boot begins."""
@@ -140,7 +142,14 @@ class Lab:
         shutil.copytree(old[0], self.data, ignore=shutil.ignore_patterns("*-shm"))
         if keep_runtime:
             shutil.copytree(old[1], self.runtime)
+        self._same_file(old[0])
         self.boot()
+
+    def _same_file(self, old: Path) -> None:
+        """A copy stands for what is still the same file after a real end: let the numbers file say so."""
+        numbers = Numbers(self.data)
+        if numbers.known and numbers.is_of(numbers.epoch, file_identity(old / "outbox.db")):
+            numbers.write(numbers.epoch, numbers.bound_of(numbers.epoch), [file_identity(self.database)])
 
     def boot(self) -> None:
         self.clock.boot_id = f"00000000-0000-0000-0000-{self.random.getrandbits(48):012x}"

@@ -1,0 +1,175 @@
+"""Reading what can still be read of an outbox file that is set aside. Strictly read-only; blocks.
+
+SQLite stops at the first page it cannot make sense of. So a look goes on behind that page: it tries further and
+further on until something can be read again, then comes back as near to the bad page as it can. A row is taken only
+when its checksum fits, one without a checksum (version 1) when its payload says the number that the row has.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+from urllib.parse import quote
+
+import msgspec
+
+from agent.model import BatchKind, SeqRange
+from agent.store.checks import row_check
+from agent.store.ranges import RangeSet
+
+MAX_SEQ: Final = (1 << 63) - 1
+SELECT_RANGE: Final = (
+    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch"
+    " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
+)
+SELECT_LAST: Final = (
+    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch ORDER BY seq DESC LIMIT 20"
+)
+HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
+
+
+class SavedRow(NamedTuple):
+    """A batch of a damaged file whose bytes are what they were."""
+
+    seq: int
+    kind: BatchKind
+    sealed_ms: int
+    first_ms: int
+    last_ms: int
+    readings: int
+    payload: bytes
+
+
+class Chunk(NamedTuple):
+    """Some batches of a range, lowest first; what is not among them up to `reached` cannot be read."""
+
+    rows: list[SavedRow]
+    reached: int
+
+
+class _Envelope(msgspec.Struct):
+    epoch: str
+    seq: int
+    low: int
+
+
+def read_chunk(path: Path, wanted: SeqRange, max_rows: int, max_bytes: int) -> Chunk:
+    """The next sound batches of `wanted`, at least one where there is any. Never raises for what is in the file."""
+    rows: list[SavedRow] = []
+    size = 0
+    try:
+        with _opened(path) as connection:
+            for row in _sound(_rows(connection, *wanted)):
+                rows.append(row)
+                size += len(row.payload)
+                if len(rows) >= max_rows or size >= max_bytes:
+                    return Chunk(rows, row.seq)
+    except sqlite3.Error:
+        pass
+    return Chunk(rows, wanted[1])
+
+
+def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:
+    """Whose numbers the file holds, and which batches were undelivered: as its table says, where that can be read.
+
+    Where not, everything from the lowest that the last batch named as undelivered. No epoch where nothing is left.
+    """
+    try:
+        with _opened(path) as connection:
+            last = _last(connection)
+            if last is None:
+                return "", []
+            envelope = _envelope(last.payload)
+            if envelope is None:
+                return "", []
+            return envelope.epoch, _table(connection) or [(envelope.low, last.seq)]
+    except sqlite3.Error:
+        return "", []
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        yield connection
+
+
+def _table(connection: sqlite3.Connection) -> list[SeqRange]:
+    try:
+        found = connection.execute("SELECT first, last FROM undelivered ORDER BY first").fetchall()
+    except sqlite3.Error:
+        return []
+    sane = [(first, last) for first, last in found if type(first) is type(last) is int and 0 < first <= last]
+    return RangeSet(sane).ranges() if len(sane) == len(found) else []
+
+
+def _last(connection: sqlite3.Connection) -> SavedRow | None:
+    try:
+        for row in _sound(connection.execute(_sql(connection, SELECT_LAST))):
+            return row
+    except sqlite3.Error:
+        pass
+    last = None
+    for row in _sound(_rows(connection, 1, MAX_SEQ)):
+        last = row
+    return last
+
+
+def _rows(connection: sqlite3.Connection, first: int, last: int) -> Iterator[Sequence[Any]]:
+    sql = _sql(connection, SELECT_RANGE)
+    while first <= last:
+        try:
+            for row in connection.execute(sql, (first, last, -1)):
+                yield row
+                first = row[0] + 1
+        except sqlite3.Error:
+            first = _behind(connection, first, last)
+        else:
+            return
+
+
+def _behind(connection: sqlite3.Connection, first: int, last: int) -> int:
+    """Where reading can go on behind the bad page that `first` is on."""
+    low, step = first, 1
+    while not _readable(connection, first + step, last):
+        low, step = first + step, step * 2
+    high = min(first + step, last + 1)
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _readable(connection, middle, last) else (middle, high)
+    return high
+
+
+def _readable(connection: sqlite3.Connection, first: int, last: int) -> bool:
+    try:
+        connection.execute(_sql(connection, SELECT_RANGE), (first, last, 1)).fetchall()
+    except sqlite3.Error:
+        return first > last
+    return True
+
+
+def _sql(connection: sqlite3.Connection, select: str) -> str:
+    """The query for this file; rows of version 1 have no checksum."""
+    ((found,),) = connection.execute(HAS_CHECKS).fetchall()
+    return select if found else select.replace("crc", "NULL")
+
+
+def _sound(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[SavedRow]:
+    for *fields, check in rows:
+        row = SavedRow(*fields)
+        if check is None:
+            envelope = _envelope(row.payload)
+            sound = envelope is not None and envelope.seq == row.seq
+        else:
+            sound = check == row_check(*row)
+        if sound:
+            yield row
+
+
+def _envelope(payload: bytes) -> _Envelope | None:
+    try:
+        plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
+        return msgspec.json.decode(plain, type=_Envelope)
+    except (zlib.error, msgspec.MsgspecError, TypeError):
+        return None

@@ -1,0 +1,142 @@
+"""The salvager: brings over, in the background, what can still be read of an outbox file that was set aside.
+
+What is undelivered comes first, then as much of the archive as there is room for. Each portion and how far it got are
+one commit, so an end at any moment neither loses nor doubles a batch. What cannot be read is declared lost.
+"""
+
+import asyncio
+import logging
+from typing import Final
+
+import msgspec
+
+from agent.model import Event
+from agent.store.committer import Committer
+from agent.store.damaged_file import Chunk, SavedRow, read_chunk
+from agent.store.outbox import OutboxRow
+from agent.store.parts import Parts
+from agent.store.ranges import RangeSet
+from agent.store.records import SealedHead
+from agent.store.recovery import Orphan
+from agent.store.renewal import forget_older
+from agent.store.salvage import Salvage
+from agent.store.sealer import Sealer
+
+log = logging.getLogger(__name__)
+
+PORTION_BATCHES: Final = 128
+PORTION_BYTES: Final = 1024 * 1024
+ARCHIVE_FILL: Final = 0.9
+"""The archive is brought over until the file is so full."""
+AGAIN_S: Final = 1.0
+
+
+class Salvager:
+    """Works through the ledger's salvages, the oldest first."""
+
+    def __init__(self, parts: Parts, committer: Committer, sealer: Sealer) -> None:
+        self._parts = parts
+        self._committer = committer
+        self._sealer = sealer
+
+    async def run(self) -> None:
+        """Bring over what there is, for ever."""
+        while True:
+            if self._parts.ledger.salvages:
+                if not await self.step():
+                    await asyncio.sleep(AGAIN_S)
+            else:
+                self._parts.salvage_wake.clear()
+                await self._parts.salvage_wake.wait()
+
+    async def step(self) -> bool:
+        """Bring over one portion; False where the card cannot be written now, or nothing is to be done."""
+        if not self._parts.ledger.salvages:
+            return False
+        salvage = self._parts.ledger.salvages[0]
+        if salvage.wanted:
+            chunk = await self._read(salvage, salvage.wanted[0])
+            after = salvage.looked_for(chunk.reached, ((row.seq, row.readings) for row in chunk.rows))
+            if salvage.epoch:
+                return await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
+            return await self._committer.commit_salvaged([_row(row) for row in chunk.rows], after)
+        if salvage.expected or any(self._parts.ledger.undelivered.overlap(*part) for part in salvage.missing):
+            self._give_up(salvage)
+            return True
+        if salvage.archive and self._has_room():
+            return await self._bring_archive(salvage)
+        self._conclude(salvage)
+        return True
+
+    async def _read(self, salvage: Salvage, wanted: tuple[int, int]) -> Chunk:
+        path = self._parts.outbox.path.with_name(salvage.name)
+        return await asyncio.to_thread(read_chunk, path, wanted, PORTION_BATCHES, PORTION_BYTES)
+
+    def _give_up(self, salvage: Salvage) -> None:
+        ledger = self._parts.ledger
+        if not salvage.epoch:
+            ledger.give_up(salvage.missing, salvage.expected, salvage.reason)
+        ledger.salvages[0] = msgspec.structs.replace(salvage, expected=0)
+        self._parts.commit_wake.set()
+
+    def _has_room(self) -> bool:
+        return self._committer.sizes.used_bytes < ARCHIVE_FILL * self._parts.config.outbox.max_bytes
+
+    async def _bring_archive(self, salvage: Salvage) -> bool:
+        ledger = self._parts.ledger
+        first = max(1, salvage.archive - PORTION_BATCHES + 1)
+        rows: list[SavedRow] = []
+        at = first
+        while at <= salvage.archive:
+            chunk = await self._read(salvage, (at, salvage.archive))
+            rows += chunk.rows
+            at = chunk.reached + 1
+        brought = RangeSet([*ledger.undelivered.ranges(), *(r for s in ledger.unsettled.values() for r in s.ranges())])
+        rows = [row for row in rows if row.seq not in brought]
+        after = msgspec.structs.replace(salvage, archive=first - 1, archived=salvage.archived + len(rows))
+        return await self._committer.commit_salvaged([_row(row) for row in rows], after)
+
+    def _conclude(self, salvage: Salvage) -> None:
+        """Tell the IOC and the log what was saved and what was not."""
+        parts = self._parts
+        parts.ledger.salvages.pop(0)
+        parts.ledger.changed = True
+        forget_older(parts.outbox.path, salvage.name)
+        lost = RangeSet(salvage.missing).count
+        log.warning(
+            "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",
+            *(salvage.name, salvage.saved, salvage.readings, salvage.archived, lost),
+        )
+        parts.append_event(
+            Event(
+                type="store.corrupt",
+                severity="major" if lost else "minor",
+                mono_ns=parts.clock.mono_ns(),
+                message={
+                    "vi": f"{salvage.name}: cứu được {salvage.saved} gói chưa gửi, {lost} gói không đọc được",
+                    "en": f"{salvage.name}: {salvage.saved} undelivered batches saved, {lost} cannot be read",
+                },
+                ranges=salvage.missing,
+                reason=salvage.reason,
+                readings=salvage.readings,
+            )
+        )
+
+
+def _orphan(row: SavedRow) -> Orphan:
+    return Orphan(row.kind, row.readings, row.first_ms, row.last_ms, row.payload)
+
+
+def _row(row: SavedRow) -> OutboxRow:
+    head = SealedHead(
+        seq=row.seq,
+        kind=row.kind,
+        readings=row.readings,
+        sealed_ms=row.sealed_ms,
+        sealed_mono_ns=0,
+        first_ms=row.first_ms,
+        last_ms=row.last_ms,
+        oldest_mono_ns=0,
+        cursor=0,
+    )
+    return OutboxRow(head, row.payload)

@@ -1,0 +1,195 @@
+"""A damaged or copied outbox: set aside, what can be read of it brought over, what cannot declared, no number twice."""
+
+import asyncio
+import re
+import shutil
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.settings import OutboxSettings
+from agent.store.damaged_file import read_chunk
+
+PAGE = 4096
+
+
+async def fill(lab: Any, store: Any, batches: int, count: int = 60) -> None:
+    for _ in range(batches):
+        lab.read(store, count)
+        await lab.live(store, 1.25)
+    await store.flush()
+
+
+def pages_of(path: Path, seq: int) -> set[int]:
+    """Pages that hold the payload of a row: the one that counts, and older copies that a page split has left."""
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+        ((payload,),) = connection.execute("SELECT payload FROM batch WHERE seq = ?", (seq,)).fetchall()
+    found = {match.start() // PAGE for match in re.finditer(re.escape(payload[:60]), path.read_bytes())}
+    assert found
+    return found
+
+
+def spoil(path: Path, pages: Iterable[int]) -> None:
+    """Overwrite whole pages, as a dying card does."""
+    with path.open("r+b") as file:
+        for page in pages:
+            file.seek(page * PAGE)
+            file.write(b"\xa5" * PAGE)
+
+
+async def checkpointed(lab: Any) -> None:
+    with closing(sqlite3.connect(lab.database)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+
+async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other(lab: Any) -> None:
+    lab.outbox = OutboxSettings(archive_interval_s=2.0)
+    async with lab.open() as store:
+        await fill(lab, store, 40)
+        await lab.live(store, 3.0)
+        store.mark_delivered([(1, 10)])
+        await lab.live(store, 3.0)
+        epoch, before = store.epoch, store.account()
+        lab.kill()
+    await checkpointed(lab)
+    pages = pages_of(lab.database, 20)
+    async with lab.open() as store:
+        spoil(lab.database, pages)
+        await lab.undelivered(store)
+        assert store.epoch == epoch
+        lab.read(store, 5)
+        await lab.live(store, 8.0)
+        assert list(lab.data.glob("outbox.db.corrupt-*"))
+        found = {batch.seq for batch in await lab.undelivered(store) if batch.seq <= 40}
+        gone = set(range(11, 41)) - found
+        assert 20 in gone
+        assert len(gone) <= 12
+        (lost,) = await lab.events(store, "data.lost")
+        assert {seq for first, last in lost["ranges"] for seq in range(first, last + 1)} == gone
+        assert (lost["reason"], lost["readings"]) == ("store_corrupt", 60 * len(gone))
+        set_aside, summary = await lab.events(store, "store.corrupt")
+        assert (set_aside["severity"], summary["severity"]) == ("critical", "major")
+        assert summary["readings"] == 60 * len(found)
+        await lab.check_account(store)
+        assert store.account().accepted == before.accepted + 5
+        assert store.account().delivered == 600
+        archived = {seq for (seq,) in lab.sql("SELECT seq FROM batch WHERE seq <= 10")}
+        assert archived >= set(range(1, 11)) - set(range(min(gone) - 12, max(gone) + 12))
+        assert store.account().lost == {"store_corrupt": 60 * len(gone)}
+
+
+@pytest.mark.parametrize("steps", range(0, 12, 2))
+async def test_a_salvage_that_is_killed_goes_on_and_brings_each_batch_once(
+    lab: Any, steps: int, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("agent.store.salvager.PORTION_BATCHES", 4)
+    lab.outbox = OutboxSettings(archive_interval_s=2.0)
+    async with lab.open() as store:
+        await fill(lab, store, 30)
+        store.mark_delivered([(1, 5)])
+        await lab.live(store, 3.0)
+        store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+        store.mark_delivered([(6, 7)])
+        for _ in range(steps):
+            await store.step()
+        lab.kill()
+    async with lab.open() as store:
+        await lab.live(store, 6.0)
+        assert [batch.seq for batch in await lab.undelivered(store) if batch.kind == "data"] == list(range(8, 31))
+        await lab.check_account(store)
+        account = store.account()
+        assert (account.accepted, account.delivered, account.lost) == (1800, 420, {})
+
+
+@pytest.mark.parametrize("what", ["meta", "undelivered", "header"])
+async def test_a_file_that_cannot_be_opened_gives_its_undelivered_batches_to_a_new_epoch(lab: Any, what: str) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 12)
+        store.mark_delivered([(1, 4)])
+        await lab.live(store, 61.0)
+        epoch = store.epoch
+        numbers = await lab.stored(store)
+        lab.cut_power()
+    await checkpointed(lab)
+    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as connection:
+        roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
+    spoil(lab.database, [0 if what == "header" else roots[what] - 1])
+    async with lab.open() as store:
+        assert store.epoch != epoch
+        await lab.live(store, 3.0)
+        kept = await lab.stored(store)
+        events = await lab.events(store, "store.corrupt")
+        if what == "header":
+            assert kept == []
+        else:
+            assert set(kept) >= set(numbers)
+            assert len(kept) == len(set(kept))
+        assert events[0]["severity"] == "critical"
+        await lab.check_account(store)
+
+
+async def test_a_restored_copy_never_uses_a_number_again(lab: Any, tmp_path: Path) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 5)
+        epoch = store.epoch
+    shutil.copytree(lab.data, tmp_path / "backup")
+    async with lab.open() as store:
+        await fill(lab, store, 5)
+        numbers = await lab.stored(store)
+    shutil.rmtree(lab.data)
+    shutil.copytree(tmp_path / "backup", lab.data)
+    async with lab.open() as store:
+        assert store.epoch != epoch
+        await lab.live(store, 3.0)
+        assert await lab.stored(store) == numbers[:300]
+        reasons = {event["reason"] for event in await lab.events(store, "store.corrupt")}
+        assert reasons == {"store_restored"}
+        await lab.check_account(store)
+
+
+async def test_an_older_file_in_the_same_place_goes_on_above_every_number_that_was_used(lab: Any) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 5)
+        epoch = store.epoch
+    old = lab.database.read_bytes()
+    async with lab.open() as store:
+        await fill(lab, store, 400, count=1)
+        high = store.high
+        lab.cut_power()
+    lab.database.with_name("outbox.db-wal").unlink(missing_ok=True)
+    with lab.database.open("r+b") as file:
+        file.truncate()
+        file.write(old)
+    async with lab.open() as store:
+        assert store.epoch == epoch
+        await fill(lab, store, 1)
+        assert store.high > high
+        (lost,) = await lab.events(store, "data.lost")
+        assert lost["ranges"][0][0] == 6
+        assert lost["ranges"][-1][1] >= high
+        await lab.check_account(store)
+
+
+async def test_every_row_outside_the_bad_pages_is_read(lab: Any, tmp_path: Path) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 80)
+    await checkpointed(lab)
+    path = tmp_path / "one.db"
+    pages = {seq: pages_of(lab.database, seq) for seq in range(1, 81)}
+    for first in (1, 17, 50, 80):
+        shutil.copy(lab.database, path)
+        spoil(path, pages[first])
+        rows, at = [], 1
+        while at <= 80:
+            chunk = await asyncio.to_thread(read_chunk, path, (at, 80), 7, 100_000)
+            rows += [row.seq for row in chunk.rows]
+            at = chunk.reached + 1
+        assert first not in rows
+        gone = set(range(1, 81)) - set(rows)
+        assert gone >= {seq for seq, at in pages.items() if at <= pages[first]}
+        assert gone <= {seq for seq, at in pages.items() if at & pages[first]}
+        assert rows == sorted(set(rows))
