@@ -124,9 +124,20 @@ def _rows(connection: sqlite3.Connection, first: int, last: int) -> Iterator[Seq
                 yield row
                 first = row[0] + 1
         except sqlite3.Error:
-            first = _behind(connection, first, last)
+            row = _one(connection, sql, first, last)  # the module throws away the row before the one that fails
+            if row is not None:
+                yield row
+            first = _behind(connection, first, last) if row is None else row[0] + 1
         else:
             return
+
+
+def _one(connection: sqlite3.Connection, sql: str, first: int, last: int) -> Sequence[Any] | None:
+    try:
+        found: Sequence[Any] | None = connection.execute(sql, (first, last, 1)).fetchone()
+    except sqlite3.Error:
+        return None
+    return found
 
 
 def _behind(connection: sqlite3.Connection, first: int, last: int) -> int:
