@@ -5,7 +5,7 @@ whatever ends the process after that, the next opening finishes. Nothing of the 
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -55,10 +55,10 @@ def finish(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def forget_older(path: Path, name: str) -> None:
-    """Delete files that were set aside before `name`: one of them is enough to look into."""
+def forget_others(path: Path, names: Collection[str]) -> None:
+    """Delete the files that were set aside, but for `names` and what belongs to them."""
     for aside in path.parent.glob(f"{path.name}{_ASIDE}*"):
-        if not aside.name.startswith(name):
+        if not any(aside.name.startswith(name) for name in names):
             aside.unlink(missing_ok=True)
 
 

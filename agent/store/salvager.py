@@ -18,7 +18,7 @@ from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 from agent.store.recovery import Orphan
-from agent.store.renewal import forget_older
+from agent.store.renewal import forget_others
 from agent.store.salvage import Salvage
 from agent.store.sealer import Sealer
 
@@ -101,7 +101,7 @@ class Salvager:
         parts = self._parts
         parts.ledger.salvages.pop(0)
         parts.ledger.changed = True
-        forget_older(parts.outbox.path, salvage.name)
+        forget_others(parts.outbox.path, [salvage.name, *(other.name for other in parts.ledger.salvages)])
         lost = RangeSet(salvage.missing).count
         log.warning(
             "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",

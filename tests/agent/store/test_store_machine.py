@@ -153,8 +153,8 @@ class StoreMachine(RuleBasedStateMachine):
         try:
             if hasattr(self, "store"):
                 self._check_all()
-                self.do(self.stack.aclose())
         finally:
+            self.do(self.stack.aclose())
             self.loop.run_until_complete(self.loop.shutdown_asyncgens())
             self.loop.close()
             shutil.rmtree(self.folder)
