@@ -13,15 +13,16 @@ from contextlib import suppress
 from typing import Any, Final
 
 from agent.clock import NS_PER_S
-from agent.model import Event
+from agent.store.declaring import Declarer
 from agent.store.draft import Built, Draft
+from agent.store.figures import Figures
 from agent.store.ledger import Card
-from agent.store.outbox import OutboxRow, RawPiece, Sizes, is_damaged
-from agent.store.parts import Parts, set_aside_event
+from agent.store.outbox import OutboxRow, RawPiece, is_damaged, is_full
+from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
-from agent.store.renewal import aside_name, make_new, swap
+from agent.store.renewal import renew, swap
 from agent.store.retention import Retention
-from agent.store.salvage import CORRUPT, Salvage
+from agent.store.salvage import Salvage
 from agent.supervise import Episode
 
 log = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ RESERVE_AHEAD: Final = 300
 """Numbers reserved ahead: so many batches still leave while the card fails, and are declared after a power cut."""
 RETRY_S: Final = 1.0
 SETTLE_S: Final = 1.0
-DECLARE_S: Final = 60.0
 RAW_INTERVAL_S: Final = 3.0
 CHUNK_BYTES: Final = 4 * 1024 * 1024
 SEGMENT_BYTES: Final = 16 * 1024 * 1024
@@ -46,14 +46,15 @@ class Committer:
         self._episode = Episode("outbox", parts.clock)
         self._duration_s = 0.0
         self._busy_since_ns: int | None = None
-        self._retry_ns = self._settle_ns = self._declare_ns = _NEVER
+        self._retry_ns = self._settle_ns = _NEVER
         self._checkpoint_ns = parts.clock.mono_ns() + self._archive_ns
         self._sealed_at_checkpoint = parts.ledger.high
+        self._chunk_bytes = min(CHUNK_BYTES, parts.config.outbox.max_bytes // 8)
         self._ahead = RESERVE_AHEAD
         self._on_card: list[tuple[int, int]] | None = None
-        self._oldest: tuple[int, int] | None = None
         self._retention = Retention(parts)
-        self.sizes = Sizes(0, 0)
+        self.figures = Figures(parts)
+        self._declarer = Declarer(parts, self.figures)
 
     @property
     def full(self) -> bool:
@@ -73,11 +74,6 @@ class Committer:
         """For how long the commit has lasted that is under way."""
         since_ns = self._busy_since_ns
         return 0.0 if since_ns is None else (self._parts.clock.mono_ns() - since_ns) / NS_PER_S
-
-    @property
-    def oldest(self) -> tuple[int, int] | None:
-        """Number and time of sealing (ms) of the oldest undelivered batch on the card, as of the last look."""
-        return self._oldest
 
     async def run(self) -> None:
         """Commit what is due, for ever."""
@@ -100,7 +96,7 @@ class Committer:
             await self.commit()
         else:
             async with self._lock:
-                await self._guarded(self._settle())
+                await self._guarded(self._settle)
 
     def due_ns(self) -> int | None:
         """When there is something to do next, on the monotonic clock; None where nothing waits."""
@@ -115,12 +111,12 @@ class Committer:
     async def commit(self, *, everything: bool = False, final: bool = False) -> bool:
         """Bring all that is due onto the card, with `everything` also what is not due yet; False where it failed."""
         async with self._lock:
-            return await self._guarded(self._commit((), everything=everything, final=final))
+            return await self._guarded(lambda: self._commit((), everything=everything, final=final))
 
     async def commit_salvaged(self, rows: Sequence[OutboxRow], after: Salvage) -> bool:
         """Bring over batches of the file that was set aside first, and how far that is now; False where it failed."""
         async with self._lock:
-            return await self._guarded(self._commit(rows, salvages=[after, *self._parts.ledger.salvages[1:]]))
+            return await self._guarded(lambda: self._commit(rows, salvages=[after, *self._parts.ledger.salvages[1:]]))
 
     async def commit_orphans(self, build: Callable[[], Sequence[Built]], after: Salvage) -> bool:
         """Accept and number batches of a lost epoch, with how far that is now; False where it failed."""
@@ -130,7 +126,7 @@ class Committer:
             for batch in built:
                 ledger.take_over(batch.head)
             rows = [OutboxRow(b.head, b.payload) for b in built]
-            done = await self._guarded(self._commit(rows, salvages=[after, *ledger.salvages[1:]]))
+            done = await self._guarded(lambda: self._commit(rows, salvages=[after, *ledger.salvages[1:]]))
             for batch in () if done else reversed(built):
                 ledger.hand_back(batch.head, batch.before)
             return done
@@ -141,7 +137,8 @@ class Committer:
             built = build()
             for batch in built:
                 self._parts.ledger.seal(batch.head)
-            if built and not await self._guarded(self._commit([OutboxRow(b.head, b.payload) for b in built])):
+            rows = [OutboxRow(b.head, b.payload) for b in built]
+            if built and not await self._guarded(lambda: self._commit(rows)):
                 for batch in reversed(built):
                     self._parts.ledger.unseal(batch.head, batch.before)
                 return ()
@@ -150,7 +147,7 @@ class Committer:
     async def opening(self, batches: Sequence[OutboxRow]) -> None:
         """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""
         async with self._lock:
-            await _to_the_end(self._commit(batches))
+            await self._attempted(lambda: self._commit(batches))
 
     async def checkpoint(self) -> bool:
         """Go on in a new segment, archive what the old ones hold, delete them; False where it failed."""
@@ -160,13 +157,13 @@ class Committer:
         self._sealed_at_checkpoint = high
         rotated = self._rotate()
         async with self._lock:
-            done = await self._guarded(self._commit((), checkpoint=True))
+            done = await self._guarded(lambda: self._commit((), checkpoint=True))
             while done and ledger.stored_high < high:
-                done = await self._guarded(self._commit(()))
+                done = await self._guarded(lambda: self._commit(()))
             if done and not self._freed_journal(rotated=rotated):
-                done = await self._guarded(self._commit(()))
+                done = await self._guarded(lambda: self._commit(()))
             if done:
-                await self._guarded(self._retention.shrink(self.sizes))
+                await self._guarded(lambda: self._retention.shrink(self.figures.sizes))
         return done
 
     def _rotate(self) -> bool:
@@ -218,9 +215,10 @@ class Committer:
         ranges = draft.undelivered.ranges()
         try:
             async with parts.outbox.transaction():
+                await parts.outbox.delete_unsealed(draft.cursor)
                 await self._retention.make_room(draft, expire=checkpoint)
                 await parts.outbox.write_batches(draft.rows)
-                await parts.outbox.write_unsealed(draft.pieces, draft.cursor)
+                await parts.outbox.write_unsealed(draft.pieces)
                 ranges = draft.undelivered.ranges()
                 await parts.outbox.write_picture(draft.card, ranges, changed=ranges != self._on_card)
         except BaseException:
@@ -238,17 +236,17 @@ class Committer:
         if draft.pieces:
             ledger.saved = draft.card.position
         self._duration_s = (parts.clock.mono_ns() - started_ns) / NS_PER_S
-        await self._look()
+        self._retention.accepted()
+        await self.figures.look()
         parts.seal_wake.set()
         if not final:
-            self._declare()
+            self._declarer.declare()
 
     def _draft(self, built: Sequence[OutboxRow], *, everything: bool, final: bool) -> Draft:
         parts, ledger = self._parts, self._parts.ledger
         rows = [*self._fresh_rows(limited=not built), *built]
         stored_high = max([ledger.stored_high, *(row.head.seq for row in rows)])
-        held_s = parts.config.outbox.commit_interval_s or parts.config.outbox.batch_interval_s
-        card = ledger.picture(position=parts.journal.end, stored_high=stored_high, held_s=held_s)
+        card = ledger.picture(position=parts.journal.end, stored_high=stored_high, held_s=parts.config.held_s)
         if final:
             card.reserved = ledger.high
         elif ledger.reserved - ledger.high < self._ahead:
@@ -269,7 +267,7 @@ class Committer:
         for fresh in self._parts.ledger.fresh.values():
             rows.append(OutboxRow(fresh.head, self._parts.journal.read(fresh.position, fresh.size)))
             size += fresh.size
-            if limited and size >= CHUNK_BYTES:
+            if limited and size >= self._chunk_bytes:
                 break
         return rows
 
@@ -287,37 +285,18 @@ class Committer:
             card.reserved = min(card.reserved, max(bound, self._parts.ledger.reserved))
 
     async def _renewed(self) -> bool:
-        """Set the file aside, go on with a new one and the same account; False where the disk refused."""
-        parts, ledger, path = self._parts, self._parts.ledger, self._parts.outbox.path
-        limit, now_ms = parts.config.outbox.max_bytes, parts.clock.wall_ms()
-        held_s = parts.config.outbox.commit_interval_s or parts.config.outbox.batch_interval_s
-        card = ledger.picture(position=parts.journal.end, stored_high=ledger.stored_high, held_s=held_s)
-        wanted = RangeSet([*ledger.undelivered.ranges(), *(r for s in ledger.unsettled.values() for r in s.ranges())])
-        for first, last in [(ledger.stored_high + 1, ledger.high), *ledger.absent.ranges()]:
-            wanted.discard(first, last)
-        card.salvages.append(
-            Salvage(
-                name=aside_name(path, now_ms),
-                reason=CORRUPT,
-                wanted=wanted.ranges(),
-                archive=ledger.stored_high,
-                expected=max(0, card.stored - sum(salvage.expected for salvage in card.salvages)),
-            )
-        )
+        """Set the file aside and go on with a new one; False where the disk refused."""
+        parts, path = self._parts, self._parts.outbox.path
         try:
-            await _to_the_end(make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges()))
-            ledger.salvages = list(card.salvages)
-            parts.damage_seen = False
-            self._on_card, self._oldest, self._retry_ns = None, None, _NEVER
-            ledger.saved, ledger.oldest_unsaved_ns, ledger.changed = 0, ledger.oldest_waiting_ns, True
-            parts.outbox = await swap(parts.outbox, limit)
+            await _to_the_end(renew(parts))
         except (sqlite3.Error, OSError) as err:
             self._episode.failed(f"{path}: it is damaged, and a new one cannot be made: {err}")
             self._retry_ns = parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
             return False
-        log.critical("the outbox %s was damaged; it is now %s, and a new one is made", path, aside_name(path, now_ms))
-        parts.append_event(set_aside_event(aside_name(path, now_ms), CORRUPT, parts.clock.mono_ns()))
-        parts.salvage_wake.set()
+        finally:
+            self._on_card = None
+            self.figures.forget()
+        self._retry_ns = _NEVER
         return True
 
     async def _settle(self) -> None:
@@ -334,48 +313,15 @@ class Committer:
                 ledger.settled(fate, ranges, batches, readings)
         self._settle_ns = parts.clock.mono_ns()
 
-    async def _look(self) -> None:
-        """What `status` wants to know and only the file can tell."""
-        outbox, ledger = self._parts.outbox, self._parts.ledger
-        self.sizes = await outbox.sizes()
-        low = ledger.undelivered.first
-        if low is None or low > ledger.stored_high:
-            self._oldest = None
-        elif self._oldest is None or self._oldest[0] != low:
-            sealed_ms = await outbox.sealed_ms(low)
-            self._oldest = None if sealed_ms is None else (low, sealed_ms)
-
-    def _declare(self) -> None:
-        """Tell the IOC of losses: the first of an episode at once, more of them together once a minute."""
-        parts, now_ns = self._parts, self._parts.clock.mono_ns()
-        if not parts.ledger.undeclared or now_ns < self._declare_ns:
-            return
-        self._declare_ns = now_ns + round(DECLARE_S * NS_PER_S)
-        losses, parts.ledger.undeclared = parts.ledger.undeclared, []
-        for loss in losses:
-            log.warning("data lost (%s): batches %s, readings %s", loss.reason, list(loss.ranges), loss.readings)
-            parts.append_event(
-                Event(
-                    type="data.lost",
-                    severity="major",
-                    mono_ns=now_ns,
-                    message={"vi": "Có dữ liệu bị mất", "en": "Data were lost"},
-                    ranges=loss.ranges,
-                    reason=loss.reason,
-                    readings=loss.readings,
-                    held_s=loss.held_s,
-                )
-            )
-
-    async def _guarded(self, work: Coroutine[Any, Any, None]) -> bool:
+    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
         """Do `work` to its end even when cancelled; False where SQLite or the disk refused."""
         self._busy_since_ns = self._parts.clock.mono_ns()
         try:
             if self._parts.outbox.closed:
                 self._parts.outbox = await swap(self._parts.outbox, self._parts.config.outbox.max_bytes)
-            await _to_the_end(work)
+            await self._attempted(work)
         except (sqlite3.Error, OSError) as err:
-            damaged = isinstance(err, sqlite3.Error) and is_damaged(err)
+            damaged = is_damaged(err)
             self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
             self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
             if damaged:
@@ -386,6 +332,18 @@ class Committer:
         self._episode.recovered()
         self._retry_ns = _NEVER
         return True
+
+    async def _attempted(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do `work`, again where room could be made for it; raises `sqlite3.Error` or OSError."""
+        while True:
+            try:
+                return await _to_the_end(work())
+            except (sqlite3.Error, OSError) as err:
+                if not is_full(err) or not await self._made_room():
+                    raise
+
+    async def _made_room(self) -> bool:
+        return await self._retention.refused() or await asyncio.to_thread(self._parts.disk.give_up_reserve)
 
     @property
     def _archive_ns(self) -> int:
@@ -401,7 +359,7 @@ class Committer:
         ledger, interval_s = self._parts.ledger, self._parts.config.outbox.commit_interval_s
         if ledger.reserved - ledger.high < self._ahead // 4:
             return _NEVER
-        if ledger.undeclared and self._declare_ns == _NEVER:
+        if self._declarer.urgent:
             return _NEVER
         due_ns = self._raw_due_ns()
         head = next(iter(ledger.unsafe.values()), None)

@@ -70,6 +70,11 @@ class Journal:
         """How long the segment is that is being written."""
         return self._segments[-1].size
 
+    def bytes_from(self, start: int) -> int:
+        """How long the journal is from `start` on."""
+        number, offset = start >> OFFSET_BITS, start & _OFFSET_MASK
+        return sum(s.size - (offset if s.number == number else 0) for s in self._segments if s.number >= number)
+
     def write(self, type_: int, count: int, mono_ns: int, body: bytes) -> int:
         """Write one record whole and give its position; raises OSError and leaves nothing of it behind."""
         segment = self._segments[-1]

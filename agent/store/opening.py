@@ -20,6 +20,7 @@ import msgspec
 from agent.clock import Clock
 from agent.model import SeqRange
 from agent.store.damaged_file import undelivered_of
+from agent.store.disk import Disk
 from agent.store.journal import Journal, OldSegment, is_ram_disk, last_number, old_segments
 from agent.store.ledger import Card, Ledger
 from agent.store.numbers import Numbers
@@ -106,6 +107,7 @@ def _parts(
         keeper=Timekeeper(clock, ledger.boot_opened_ns, config.hold_unsynced_s, anchor),
         outbox=outbox,
         numbers=numbers,
+        disk=Disk(config.data_dir),
         ram_disk=is_ram_disk(config.runtime_dir / JOURNAL_NAME),
         journal_episode=Episode("journal", clock),
         config_hash=config.config_hash,

@@ -5,6 +5,7 @@ connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is du
 synchronous=FULL. All SQL of the agent is in this module. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 
+import errno
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -27,6 +28,7 @@ BUSY_TIMEOUT_S = 5.0
 WAL_LIMIT_BYTES = 4 * 1024 * 1024
 OVER_LIMIT = 1.04
 ROW_BYTES = 64
+PAGE_BYTES = 4096
 VACUUM_PAGES = 2_000
 MAX_EVICTED = 2_000
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
@@ -161,11 +163,13 @@ class Outbox:
         """Within a transaction: sealed batches. Writing one again with the same bytes changes nothing."""
         await self._writer.executemany(INSERT_BATCH, (_row(head, payload) for head, payload in rows))
 
-    async def write_unsealed(self, pieces: Sequence[RawPiece], cursor: int) -> None:
-        """Within a transaction: keep `pieces`, forget those that end before `cursor`."""
+    async def delete_unsealed(self, cursor: int) -> None:
+        """Within a transaction: forget the pieces of the journal that end before `cursor`."""
         await self._writer.execute("DELETE FROM unsealed WHERE position + length(records) <= ?", (cursor,))
-        if pieces:
-            await self._writer.executemany("INSERT OR REPLACE INTO unsealed VALUES (?, ?, ?)", pieces)
+
+    async def write_unsealed(self, pieces: Sequence[RawPiece]) -> None:
+        """Within a transaction: keep these pieces of the journal."""
+        await self._writer.executemany("INSERT OR REPLACE INTO unsealed VALUES (?, ?, ?)", pieces)
 
     async def delete_batches(self, seqs: Iterable[int]) -> None:
         """Within a transaction: take batches out of the file."""
@@ -219,9 +223,16 @@ class Outbox:
                     if len(chosen) >= MAX_EVICTED or (freed >= need_bytes and sealed_ms >= before_ms):
                         return chosen
                     chosen.append(EvictedRow(seq, readings))
-                    freed += size + ROW_BYTES
+                    freed += size + ROW_BYTES  # not `room_for`: better too few, and once more, than too many
                 first = rows[-1][0] + 1
         return chosen
+
+    async def average_bytes(self, ranges: Iterable[SeqRange]) -> float:
+        """About how long a batch of `ranges` is, by the oldest of them; 0 where there is none."""
+        for first, last in ranges:
+            if rows := await self._rows(SELECT_ROWS, first, last, 1):
+                return float(sum(size + ROW_BYTES for _, _, size, _ in rows) / len(rows))
+        return 0.0
 
     async def sizes(self) -> Sizes:
         """The length of the file and what is used of it, in bytes, as this connection sees them."""
@@ -254,9 +265,20 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         return Outbox(stack.pop_all(), writer, reader, path)
 
 
-def is_damaged(err: sqlite3.Error) -> bool:
+def is_damaged(err: Exception) -> bool:
     """Whether SQLite says that the file itself is broken."""
     return getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
+
+
+def is_full(err: Exception) -> bool:
+    """Whether there was no room: on the card, or under the limit of the file."""
+    no_room = getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return no_room or (isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT))
+
+
+def room_for(lengths: Iterable[int]) -> int:
+    """How many bytes of the file rows with blobs of these lengths take at the most: a long one ends within a page."""
+    return sum(length + ROW_BYTES + (PAGE_BYTES if length > PAGE_BYTES // 8 else 0) for length in lengths)
 
 
 async def _migrate(writer: aiosqlite.Connection) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from agent.clock import NS_PER_S, Clock
 from agent.model import BatchKind, Event, Result, Snapshot
 from agent.settings import OutboxSettings
+from agent.store.disk import Disk
 from agent.store.journal import Journal
 from agent.store.ledger import Ledger, Loss, merged
 from agent.store.numbers import Numbers
@@ -38,6 +39,11 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     config_hash: str
     max_payload_bytes: int = 60 * 1024
 
+    @property
+    def held_s(self) -> float:
+        """How long what is read may wait before it is on the card: so much a power cut may cost."""
+        return self.outbox.commit_interval_s or self.outbox.batch_interval_s
+
 
 def set_aside_event(name: str, reason: str, mono_ns: int) -> Event:
     """The outbox was set aside under `name`; what can be read of it is being brought over."""
@@ -60,6 +66,7 @@ class Parts:
     keeper: Timekeeper
     outbox: Outbox
     numbers: Numbers
+    disk: Disk
     ram_disk: bool
     journal_episode: Episode
     config_hash: str

@@ -5,6 +5,7 @@ whatever ends the process after that, the next opening finishes. Nothing of the 
 """
 
 import asyncio
+import logging
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,11 @@ from agent.model import SeqRange
 from agent.store.ledger import Card
 from agent.store.numbers import Numbers, file_identity, sync_folder
 from agent.store.outbox import Outbox, open_outbox
+from agent.store.parts import Parts, set_aside_event
+from agent.store.ranges import RangeSet
+from agent.store.salvage import CORRUPT, Salvage
+
+log = logging.getLogger(__name__)
 
 _FILES: Final = ("", "-wal", "-shm")
 _NEW: Final = ".new-"
@@ -67,3 +73,35 @@ async def swap(outbox: Outbox, max_bytes: int) -> Outbox:
     await outbox.close()
     await asyncio.to_thread(finish, outbox.path)
     return await open_outbox(outbox.path, max_bytes)
+
+
+async def renew(parts: Parts) -> None:
+    """Set the damaged outbox aside and go on with a new one and the same account; raises `sqlite3.Error` or OSError.
+
+    Where the new file could not be opened, `parts.outbox` is closed and `swap` is to be tried again.
+    """
+    ledger, path = parts.ledger, parts.outbox.path
+    limit, now_ms = parts.config.outbox.max_bytes, parts.clock.wall_ms()
+    card = ledger.picture(position=parts.journal.end, stored_high=ledger.stored_high, held_s=parts.config.held_s)
+    name = aside_name(path, now_ms)
+    card.salvages.append(_salvage_of(name, parts, card))
+    await make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges())
+    ledger.salvages = list(card.salvages)
+    ledger.saved, ledger.oldest_unsaved_ns, ledger.changed = 0, ledger.oldest_waiting_ns, True
+    parts.damage_seen = False
+    log.critical("the outbox %s was damaged; it is now %s, and a new one is made", path, name)
+    parts.append_event(set_aside_event(name, CORRUPT, parts.clock.mono_ns()))
+    parts.salvage_wake.set()
+    parts.outbox = await swap(parts.outbox, limit)
+
+
+def _salvage_of(name: str, parts: Parts, card: Card) -> Salvage:
+    """What is to be looked for in the file: all that is undelivered or not counted yet and was in it."""
+    ledger = parts.ledger
+    unsettled = (part for ranges in ledger.unsettled.values() for part in ranges.ranges())
+    wanted = RangeSet([*ledger.undelivered.ranges(), *unsettled])
+    for first, last in [(ledger.stored_high + 1, ledger.high), *ledger.absent.ranges()]:
+        wanted.discard(first, last)
+    expected = max(0, card.stored - sum(salvage.expected for salvage in card.salvages))
+    wanted_ranges = wanted.ranges()
+    return Salvage(name=name, reason=CORRUPT, wanted=wanted_ranges, archive=ledger.stored_high, expected=expected)

@@ -1,14 +1,17 @@
 """Retention: what is let go, so that the file stays within its limit and archived batches no longer than they must.
 
-Delivered batches go first, oldest first; what comes then is decided by the policy of the settings, and counted.
+Delivered batches go first, oldest first. What comes then is decided by the policy of the settings, and counted; a
+disk that others have filled costs delivered batches only.
 """
 
+import asyncio
 from typing import Final
 
 from agent.clock import ClockState
+from agent.store.disk import SPARE_BYTES
 from agent.store.draft import Draft
 from agent.store.ledger import Loss, merged
-from agent.store.outbox import Sizes
+from agent.store.outbox import EvictedRow, Sizes, room_for
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
 
@@ -19,46 +22,43 @@ _DAY_MS: Final = 86_400_000
 
 
 class Retention:
-    """Keeps the outbox within `max_bytes` and `retention_days`. `full`: there is no room, and polling must stop."""
+    """Keeps the outbox within `max_bytes` and `retention_days`. `full`: there is no room, and polling must stop.
+
+    `refused` says that a commit did not fit although there should have been room: more is made the next time.
+    """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._extra_bytes = self._incoming_bytes = 0
         self.full = False
 
     async def make_room(self, draft: Draft, *, expire: bool) -> None:
         """Within the transaction: let go what has expired, and what must go so that the new rows fit."""
-        outbox, settings, high = self._parts.outbox, self._parts.config.outbox, self._parts.ledger.stored_high
-        incoming = sum(len(row.payload) for row in draft.rows) + sum(len(piece.records) for piece in draft.pieces)
-        before_ms = self._expired_before_ms() if expire else 0
-        target = settings.max_bytes - incoming - SLACK_BYTES
-        over = (await outbox.sizes()).used_bytes - target
-        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
-        while over > 0 or before_ms:
-            room = over + settings.max_bytes // 200 if over > 0 else 0
-            delivered = await outbox.oldest(kept.missing(1, high), room, before_ms)
-            if not delivered:
-                break
-            await outbox.delete_batches(row.seq for row in delivered)
-            over, before_ms = (await outbox.sizes()).used_bytes - target, 0
-        self.full = over > 0 and settings.when_full == "stop_polling"
-        if over > 0 and settings.when_full == "drop_oldest":
-            await self._drop_undelivered(draft, high, over)
+        settings, sizes = self._parts.config.outbox, await self._parts.outbox.sizes()
+        blobs = [len(row.payload) for row in draft.rows] + [len(piece.records) for piece in draft.pieces]
+        self._incoming_bytes = incoming = room_for(blobs) + SLACK_BYTES + self._extra_bytes
+        limit, free = settings.max_bytes, self._parts.disk.free_bytes
+        here = limit if free is None else min(limit, sizes.file_bytes + max(0, free - SPARE_BYTES))
+        await self._drop_delivered(draft, here - incoming, self._expired_before_ms() if expire else 0)
+        over = await self._over(limit - incoming) > 0
+        self.full = over and settings.when_full == "stop_polling"
+        if over and settings.when_full == "drop_oldest":
+            await self._drop_undelivered(draft, limit - incoming)
 
-    async def _drop_undelivered(self, draft: Draft, high: int, need: int) -> None:
-        outbox = self._parts.outbox
-        ranges = draft.undelivered.overlap(1, high)
-        draft.gone = await outbox.oldest(ranges, need, 0, events=False)
-        if not draft.gone:  # events are small, and they declare what was lost: they go last
-            draft.gone = await outbox.oldest(ranges, need, 0)
-        await outbox.delete_batches(row.seq for row in draft.gone)
-        readings = sum(row.readings for row in draft.gone)
-        for row in draft.gone:
-            draft.undelivered.discard(row.seq)
-        ranges = RangeSet((row.seq, row.seq) for row in draft.gone).ranges()
-        draft.loss = Loss(reason=FULL, ranges=ranges, readings=readings)
-        draft.card.stored -= readings
-        draft.card.lost[FULL] = draft.card.lost.get(FULL, 0) + readings
-        draft.card.undeclared = merged([*draft.card.undeclared, draft.loss])
+    async def refused(self) -> bool:
+        """A commit found no room; True where the file's own limit was the reason, and the next one makes more room."""
+        limit, disk = self._parts.config.outbox.max_bytes, self._parts.disk
+        await asyncio.to_thread(disk.look)
+        disk_is_full = disk.free_bytes is not None and disk.free_bytes < SPARE_BYTES
+        file_bytes = (await self._parts.outbox.sizes()).file_bytes
+        if disk_is_full or file_bytes + self._incoming_bytes < limit or self._extra_bytes > limit // 8:
+            return False
+        self._extra_bytes = max(SLACK_BYTES, 2 * self._extra_bytes)
+        return True
+
+    def accepted(self) -> None:
+        """A commit has found room."""
+        self._extra_bytes = 0
 
     async def shrink(self, sizes: Sizes) -> None:
         """Give room back to the disk where much of the file is empty."""
@@ -66,9 +66,52 @@ class Retention:
         if free > SHRINK_ABOVE_BYTES and free > sizes.file_bytes // 4:
             await self._parts.outbox.shrink()
 
+    async def _over(self, target: int) -> int:
+        return (await self._parts.outbox.sizes()).used_bytes - target
+
+    async def _drop_delivered(self, draft: Draft, target: int, before_ms: int) -> None:
+        outbox, high = self._parts.outbox, self._parts.ledger.stored_high
+        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
+        while (over := await self._over(target)) > 0 or before_ms:
+            delivered = await outbox.oldest(kept.missing(1, high), self._portion(over), before_ms)
+            if not delivered:
+                return
+            await outbox.delete_batches(row.seq for row in delivered)
+            before_ms = 0
+
+    async def _drop_undelivered(self, draft: Draft, target: int) -> None:
+        outbox, high = self._parts.outbox, self._parts.ledger.stored_high
+        dropped: list[EvictedRow] = []
+        while (over := await self._over(target)) > 0:
+            ranges = draft.undelivered.overlap(1, high)
+            gone = await outbox.oldest(ranges, self._portion(over), 0, events=False)
+            if not gone:  # events are small, and they declare what was lost: they go last
+                gone = await outbox.oldest(ranges, self._portion(over), 0)
+            if not gone:
+                break
+            await outbox.delete_batches(row.seq for row in gone)
+            for row in gone:
+                draft.undelivered.discard(row.seq)
+            dropped += gone
+        if dropped:
+            _count(draft, dropped)
+
+    def _portion(self, over: int) -> int:
+        """How much to let go at once: a little more than must be, so that the next commit need not."""
+        return over + self._parts.config.outbox.max_bytes // 200 if over > 0 else 0
+
     def _expired_before_ms(self) -> int:
         """Batches sealed before this are too old to keep; 0 where the clock is not to be believed."""
         clock = self._parts.clock
         if clock.state() is ClockState.UNSYNC:
             return 0
         return clock.wall_ms() - round(self._parts.config.outbox.retention_days * _DAY_MS)
+
+
+def _count(draft: Draft, dropped: list[EvictedRow]) -> None:
+    readings = sum(row.readings for row in dropped)
+    ranges = RangeSet((row.seq, row.seq) for row in dropped).ranges()
+    draft.gone, draft.loss = dropped, Loss(reason=FULL, ranges=ranges, readings=readings)
+    draft.card.stored -= readings
+    draft.card.lost[FULL] = draft.card.lost.get(FULL, 0) + readings
+    draft.card.undeclared = merged([*draft.card.undeclared, draft.loss])

@@ -80,7 +80,7 @@ class Salvager:
         self._parts.commit_wake.set()
 
     def _has_room(self) -> bool:
-        return self._committer.sizes.used_bytes < ARCHIVE_FILL * self._parts.config.outbox.max_bytes
+        return self._committer.figures.sizes.used_bytes < ARCHIVE_FILL * self._parts.config.outbox.max_bytes
 
     async def _bring_archive(self, salvage: Salvage) -> bool:
         ledger = self._parts.ledger

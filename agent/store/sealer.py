@@ -23,6 +23,8 @@ from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_sca
 
 GATHER_BYTES: Final = 320 * 1024
 """So much of the journal is looked at for one batch: about what fits into one packet when compressed."""
+HELD_BYTES: Final = 12 * 1024 * 1024
+"""So much of the journal may wait for its time; it lies in memory, and a power cut would bring it back as it is."""
 BATCHES_A_COMMIT: Final = 32
 AGAIN_S: Final = 1.0
 """How soon to look again whether the clock, the card or the numbers allow what they did not allow before."""
@@ -62,12 +64,17 @@ class Sealer:
         ledger = self._parts.ledger
         async with self._lock:
             more = True
-            while more and not self._parts.keeper.holding():
+            while more and not self._holding():
                 more = await self._seal_next(scans=scans)
                 await asyncio.sleep(0)  # polls and the uplink run between batches
             if not ledger.waiting and not ledger.waiting_events:
                 ledger.sealed_all(self._parts.journal.end)
             return not ledger.waiting_events and not (scans and ledger.waiting)
+
+    def much_waits(self) -> bool:
+        """Whether so much waits to be sealed that it cannot wait longer, neither for its interval nor for the clock."""
+        parts = self._parts
+        return parts.journal.bytes_from(parts.ledger.cursor) > min(HELD_BYTES, parts.config.outbox.max_bytes // 8)
 
     def overdue_s(self) -> float:
         """For how long something has waited to be sealed that could have been."""
@@ -118,7 +125,10 @@ class Sealer:
     def _scans_due_ns(self) -> int | None:
         oldest_ns = self._parts.ledger.oldest_waiting_ns
         interval_ns = round(self._parts.config.outbox.batch_interval_s * NS_PER_S)
-        return None if oldest_ns is None else oldest_ns + interval_ns
+        return None if oldest_ns is None else oldest_ns + (0 if self.much_waits() else interval_ns)
+
+    def _holding(self) -> bool:
+        return self._parts.keeper.holding() and not self.much_waits()
 
     def _watch_clock(self) -> None:
         parts, step_ms = self._parts, self._parts.keeper.step_ms()

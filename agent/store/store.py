@@ -129,6 +129,7 @@ class Store:
             return
         for fragment in scan_fragments(scan, parts.config.max_payload_bytes // 2):
             first = ledger.oldest_waiting_ns is None or ledger.oldest_unsaved_ns is None
+            little_waits = not self._sealer.much_waits()
             try:
                 parts.journal.write(RecordType.SCAN, fragment.readings, scan.mono_ns, fragment.body)
             except OSError as err:
@@ -136,8 +137,9 @@ class Store:
                 continue
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
-                parts.seal_wake.set()
                 parts.commit_wake.set()
+            if first or (little_waits and self._sealer.much_waits()):
+                parts.seal_wake.set()
 
     def append_event(self, event: Event) -> None:
         """Accept an event; it is sealed at once."""
@@ -202,7 +204,7 @@ class Store:
             low=ledger.low,
             high=ledger.high,
             oldest_s=self._oldest_s(),
-            bytes=self._committer.sizes.file_bytes,
+            bytes=self._committer.figures.sizes.file_bytes,
             dead=ledger.dead,
             dropped=sum(ledger.lost.values()),
         )
@@ -309,7 +311,7 @@ class Store:
 
     def _oldest_s(self) -> float:
         ledger, clock = self._ledger, self._parts.clock
-        head, oldest = next(iter(ledger.unsafe.values()), None), self._committer.oldest
+        head, oldest = next(iter(ledger.unsafe.values()), None), self._committer.figures.oldest
         if oldest is not None and ledger.low <= ledger.stored_high:
             return round(max(0.0, (clock.wall_ms() - oldest[1]) / 1000), 1)
         return 0.0 if head is None else round((clock.mono_ns() - head.sealed_mono_ns) / NS_PER_S, 1)

@@ -238,6 +238,7 @@ async def test_what_may_have_been_lost_is_declared_with_its_numbers_and_a_reason
 async def test_the_file_does_not_exceed_its_limit_and_what_goes_is_counted(lab: Any, *, outage: bool) -> None:
     lab.outbox = OutboxSettings(max_bytes=2_000_000, archive_interval_s=5.0)
     text = Counter[str]()
+    told: list[str] = []
     async with lab.open() as store:
         if not outage:
             store.on_sealed = lambda batch: store.mark_delivered([(batch.seq, batch.seq)])
@@ -252,12 +253,15 @@ async def test_the_file_does_not_exceed_its_limit_and_what_goes_is_counted(lab: 
         for batch in await lab.undelivered(store):
             if batch.kind == "event":
                 event = decoded(batch)["event"]
-                text[event["reason"]] += event["readings"]
+                told.append(event["type"])
+                text[event["reason"]] += event.get("readings", 0)
         assert lab.sql("SELECT count(*), min(seq) FROM batch")[0][1] > 1
     if outage:
         assert 0 < text["outbox_full"] <= lost["outbox_full"]
+        assert told[:2] == ["disk.low", "data.lost"], "room that runs out is told before anything is lost"
+        assert told.count("disk.low") == 1
     else:
-        assert lost == {}
+        assert (lost, told) == ({}, [])
 
 
 async def test_delivered_batches_go_before_undelivered_ones(lab: Any) -> None:
