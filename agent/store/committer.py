@@ -116,7 +116,7 @@ class Committer:
     async def commit_salvaged(self, rows: Sequence[OutboxRow], after: Salvage) -> bool:
         """Bring over batches of the file that was set aside first, and how far that is now; False where it failed."""
         async with self._lock:
-            return await self._guarded(lambda: self._commit(rows, salvages=[after, *self._parts.ledger.salvages[1:]]))
+            return await self._guarded(lambda: self._commit(rows, salvage=after))
 
     async def commit_orphans(self, build: Callable[[], Sequence[Built]], after: Salvage) -> bool:
         """Accept and number batches of a lost epoch, with how far that is now; False where it failed."""
@@ -126,7 +126,7 @@ class Committer:
             for batch in built:
                 ledger.take_over(batch.head)
             rows = [OutboxRow(b.head, b.payload) for b in built]
-            done = await self._guarded(lambda: self._commit(rows, salvages=[after, *ledger.salvages[1:]]))
+            done = await self._guarded(lambda: self._commit(rows, salvage=after))
             for batch in () if done else reversed(built):
                 ledger.hand_back(batch.head, batch.before)
             return done
@@ -203,14 +203,14 @@ class Committer:
         everything: bool = False,
         checkpoint: bool = False,
         final: bool = False,
-        salvages: list[Salvage] | None = None,
+        salvage: Salvage | None = None,
     ) -> None:
         parts, ledger = self._parts, self._parts.ledger
         started_ns = parts.clock.mono_ns()
         await self._settle()
         draft = self._draft(built, everything=everything, final=final)
-        if salvages is not None:
-            draft.card.salvages = salvages
+        if salvage is not None:
+            draft.card.salvages = [salvage if s.name == salvage.name else s for s in draft.card.salvages]
         await self._reserve(draft.card)
         ranges = draft.undelivered.ranges()
         try:
@@ -229,8 +229,8 @@ class Committer:
             raise
         self._on_card = ranges
         ledger.reserved = draft.card.reserved
-        if salvages is not None:
-            ledger.salvages = list(salvages)
+        if salvage is not None:
+            ledger.salvage_went_on(salvage)
         ledger.committed(draft.card.stored_high)
         ledger.evict(draft.gone, draft.loss)
         if draft.pieces:

@@ -27,6 +27,7 @@ SELECT_RANGE: Final = (
 SELECT_LAST: Final = (
     "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch ORDER BY seq DESC LIMIT 20"
 )
+SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
 HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
 
 
@@ -69,6 +70,16 @@ def read_chunk(path: Path, wanted: SeqRange, max_rows: int, max_bytes: int) -> C
     except sqlite3.Error:
         pass
     return Chunk(rows, wanted[1])
+
+
+def highest_up_to(path: Path, seq: int) -> int:
+    """The highest number up to `seq` that the file holds, 0 for none; `seq` itself where that cannot be told."""
+    try:
+        with _opened(path) as connection:
+            ((found,),) = connection.execute(SELECT_HIGHEST, (seq,)).fetchall()
+    except sqlite3.Error:
+        return seq
+    return int(found) if type(found) is int else 0
 
 
 def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:

@@ -243,6 +243,11 @@ class Ledger:
         else:
             self.delivered += readings
 
+    def salvage_went_on(self, after: Salvage) -> None:
+        """So far is the salvage now that goes by this name."""
+        self.changed = True
+        self.salvages = [after if salvage.name == after.name else salvage for salvage in self.salvages]
+
     def committed(self, stored_high: int) -> None:
         """Batches up to `stored_high` are on the card."""
         for seq in [seq for seq in self.fresh if seq <= stored_high]:

@@ -12,7 +12,7 @@ import msgspec
 
 from agent.model import Event
 from agent.store.committer import Committer
-from agent.store.damaged_file import Chunk, SavedRow, read_chunk
+from agent.store.damaged_file import Chunk, SavedRow, highest_up_to, read_chunk
 from agent.store.outbox import OutboxRow
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
@@ -32,7 +32,7 @@ AGAIN_S: Final = 1.0
 
 
 class Salvager:
-    """Works through the ledger's salvages, the oldest first."""
+    """Works through the ledger's salvages: what is undelivered in all of them first, then the archives."""
 
     def __init__(self, parts: Parts, committer: Committer, sealer: Sealer) -> None:
         self._parts = parts
@@ -51,21 +51,28 @@ class Salvager:
 
     async def step(self) -> bool:
         """Bring over one portion; False where the card cannot be written now, or nothing is to be done."""
-        if not self._parts.ledger.salvages:
-            return False
-        salvage = self._parts.ledger.salvages[0]
-        if salvage.wanted:
-            chunk = await self._read(salvage, salvage.wanted[0])
-            after = salvage.looked_for(chunk.reached, ((row.seq, row.readings) for row in chunk.rows))
-            if salvage.epoch:
-                return await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
-            return await self._committer.commit_salvaged([_row(row) for row in chunk.rows], after)
+        salvages = self._parts.ledger.salvages
+        for salvage in salvages:
+            if salvage.wanted:
+                return await self._bring_wanted(salvage)
+        for salvage in salvages:
+            return await self._bring_rest(salvage)
+        return False
+
+    async def _bring_wanted(self, salvage: Salvage) -> bool:
+        chunk = await self._read(salvage, salvage.wanted[0])
+        after = salvage.looked_for(chunk.reached, ((row.seq, row.readings) for row in chunk.rows))
+        if salvage.epoch:
+            return await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
+        return await self._committer.commit_salvaged([_row(row) for row in chunk.rows], after)
+
+    async def _bring_rest(self, salvage: Salvage) -> bool:
         if salvage.expected or any(self._parts.ledger.undelivered.overlap(*part) for part in salvage.missing):
             self._give_up(salvage)
             return True
         if salvage.archive and self._has_room():
             return await self._bring_archive(salvage)
-        self._conclude(salvage)
+        await self._conclude(salvage)
         return True
 
     async def _read(self, salvage: Salvage, wanted: tuple[int, int]) -> Chunk:
@@ -76,32 +83,37 @@ class Salvager:
         ledger = self._parts.ledger
         if not salvage.epoch:
             ledger.give_up(salvage.missing, salvage.expected, salvage.reason)
-        ledger.salvages[0] = msgspec.structs.replace(salvage, expected=0)
+        ledger.salvage_went_on(msgspec.structs.replace(salvage, expected=0))
         self._parts.commit_wake.set()
 
     def _has_room(self) -> bool:
         return self._committer.figures.sizes.used_bytes < ARCHIVE_FILL * self._parts.config.outbox.max_bytes
 
     async def _bring_archive(self, salvage: Salvage) -> bool:
-        ledger = self._parts.ledger
-        first = max(1, salvage.archive - PORTION_BATCHES + 1)
+        ledger, path = self._parts.ledger, self._parts.outbox.path.with_name(salvage.name)
+        last = await asyncio.to_thread(highest_up_to, path, salvage.archive)
+        first = max(1, last - PORTION_BATCHES + 1)
         rows: list[SavedRow] = []
         at = first
-        while at <= salvage.archive:
-            chunk = await self._read(salvage, (at, salvage.archive))
+        while at <= last:
+            chunk = await self._read(salvage, (at, last))
             rows += chunk.rows
             at = chunk.reached + 1
         brought = RangeSet([*ledger.undelivered.ranges(), *(r for s in ledger.unsettled.values() for r in s.ranges())])
         rows = [row for row in rows if row.seq not in brought]
         after = msgspec.structs.replace(salvage, archive=first - 1, archived=salvage.archived + len(rows))
+        if not rows:
+            ledger.salvage_went_on(after)
+            return True
         return await self._committer.commit_salvaged([_row(row) for row in rows], after)
 
-    def _conclude(self, salvage: Salvage) -> None:
+    async def _conclude(self, salvage: Salvage) -> None:
         """Tell the IOC and the log what was saved and what was not."""
         parts = self._parts
-        parts.ledger.salvages.pop(0)
+        parts.ledger.salvages.remove(salvage)
         parts.ledger.changed = True
-        forget_others(parts.outbox.path, [salvage.name, *(other.name for other in parts.ledger.salvages)])
+        kept = [salvage.name, *(other.name for other in parts.ledger.salvages)]
+        await asyncio.to_thread(forget_others, parts.outbox.path, kept)
         lost = RangeSet(salvage.missing).count
         log.warning(
             "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",

@@ -186,6 +186,14 @@ class Lab:
         async with asyncio.timeout(10):
             await store._committer._settle()
 
+    async def salvaged(self, store: Store) -> None:
+        """Let time pass until everything that can be read of files set aside is brought over."""
+        for _ in range(100):
+            if not store._ledger.salvages:
+                return
+            await self.live(store, 0.25)
+        raise AssertionError(f"the salvage does not end: {store._ledger.salvages}")
+
     async def settle(self, store: Store) -> None:
         """Let the readings of what was marked delivered be counted."""
         self.clock.advance(1.1)

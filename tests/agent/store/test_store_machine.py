@@ -126,6 +126,21 @@ class StoreMachine(RuleBasedStateMachine):
         self.lab.clock.wall_at_zero_ms += step_ms
 
     @rule()
+    def expire(self) -> None:
+        """Two days later: what was delivered is too old for the archive, what is undelivered never is."""
+        before = self.do(self.lab.stored(self.store))
+        dropped = self.store.account().lost.get("outbox_full", 0)
+        self.lab.clock.wall_at_zero_ms += 2 * 86_400_000
+        self.do(self.lab.live(self.store, 11.0, 1.0))
+        gone = set(before) - set(self.do(self.lab.stored(self.store)))
+        assert len(gone) <= self.store.account().lost.get("outbox_full", 0) - dropped
+        waiting = {batch.seq for batch in self.do(self.lab.undelivered(self.store))}
+        if not self.store._ledger.salvages and self.lab.clock.clock_state is ClockState.SYNC:
+            before_ms = self.lab.clock.wall_ms() - 86_400_000
+            old = self.lab.sql("SELECT seq FROM batch WHERE sealed_ms < ?", before_ms)
+            assert {seq for (seq,) in old} <= waiting
+
+    @rule()
     def replay(self) -> None:
         """What is still in the archive has the bytes that were handed on."""
         found = read_chunk(self.lab.database, (1, max(1, self.store.high)), 10_000, 100_000_000)
@@ -164,6 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
         """Every reading is delivered or stored, once, but those that a power cut may have cost."""
         self.lab.clock.clock_state = ClockState.SYNC
         self.do(self.lab.live(self.store, 2.0, GRAIN_S))
+        self.do(self.lab.salvaged(self.store))
         assert self.do(self.store.flush())
         stored = self.do(self.lab.stored(self.store))
         assert len(stored) == len(set(stored))
