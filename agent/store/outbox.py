@@ -38,9 +38,10 @@ SELECT_BATCHES = (
     " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
 )
 SELECT_ROWS = (
-    "SELECT seq, readings, length(payload), sealed_ms FROM batch"
+    "SELECT seq, readings, length(payload) FROM batch"
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
+SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
 COUNT_READINGS = "SELECT count(*), coalesce(sum(readings), 0) FROM batch WHERE seq BETWEEN ? AND ?"
 SELECT_SIZES = (
     "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
@@ -211,27 +212,29 @@ class Outbox:
             return int(sealed_ms)
         return None
 
-    async def oldest(
-        self, ranges: Iterable[SeqRange], need_bytes: int, before_ms: int, *, events: bool = True
-    ) -> list[EvictedRow]:
-        """The oldest batches of `ranges`: so many that `need_bytes` come free, and all sealed before `before_ms`."""
+    async def oldest(self, ranges: Iterable[SeqRange], need_bytes: int, *, events: bool = True) -> list[EvictedRow]:
+        """The oldest batches of `ranges`, so many that `need_bytes` come free."""
         chosen: list[EvictedRow] = []
         freed = 0
         for first, last in ranges:
             while rows := await self._rows(SELECT_ROWS, first, last, events):
-                for seq, readings, size, sealed_ms in rows:
-                    if len(chosen) >= MAX_EVICTED or (freed >= need_bytes and sealed_ms >= before_ms):
+                for seq, readings, size in rows:
+                    if len(chosen) >= MAX_EVICTED or freed >= need_bytes:
                         return chosen
                     chosen.append(EvictedRow(seq, readings))
                     freed += size + ROW_BYTES  # not `room_for`: better too few, and once more, than too many
                 first = rows[-1][0] + 1
         return chosen
 
+    async def expired(self, after_ms: int, before_ms: int) -> list[int]:
+        """Numbers of batches, the oldest first, whose last reading is of that time; not all where they are many."""
+        return [seq for (seq,) in await self._rows(SELECT_EXPIRED, after_ms, before_ms)]
+
     async def average_bytes(self, ranges: Iterable[SeqRange]) -> float:
         """About how long a batch of `ranges` is, by the oldest of them; 0 where there is none."""
         for first, last in ranges:
             if rows := await self._rows(SELECT_ROWS, first, last, 1):
-                return float(sum(size + ROW_BYTES for _, _, size, _ in rows) / len(rows))
+                return float(sum(size + ROW_BYTES for _, _, size in rows) / len(rows))
         return 0.0
 
     async def sizes(self) -> Sizes:

@@ -18,6 +18,7 @@ from agent.store.ranges import RangeSet
 FULL: Final = "outbox_full"
 SLACK_BYTES: Final = 128 * 1024
 SHRINK_ABOVE_BYTES: Final = 8 * 1024 * 1024
+NONSENSE_DAYS: Final = 3_650
 _DAY_MS: Final = 86_400_000
 
 
@@ -39,7 +40,10 @@ class Retention:
         self._incoming_bytes = incoming = room_for(blobs) + SLACK_BYTES + self._extra_bytes
         limit, free = settings.max_bytes, self._parts.disk.free_bytes
         here = limit if free is None else min(limit, sizes.file_bytes + max(0, free - SPARE_BYTES))
-        await self._drop_delivered(draft, here - incoming, self._expired_before_ms() if expire else 0)
+        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
+        if expire:
+            await self._drop_expired(kept)
+        await self._drop_delivered(kept, here - incoming)
         over = await self._over(limit - incoming) > 0
         self.full = over and settings.when_full == "stop_polling"
         if over and settings.when_full == "drop_oldest":
@@ -69,24 +73,30 @@ class Retention:
     async def _over(self, target: int) -> int:
         return (await self._parts.outbox.sizes()).used_bytes - target
 
-    async def _drop_delivered(self, draft: Draft, target: int, before_ms: int) -> None:
+    async def _drop_expired(self, kept: RangeSet) -> None:
+        """What seems far older than it can be was read while the clock was wrong: only its size counts."""
+        clock = self._parts.clock
+        if clock.state() is not ClockState.UNSYNC:
+            before_ms = clock.wall_ms() - round(self._parts.config.outbox.retention_days * _DAY_MS)
+            found = await self._parts.outbox.expired(before_ms - NONSENSE_DAYS * _DAY_MS, before_ms)
+            await self._parts.outbox.delete_batches(seq for seq in found if seq not in kept)
+
+    async def _drop_delivered(self, kept: RangeSet, target: int) -> None:
         outbox, high = self._parts.outbox, self._parts.ledger.stored_high
-        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
-        while (over := await self._over(target)) > 0 or before_ms:
-            delivered = await outbox.oldest(kept.missing(1, high), self._portion(over), before_ms)
+        while (over := await self._over(target)) > 0:
+            delivered = await outbox.oldest(kept.missing(1, high), self._portion(over))
             if not delivered:
                 return
             await outbox.delete_batches(row.seq for row in delivered)
-            before_ms = 0
 
     async def _drop_undelivered(self, draft: Draft, target: int) -> None:
         outbox, high = self._parts.outbox, self._parts.ledger.stored_high
         dropped: list[EvictedRow] = []
         while (over := await self._over(target)) > 0:
             ranges = draft.undelivered.overlap(1, high)
-            gone = await outbox.oldest(ranges, self._portion(over), 0, events=False)
+            gone = await outbox.oldest(ranges, self._portion(over), events=False)
             if not gone:  # events are small, and they declare what was lost: they go last
-                gone = await outbox.oldest(ranges, self._portion(over), 0)
+                gone = await outbox.oldest(ranges, self._portion(over))
             if not gone:
                 break
             await outbox.delete_batches(row.seq for row in gone)
@@ -98,14 +108,7 @@ class Retention:
 
     def _portion(self, over: int) -> int:
         """How much to let go at once: a little more than must be, so that the next commit need not."""
-        return over + self._parts.config.outbox.max_bytes // 200 if over > 0 else 0
-
-    def _expired_before_ms(self) -> int:
-        """Batches sealed before this are too old to keep; 0 where the clock is not to be believed."""
-        clock = self._parts.clock
-        if clock.state() is ClockState.UNSYNC:
-            return 0
-        return clock.wall_ms() - round(self._parts.config.outbox.retention_days * _DAY_MS)
+        return over + self._parts.config.outbox.max_bytes // 200
 
 
 def _count(draft: Draft, dropped: list[EvictedRow]) -> None:

@@ -304,7 +304,7 @@ async def test_delivered_batches_are_kept_for_retention_days_and_no_longer(lab: 
         for _ in range(4):
             lab.read(store)
             await lab.live(store, 70.0, step_s=1.0)
-        lab.clock.advance(86_400 - 140)
+        lab.clock.advance(86_400 - 142)
         lab.read(store)
         await lab.live(store, 2.0, step_s=1.0)
         assert [seq for (seq,) in lab.sql("SELECT seq FROM batch ORDER BY seq")] == [2, 3, 4, 5]
