@@ -137,6 +137,8 @@ class Committer:
             built = build()
             for batch in built:
                 self._parts.ledger.seal(batch.head)
+                if batch.unsynced:
+                    self._parts.ledger.unsynced.add(batch.head.seq)
             rows = [OutboxRow(b.head, b.payload) for b in built]
             if built and not await self._guarded(lambda: self._commit(rows)):
                 for batch in reversed(built):

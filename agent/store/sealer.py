@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import Final
 
-from agent.clock import NS_PER_S
+from agent.clock import NS_PER_S, ClockState
 from agent.model import Batch, BatchKind, Event
 from agent.store.committer import Committer
 from agent.store.draft import Built
@@ -131,7 +131,16 @@ class Sealer:
         return self._parts.keeper.holding() and not self.much_waits()
 
     def _watch_clock(self) -> None:
-        parts, step_ms = self._parts, self._parts.keeper.step_ms()
+        """Write down when the clock is set or believed otherwise; tell a step once, with what it makes right."""
+        parts, ledger = self._parts, self._parts.ledger
+        step_ms = parts.keeper.step_ms()
+        if step_ms is None and not parts.keeper.state_changed():
+            return
+        try:
+            parts.anchor_clock()  # first: killed in between, a step is not told, which is better than twice
+        except OSError as err:
+            parts.journal_failed(err)
+            return
         if step_ms is not None:
             parts.append_event(
                 Event(
@@ -140,13 +149,10 @@ class Sealer:
                     mono_ns=parts.clock.mono_ns(),
                     message={"vi": "Đồng hồ đã được chỉnh", "en": "The clock was set"},
                     offset_ms=step_ms,
+                    ranges=ledger.unsynced.ranges(),
                 )
             )
-        if step_ms is not None or parts.keeper.state_changed():
-            try:
-                parts.anchor_clock()
-            except OSError as err:
-                parts.journal_failed(err)
+        ledger.anchored(parts.keeper.anchor)
 
     def _sends_first(self) -> bool:
         """Whether a batch may leave before it is on the card: the journal alone must be able to bring it back."""
@@ -175,6 +181,8 @@ class Sealer:
         if not ledger.unsafe:
             parts.commit_wake.set()
         ledger.seal(built.head, Fresh(built.head, start, len(built.payload)))
+        if built.unsynced:
+            ledger.unsynced.add(built.head.seq)
         self._hand_on(built)
         return True
 
@@ -265,7 +273,7 @@ class Sealer:
                 batch, taken = self._build_scans(records, first.stamp, seq, ledger.low, scan_cursor)
                 scan_cursor = batch.head.cursor
                 del rest[:taken]
-            built.append(batch)
+            built.append(batch._replace(unsynced=False))  # another boot's clock: this one's steps say nothing of it
         return built
 
     def _build_scans(
@@ -288,14 +296,15 @@ class Sealer:
             oldest_mono_ns=min(record.mono_ns for record in taken),
             cursor=max(before, taken[-1].end),
         )
-        return Built(head, payload, before), take
+        return Built(head, payload, before, stamp.state is ClockState.UNSYNC), take
 
     def _build_event(self, record: Record, stamp: Stamp, seq: int, low: int, before: int) -> Built:
         time_ms = stamp.time_ms(record.mono_ns)
         envelope = self._envelope(stamp, seq, low)
         kind = KINDS[record.number] if record.number else "event"
         payload = seal_single(envelope, kind, record.body, time_ms, self._parts.random)
-        return Built(self._small_head(envelope, kind, 0, time_ms, time_ms, max(before, record.end)), payload, before)
+        head = self._small_head(envelope, kind, 0, time_ms, time_ms, max(before, record.end))
+        return Built(head, payload, before, stamp.state is ClockState.UNSYNC)
 
     def _build_orphan(self, orphan: Orphan, seq: int, low: int, before: int) -> Built:
         envelope = self._envelope(self._parts.keeper.stamp(), seq, low)
