@@ -84,6 +84,21 @@ async def test_a_clock_that_is_set_by_hand_twice_and_then_synchronised_makes_eac
         assert ioc.times == {n: RIGHT_MS + at_ns // 1_000_000 for n, at_ns in lab.read_at_ns.items()}
 
 
+async def test_what_was_sealed_just_before_a_kill_is_made_right_too(lab: Any) -> None:
+    lab.clock.clock_state, lab.hold_unsynced_s = ClockState.UNSYNC, 0.0
+    lab.clock.wall_at_zero_ms = 0
+    async with lab.open() as store:
+        lab.read(store, 3)
+        await lab.live(store, 1.0)
+        lab.kill()
+    lab.clock.wall_at_zero_ms, lab.clock.clock_state = RIGHT_MS, ClockState.SYNC
+    async with lab.open() as store:
+        await lab.live(store, 2.0)
+        ioc = await arrived(lab, store)
+        assert set(ioc.states.values()) == {"unsync"}
+        assert ioc.times == {n: RIGHT_MS + at_ns // 1_000_000 for n, at_ns in lab.read_at_ns.items()}
+
+
 async def test_times_that_turn_out_right_are_not_moved_by_a_later_step(lab: Any) -> None:
     lab.clock.clock_state, lab.hold_unsynced_s = ClockState.UNSYNC, 0.0
     async with lab.open() as store:
@@ -97,8 +112,9 @@ async def test_times_that_turn_out_right_are_not_moved_by_a_later_step(lab: Any)
         assert "ranges" not in step
 
 
-async def test_what_an_earlier_boot_read_is_not_moved_by_this_ones_clock(lab: Any) -> None:
-    lab.clock.clock_state, lab.hold_unsynced_s = ClockState.UNSYNC, 0.0
+@pytest.mark.parametrize("hold_s", [0.0, 900.0])
+async def test_what_an_earlier_boot_read_is_not_moved_by_this_ones_clock(lab: Any, hold_s: float) -> None:
+    lab.clock.clock_state, lab.hold_unsynced_s = ClockState.UNSYNC, hold_s
     lab.clock.wall_at_zero_ms = 0
     async with lab.open() as store:
         lab.read(store, 3)
@@ -106,14 +122,15 @@ async def test_what_an_earlier_boot_read_is_not_moved_by_this_ones_clock(lab: An
         lab.cut_power()
     async with lab.open() as store:
         await lab.live(store, 2.0)
-        own = store.high + 1
+        own_ns = lab.clock.mono_ns()
         lab.read(store, 3)
         await lab.live(store, 5.0)
         lab.clock.wall_at_zero_ms, lab.clock.clock_state = RIGHT_MS, ClockState.SYNC
         await lab.live(store, 2.0)
-        (step,) = (await arrived(lab, store)).steps
-        assert min(first for first, _ in step["ranges"]) >= own - 1
-        assert all(first > 1 for first, _ in step["ranges"])
+        ioc = await arrived(lab, store)
+        assert [ioc.states[n] for n in (1, 2, 3)] == ["unsync"] * 3
+        assert max(ioc.times[n] for n in (1, 2, 3)) < RIGHT_MS
+        assert [ioc.times[n] for n in (4, 5, 6)] == [RIGHT_MS + own_ns // 1_000_000] * 3
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.25, 1.0, 3.0, 61.0])
