@@ -141,6 +141,16 @@ class FaultyCard:
             really()
             self._note_size(file, size)
 
+    def allocate(self, file: CardFile, size: int, really: Callable[[], None]) -> None:
+        """Make a file that long, all of it or nothing."""
+        with self._lock:
+            self._check("write")
+            if self.faults.room_bytes is not None and self.faults.room_bytes < size - file.size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            self._fitting(file, 0, size)
+            really()
+            self._note_size(file, max(size, file.size))
+
     def sync(self, file: CardFile | None) -> None:
         """Make a file durable, and all names; None is the folder. The real disk is spared: the card stands for it."""
         number = None if file is None else file.number
@@ -164,7 +174,8 @@ class FaultyCard:
 
     def delete(self, path: Path, really: Callable[[], None], *, sync_folder: bool = False) -> None:
         with self._lock:
-            self._check("delete")
+            if path.name in self._names or self.faults.errors.get("delete") == errno.EROFS:
+                self._check("delete")
             really()
             self._forget(path.name)
             self._keeper.note(Delete(path.name))
@@ -256,6 +267,25 @@ class _Os:
         self._offsets[fd] += written
         return written
 
+    def _posix_fallocate(self, fd: int, offset: int, size: int) -> None:
+        def really() -> None:
+            self._real["posix_fallocate"](fd, offset, size)
+
+        file = self._files.get(fd)
+        if file is None:
+            really()
+        else:
+            self._card.allocate(file, offset + size, really)
+
+    def _statvfs(self, path: Any) -> os.statvfs_result:
+        found: os.statvfs_result = self._real["statvfs"](path)
+        room = self._card.faults.room_bytes
+        if room is None or not self._card.is_folder(_path(path)):
+            return found
+        figures = list(found)
+        figures[3] = figures[4] = room // found.f_frsize  # f_bfree and f_bavail
+        return os.statvfs_result(figures)
+
     def _fsync(self, fd: int) -> None:
         if fd in self._files:
             self._card.sync(self._files[fd])
@@ -283,7 +313,7 @@ class _Os:
             really()
 
 
-_FUNCTIONS: Final = ("open", "write", "fsync", "close", "rename", "unlink")
+_FUNCTIONS: Final = ("open", "write", "posix_fallocate", "statvfs", "fsync", "close", "rename", "unlink")
 
 
 def _path(path: Any) -> Path:

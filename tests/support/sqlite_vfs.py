@@ -167,7 +167,7 @@ class _Shim:
 
 
 class _Table:
-    """The methods of files of one kind: those of the unix VFS, seven of them with the card in between."""
+    """The methods of files of one kind: those of the unix VFS, five of them with the card in between."""
 
     def __init__(self, shim: _Shim, original: int) -> None:
         self._files = shim.files

@@ -115,6 +115,21 @@ def test_a_full_card_refuses_to_grow_and_lets_what_is_there_be_overwritten(bench
         assert bench.lost(len(bench.log.operations), "none") == set()
 
 
+def test_a_full_card_says_so_and_has_room_again_when_a_file_is_deleted(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    with bench.card.inserted():
+        fd = os.open(bench.folder / "file", os.O_WRONLY | os.O_CREAT)
+        bench.card.faults.room_bytes = 20_000
+        os.posix_fallocate(fd, 0, 12_000)
+        with pytest.raises(OSError, match="No space"):
+            os.posix_fallocate(fd, 12_000, 12_000)
+        os.close(fd)
+        assert bench.card.faults.room_bytes == 8_000
+        (bench.folder / "file").unlink()
+        found = os.statvfs(bench.folder)
+        assert found.f_bavail == 20_000 // found.f_frsize
+
+
 @pytest.mark.parametrize("kind", ["write", "sync"])
 def test_an_io_error_fails_the_commit_and_the_next_one_works(bench: Bench, kind: str) -> None:
     with bench.database("FULL") as database:
