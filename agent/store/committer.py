@@ -253,7 +253,9 @@ class Committer:
             card.reserved = ledger.high + 2 * self._ahead
         pieces: list[RawPiece] = []
         unsaved_ns = ledger.oldest_unsaved_ns
-        if unsaved_ns is not None and (everything or self._raw_due_ns() <= parts.clock.mono_ns()):
+        # An event that waits may declare a loss, of which this picture says no more.
+        due = everything or ledger.waiting_events or self._raw_due_ns() <= parts.clock.mono_ns()
+        if unsaved_ns is not None and due:
             start = max(ledger.saved, ledger.cursor)
             pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(start)]
             ledger.oldest_unsaved_ns = None

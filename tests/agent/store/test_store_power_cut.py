@@ -1,0 +1,24 @@
+"""The power goes at any operation on the card, whatever of the unsynced survives. Seeds are in the names."""
+
+from card_lab import CardLab
+
+from agent.clock import ClockState
+from agent.settings import OutboxSettings
+
+
+async def test_a_loss_whose_declaration_still_waits_is_declared_after_the_next_power_cut(card_lab: CardLab) -> None:
+    lab = card_lab
+    lab.outbox = OutboxSettings(archive_interval_s=1.0)
+    async with lab.open() as store:
+        lab.read(store)
+        await lab.live(store, 4.0)
+        lab.cut_power()
+    lab.clock.clock_state = ClockState.UNSYNC
+    async with lab.open() as store:
+        await lab.live(store, 2.0)
+        assert store._parts.ledger.waiting_events == 1
+        lab.cut_power()
+    lab.clock.clock_state = ClockState.SYNC
+    async with lab.open() as store:
+        await lab.live(store, 1.0)
+        assert [event["ranges"] for event in await lab.events(store, "data.lost")][0][0][0] == 2
