@@ -14,7 +14,7 @@ from typing import Final
 from agent.model import SeqRange
 from agent.store.ledger import Card
 from agent.store.numbers import Numbers, file_identity, sync_folder
-from agent.store.outbox import Outbox, open_outbox
+from agent.store.outbox import Outbox, RawPiece, open_outbox
 from agent.store.parts import Parts, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.salvage import CORRUPT, Salvage
@@ -32,7 +32,13 @@ def aside_name(path: Path, now_ms: int) -> str:
 
 
 async def make_new(
-    path: Path, max_bytes: int, now_ms: int, numbers: Numbers, card: Card, undelivered: Sequence[SeqRange]
+    path: Path,
+    max_bytes: int,
+    now_ms: int,
+    numbers: Numbers,
+    card: Card,
+    undelivered: Sequence[SeqRange] = (),
+    pieces: Sequence[RawPiece] = (),
 ) -> None:
     """Make the file that takes the place of `path`; raises `sqlite3.Error` or OSError, and nothing has changed."""
     temporary = path.with_name(path.name + ".tmp")
@@ -41,6 +47,7 @@ async def make_new(
     outbox = await open_outbox(temporary, max_bytes)
     try:
         async with outbox.transaction():
+            await outbox.write_unsealed(pieces)
             await outbox.write_picture(card, undelivered, changed=True)
     finally:
         await outbox.close()
@@ -85,9 +92,10 @@ async def renew(parts: Parts) -> None:
     card = ledger.picture(position=parts.journal.end, stored_high=ledger.stored_high, held_s=parts.config.held_s)
     name = aside_name(path, now_ms)
     card.salvages.append(_salvage_of(name, parts, card))
-    await make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges())
+    pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(ledger.cursor)]
+    await make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges(), pieces)
     ledger.salvages = list(card.salvages)
-    ledger.saved, ledger.oldest_unsaved_ns, ledger.changed = 0, ledger.oldest_waiting_ns, True
+    ledger.saved, ledger.changed = card.position if pieces else 0, True
     parts.damage_seen = False
     log.critical("the outbox %s was damaged; it is now %s, and a new one is made", path, name)
     parts.append_event(set_aside_event(name, CORRUPT, parts.clock.mono_ns()))

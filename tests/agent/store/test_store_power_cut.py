@@ -1,5 +1,7 @@
 """The power goes at any operation on the card, whatever of the unsynced survives. Seeds are in the names."""
 
+import sqlite3
+
 from card_lab import CardLab
 
 from agent.clock import ClockState
@@ -22,3 +24,25 @@ async def test_a_loss_whose_declaration_still_waits_is_declared_after_the_next_p
     async with lab.open() as store:
         await lab.live(store, 1.0)
         assert [event["ranges"] for event in await lab.events(store, "data.lost")][0][0][0] == 2
+
+
+def aside_names(lab: CardLab) -> set[str]:
+    """When files were set aside, as their names say; the store ends the setting aside that it had begun."""
+    return {path.name.split("-")[1] for path in lab.data.glob("*.corrupt-*")}
+
+
+async def test_readings_that_wait_for_sealing_survive_a_power_cut_just_after_the_file_was_set_aside(
+    card_lab: CardLab,
+) -> None:
+    lab = card_lab
+    lab.outbox = OutboxSettings(batch_interval_s=60)
+    async with lab.open() as store:
+        numbers = lab.read(store, 3)
+        await lab.live(store, 4.0)
+        store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+        await store._committer.commit_due()
+        assert aside_names(lab)
+        lab.cut_power()
+    async with lab.open() as store:
+        await lab.live(store, 1.0)
+        assert await lab.stored(store) == numbers
