@@ -51,6 +51,8 @@ async def make_new(
             await outbox.write_picture(card, undelivered, changed=True)
     finally:
         await outbox.close()
+    if temporary.with_name(temporary.name + "-wal").exists():
+        raise OSError(f"{temporary}: not all of it could be written")
     files = [file_identity(file) for file in (path, temporary) if file.exists()]
     await asyncio.to_thread(numbers.write, card.epoch, card.reserved, files)
     temporary.rename(path.with_name(f"{path.name}{_NEW}{now_ms}"))

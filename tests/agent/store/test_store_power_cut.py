@@ -1,5 +1,6 @@
 """The power goes at any operation on the card, whatever of the unsynced survives. Seeds are in the names."""
 
+import errno
 import sqlite3
 
 from card_lab import CardLab
@@ -45,4 +46,23 @@ async def test_readings_that_wait_for_sealing_survive_a_power_cut_just_after_the
         lab.cut_power()
     async with lab.open() as store:
         await lab.live(store, 1.0)
+        assert await lab.stored(store) == numbers
+
+
+async def test_a_new_file_that_could_not_be_written_whole_does_not_take_the_place_of_the_old_one(
+    card_lab: CardLab,
+) -> None:
+    lab = card_lab
+    with lab.card() as card:
+        async with lab.open() as store:
+            numbers = lab.read(store, 3)
+            await lab.live(store, 4.0)
+            card.faults.fail(errno.EIO, "truncate")
+            store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+            await store._committer.commit_due()
+            operations = len(lab.log.operations)
+    world = lab.cut(operations, "none", 1)
+    async with lab.open() as store:
+        assert store.epoch == world.epoch
+        await lab.live(store, 2.0)
         assert await lab.stored(store) == numbers
