@@ -71,10 +71,11 @@ def finish(path: Path) -> None:
 
 
 def forget_others(path: Path, names: Collection[str]) -> None:
-    """Delete the files that were set aside, but for `names` and what belongs to them."""
+    """Delete the files that were set aside, but for `names` and what belongs to them; the card may refuse."""
     for aside in path.parent.glob(f"{path.name}{_ASIDE}*"):
         if not any(aside.name.startswith(name) for name in names):
-            aside.unlink(missing_ok=True)
+            with suppress(OSError):
+                aside.unlink()
 
 
 async def swap(outbox: Outbox, max_bytes: int) -> Outbox:

@@ -66,3 +66,21 @@ async def test_a_new_file_that_could_not_be_written_whole_does_not_take_the_plac
         assert store.epoch == world.epoch
         await lab.live(store, 2.0)
         assert await lab.stored(store) == numbers
+
+
+async def test_an_old_file_that_cannot_be_deleted_stops_nothing(card_lab: CardLab) -> None:
+    lab = card_lab
+    with lab.card() as card:
+        async with lab.open() as store:
+            for _ in range(2):
+                lab.read(store, 3)
+                await lab.live(store, 4.0)
+                store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+                await store._committer.commit_due()
+                card.faults.fail(errno.EROFS, "delete")
+                await lab.live(store, 4.0)
+                card.faults.heal()
+            assert len(aside_names(lab)) == 2
+            assert not store._parts.ledger.salvages
+            await lab.check_account(store)
+
