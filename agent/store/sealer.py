@@ -88,8 +88,11 @@ class Sealer:
             if not orphans and not rest:
                 return True
             while orphans or rest:
+                left = list(orphans), list(rest)
                 if not await self._committer.commit_built(lambda: self._build_salvaged(orphans, rest)):
-                    return False
+                    if not await self._committer.renew():
+                        return False
+                    orphans, rest = left
             self._salvaged_all()
         return True
 
