@@ -84,4 +84,3 @@ async def test_an_old_file_that_cannot_be_deleted_stops_nothing(card_lab: CardLa
             assert len(aside_names(lab)) == 2
             assert not store._parts.ledger.salvages
             await lab.check_account(store)
-
