@@ -24,6 +24,7 @@ from agent.store.records import (
     parse,
     parse_anchor,
     parse_batch,
+    parse_cursors,
     parse_ranges,
 )
 from agent.store.sealing import Stamp, is_declaration, is_unsynced
@@ -250,6 +251,8 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
                 event_cursor = head.cursor
             else:
                 scan_cursor = head.cursor
+        elif record.type == RecordType.SEALED:
+            scan_cursor, event_cursor = parse_cursors(record)
         elif record.type == RecordType.SETTLED:
             arrived = RangeSet(parse_ranges(record.body))
             orphans = {seq: orphan for seq, orphan in orphans.items() if seq not in arrived}

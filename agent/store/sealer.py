@@ -16,7 +16,16 @@ from agent.store.committer import Committer
 from agent.store.draft import Built
 from agent.store.ledger import Fresh, Loss
 from agent.store.parts import Parts
-from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, KINDS, Record, RecordType, SealedHead, pack_batch
+from agent.store.records import (
+    BATCH_HEAD_BYTES,
+    HEADER_BYTES,
+    KINDS,
+    Record,
+    RecordType,
+    SealedHead,
+    pack_batch,
+    pack_cursors,
+)
 from agent.store.recovery import Orphan, Recovered, Salvaged
 from agent.store.salvage import Salvage
 from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_scans, seal_single, stamped
@@ -88,8 +97,11 @@ class Sealer:
             if not orphans and not rest:
                 return True
             while orphans or rest:
+                left = list(orphans), list(rest)
                 if not await self._committer.commit_built(lambda: self._build_salvaged(orphans, rest)):
-                    return False
+                    if not await self._committer.renew():
+                        return False
+                    orphans[:], rest[:] = left
             self._salvaged_all()
         return True
 
@@ -187,7 +199,10 @@ class Sealer:
         return True
 
     async def _seal_onto_card(self, *, scans: bool) -> bool:
+        parts, ledger = self._parts, self._parts.ledger
         built = await self._committer.commit_built(lambda: self._build_some(scans=scans))
+        if built:  # without their batches the journal would not tell that these readings are sealed
+            parts.note(RecordType.SEALED, len(built), pack_cursors(ledger.scan_cursor, ledger.event_cursor))
         for batch in built:
             self._hand_on(batch)
         return bool(built)
