@@ -16,17 +16,12 @@ from urllib.parse import quote
 import msgspec
 
 from agent.model import BatchKind, SeqRange
-from agent.store.checks import row_check
+from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.ranges import RangeSet
 
 MAX_SEQ: Final = (1 << 63) - 1
-SELECT_RANGE: Final = (
-    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch"
-    " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
-)
-SELECT_LAST: Final = (
-    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch ORDER BY seq DESC LIMIT 20"
-)
+SELECT_RANGE: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
+SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
 HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
 
@@ -103,6 +98,7 @@ def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        connection.text_factory = readable_text
         yield connection
 
 

@@ -18,7 +18,7 @@ import aiosqlite
 import msgspec
 
 from agent.model import Batch, SeqRange
-from agent.store.checks import CHECK_KEY, picture_check, row_check
+from agent.store.checks import BATCH_COLUMNS, CHECK_KEY, picture_check, readable_text, row_check
 from agent.store.ledger import Card
 from agent.store.numbers import file_identity, sync_folder
 from agent.store.records import SealedHead
@@ -33,16 +33,14 @@ VACUUM_PAGES = 2_000
 MAX_EVICTED = 2_000
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-SELECT_BATCHES = (
-    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch"
-    " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
-)
+SELECT_BATCHES = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_ROWS = (
-    "SELECT seq, readings, length(payload) FROM batch"
+    "SELECT seq, CAST(readings AS INTEGER), coalesce(length(payload), 0) FROM batch"
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
-COUNT_READINGS = "SELECT count(*), coalesce(sum(readings), 0) FROM batch WHERE seq BETWEEN ? AND ?"
+COUNT_READINGS = "SELECT count(*), CAST(total(readings) AS INTEGER) FROM batch WHERE seq BETWEEN ? AND ?"
+SELECT_SEALED = "SELECT CAST(sealed_ms AS INTEGER) FROM batch WHERE seq = ?"
 SELECT_SIZES = (
     "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
@@ -208,7 +206,7 @@ class Outbox:
 
     async def sealed_ms(self, seq: int) -> int | None:
         """When a batch was sealed; None where it is not in the file."""
-        for (sealed_ms,) in await self._rows("SELECT sealed_ms FROM batch WHERE seq = ?", seq):
+        for (sealed_ms,) in await self._rows(SELECT_SEALED, seq):
             return int(sealed_ms)
         return None
 
@@ -265,6 +263,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)
+        reader.text_factory = readable_text
         return Outbox(stack.pop_all(), writer, reader, path)
 
 
