@@ -15,8 +15,6 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final, NamedTuple
 
-import msgspec
-
 from agent.clock import Clock
 from agent.model import SeqRange
 from agent.store.damaged_file import undelivered_of
@@ -133,7 +131,7 @@ async def _open_sound(
             card = picture.card or Card(epoch=_new_epoch(random))
             return _Opened(outbox, card, picture.undelivered, await outbox.unsealed())
         reason, why = RESTORED, "it is a copy: its numbers may have been used since it was made"
-    except (sqlite3.DatabaseError, msgspec.MsgspecError, Damaged) as err:
+    except (sqlite3.DatabaseError, Damaged) as err:
         if isinstance(err, sqlite3.DatabaseError) and not is_damaged(err):
             if outbox is not None:
                 await outbox.close()

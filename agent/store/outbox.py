@@ -39,6 +39,9 @@ SELECT_ROWS = (
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
+SELECT_META = "SELECT key, value FROM meta ORDER BY key"
+SELECT_UNDELIVERED = "SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first"
+SELECT_UNSEALED = "SELECT position, boot_id, records FROM unsealed ORDER BY position"
 COUNT_READINGS = "SELECT count(*), CAST(total(readings) AS INTEGER) FROM batch WHERE seq BETWEEN ? AND ?"
 SELECT_SEALED = "SELECT CAST(sealed_ms AS INTEGER) FROM batch WHERE seq = ?"
 SELECT_SIZES = (
@@ -134,18 +137,11 @@ class Outbox:
 
     async def load(self) -> Picture:
         """The file's picture of itself; raises `Damaged` where the checksum says that it is not what was written."""
-        meta = {str(key): value for key, value in await self._rows("SELECT key, value FROM meta ORDER BY key")}
-        ranges = await self._rows("SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first", UPLINK)
-        check = meta.pop(CHECK_KEY, None)
-        if check is not None and check != picture_check(meta, ranges):
-            raise Damaged("its account of itself does not fit its checksum")
-        card = _card(meta) if meta else None
-        return Picture(card, [(first, last) for first, last in ranges], checked=check is not None)
+        return picture_of(await self._rows(SELECT_META), await self._rows(SELECT_UNDELIVERED, UPLINK))
 
     async def unsealed(self) -> list[RawPiece]:
         """What was not sealed yet when a process ended."""
-        rows = await self._rows("SELECT position, boot_id, records FROM unsealed ORDER BY position")
-        return [RawPiece(*row) for row in rows]
+        return [RawPiece(*row) for row in await self._rows(SELECT_UNSEALED)]
 
     async def write_picture(self, card: Card, undelivered: Sequence[SeqRange], *, changed: bool) -> None:
         """Within a transaction: what the file says of itself; `changed`: whether the undelivered are others."""
@@ -253,6 +249,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
     async with AsyncExitStack() as stack:
         connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
         writer = await stack.enter_async_context(connect)
+        writer.text_factory = readable_text
         for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL"):
             await writer.execute(f"PRAGMA {pragma}")
         await writer.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
@@ -265,6 +262,22 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         reader = await stack.enter_async_context(connect)
         reader.text_factory = readable_text
         return Outbox(stack.pop_all(), writer, reader, path)
+
+
+def picture_of(meta_rows: Iterable[Sequence[Any]], ranges: Sequence[Sequence[Any]]) -> Picture:
+    """The picture that these rows of `meta` and `undelivered` are; raises `Damaged` where they are not what was written."""
+    meta = {str(key): value for key, value in meta_rows}
+    check = meta.pop(CHECK_KEY, None)
+    if any(type(number) is not int for part in ranges for number in part):
+        raise Damaged("its table of undelivered batches holds what is no number")
+    undelivered = [(first, last) for first, last in ranges]
+    if check is not None and check != picture_check(meta, undelivered):
+        raise Damaged("its account of itself does not fit its checksum")
+    try:
+        card = _card(meta) if meta else None
+    except (TypeError, msgspec.MsgspecError) as err:
+        raise Damaged(f"its account of itself cannot be read: {err}") from err
+    return Picture(card, undelivered, checked=check is not None)
 
 
 def is_damaged(err: Exception) -> bool:

@@ -67,3 +67,30 @@ async def test_a_byte_that_changes_the_type_of_a_column_is_damage_and_stops_noth
     assert all(sent[row.seq] == row.payload for row in rows)
     async with lab.open() as store:
         assert store.account().balanced
+
+
+CHANGES = [
+    "UPDATE meta SET value = CAST(X'3966FF' AS TEXT) WHERE key = 'epoch'",
+    "UPDATE meta SET value = CAST(X'6162FF' AS TEXT), key = 'boot' WHERE key = 'boot'",
+    "UPDATE undelivered SET first = 'one'",
+    "UPDATE undelivered SET last = X'03'",
+]
+
+
+@pytest.mark.parametrize("checked", [True, False])
+@pytest.mark.parametrize("change", [*CHANGES, "UPDATE meta SET value = 12 WHERE key = 'lost'"])
+async def test_a_changed_byte_in_what_the_file_says_of_itself_never_keeps_the_agent_from_starting(
+    lab: Any, change: str, *, checked: bool
+) -> None:
+    async with lab.open() as store:
+        numbers = lab.read(store, 5)
+        await lab.live(store, 4.0)
+        await store.flush()
+    with closing(sqlite3.connect(lab.database)) as connection, connection:
+        connection.execute(change)
+        if not checked:
+            connection.execute("DELETE FROM meta WHERE key = 'check'")
+    async with lab.open() as store:
+        await lab.live(store, 3.0)
+        assert await lab.stored(store) == numbers
+        await lab.check_account(store)
