@@ -20,6 +20,8 @@ REJECTED: Final = "rejected"
 DAMAGED: Final = "damaged"
 FATES: Final = (DELIVERED, REJECTED, DAMAGED)
 """Of a batch: it arrived, the broker refuses it, the card gives back other bytes. Their order is part of the format."""
+DECLARED: Final = (DAMAGED,)
+"""Fates that the IOC is told of in a `data.lost` event."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):

@@ -265,7 +265,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
 
 
 def picture_of(meta_rows: Iterable[Sequence[Any]], ranges: Sequence[Sequence[Any]]) -> Picture:
-    """The picture that these rows of `meta` and `undelivered` are; raises `Damaged` where they are not what was written."""
+    """What rows of `meta` and `undelivered` say; raises `Damaged` where they are not what was written."""
     meta = {str(key): value for key, value in meta_rows}
     check = meta.pop(CHECK_KEY, None)
     if any(type(number) is not int for part in ranges for number in part):

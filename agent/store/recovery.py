@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.clock import ClockState
 from agent.model import BatchKind, SeqRange
 from agent.store.journal import OldSegment
-from agent.store.ledger import FATES, Card, Fresh, Ledger, Loss
+from agent.store.ledger import DECLARED, FATES, Card, Fresh, Ledger, Loss, merged
 from agent.store.outbox import OutboxRow, RawPiece
 from agent.store.ranges import RangeSet
 from agent.store.records import (
@@ -148,9 +148,15 @@ def _replay(found: Recovered, card: Card, segments: Iterable[OldSegment]) -> Non
             elif record.type == RecordType.EVENT and later:
                 ledger.undeclared = [loss for loss in ledger.undeclared if not is_declaration(record.body, loss.reason)]
             elif record.type == RecordType.SETTLED and later:
-                ledger.settle(parse_ranges(record.body), FATES[record.number])
+                _replay_settled(ledger, parse_ranges(record.body), FATES[record.number])
             elif record.type == RecordType.CONNECTION and segment.head.boot_id == ledger.boot_id:
                 ledger.connection = max(ledger.connection, record.number)
+
+
+def _replay_settled(ledger: Ledger, ranges: Sequence[SeqRange], fate: str) -> None:
+    gone = ledger.settle(ranges, fate)
+    if gone and fate in DECLARED:
+        ledger.undeclared = merged([*ledger.undeclared, Loss(reason=fate, ranges=gone)])
 
 
 def _replay_batch(found: Recovered, record: Record, *, later: bool) -> None:

@@ -94,3 +94,24 @@ async def test_a_changed_byte_in_what_the_file_says_of_itself_never_keeps_the_ag
         await lab.live(store, 3.0)
         assert await lab.stored(store) == numbers
         await lab.check_account(store)
+
+
+async def test_a_damaged_batch_is_declared_also_after_a_kill_right_after_it_was_seen(lab: Any) -> None:
+    async with lab.open() as store:
+        for _ in range(3):
+            lab.read(store, 2)
+            await lab.live(store, 1.5)
+        await store.flush()
+        with closing(sqlite3.connect(lab.database)) as connection, connection:
+            connection.execute("UPDATE batch SET payload = X'00' WHERE seq = 2")
+        await lab.undelivered(store)
+        lab.kill()
+    async with lab.open() as store:
+        await lab.live(store, 2.0)
+        (lost,) = await lab.events(store, "data.lost")
+        assert (lost["reason"], lost["ranges"]) == ("damaged", [[2, 2]])
+        await lab.check_account(store)
+        lab.kill()
+    async with lab.open() as store:
+        await lab.live(store, 2.0)
+        assert len(await lab.events(store, "data.lost")) == 1
