@@ -120,6 +120,12 @@ def numbers_in(segments: Iterable[OldSegment], epoch: str) -> RangeSet:
     return found
 
 
+def unsealed_readings(pieces: Iterable[RawPiece], scan_cursor: int) -> int:
+    """How many readings the pieces hold that are not sealed, each counted once."""
+    scans = (r for piece in pieces for r in parse(piece.records, piece.position) if r.type == RecordType.SCAN)
+    return sum({scan.position: scan.number for scan in scans if scan.position >= scan_cursor}.values())
+
+
 def _holds(segment: OldSegment, position: int) -> bool:
     return segment.start <= position <= segment.end
 

@@ -14,7 +14,7 @@ from typing import Final
 from agent.model import SeqRange
 from agent.store.ledger import Card
 from agent.store.numbers import Numbers, file_identity, sync_folder
-from agent.store.outbox import Outbox, open_outbox
+from agent.store.outbox import Outbox, RawPiece, open_outbox
 from agent.store.parts import Parts, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.salvage import CORRUPT, Salvage
@@ -32,7 +32,13 @@ def aside_name(path: Path, now_ms: int) -> str:
 
 
 async def make_new(
-    path: Path, max_bytes: int, now_ms: int, numbers: Numbers, card: Card, undelivered: Sequence[SeqRange]
+    path: Path,
+    max_bytes: int,
+    now_ms: int,
+    numbers: Numbers,
+    card: Card,
+    undelivered: Sequence[SeqRange],
+    pieces: Sequence[RawPiece] = (),
 ) -> None:
     """Make the file that takes the place of `path`; raises `sqlite3.Error` or OSError, and nothing has changed."""
     temporary = path.with_name(path.name + ".tmp")
@@ -41,6 +47,7 @@ async def make_new(
     outbox = await open_outbox(temporary, max_bytes)
     try:
         async with outbox.transaction():
+            await outbox.write_unsealed(pieces, 0)
             await outbox.write_picture(card, undelivered, changed=True)
     finally:
         await outbox.close()

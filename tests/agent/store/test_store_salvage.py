@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.clock import ClockState
 from agent.settings import OutboxSettings
 from agent.store.damaged_file import read_chunk
 
@@ -193,3 +194,29 @@ async def test_every_row_outside_the_bad_pages_is_read(lab: Any, tmp_path: Path)
         assert gone >= {seq for seq, at in pages.items() if at <= pages[first]}
         assert gone <= {seq for seq, at in pages.items() if at & pages[first]}
         assert rows == sorted(set(rows))
+
+
+@pytest.mark.parametrize("journal_kept", [False, True])
+async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
+    lab: Any, tmp_path: Path, *, journal_kept: bool
+) -> None:
+    lab.clock.clock_state = ClockState.UNSYNC
+    async with lab.open() as store:
+        numbers = lab.read(store, 5)
+        await lab.live(store, 4.0)
+        lab.event(store)
+        assert store.account().waiting == 5
+    shutil.copytree(lab.data, tmp_path / "clone")
+    shutil.rmtree(lab.data)
+    shutil.copytree(tmp_path / "clone", lab.data)
+    if not journal_kept:
+        shutil.rmtree(lab.runtime)
+        lab.boot()
+    lab.clock.clock_state = ClockState.SYNC
+    for _ in range(2):
+        async with lab.open() as store:
+            await lab.live(store, 3.0)
+            assert await lab.stored(store) == numbers
+            assert len(await lab.events(store, "device.down")) == 1
+            await lab.check_account(store)
+            assert (store.account().accepted, store.account().lost) == (5, {})
