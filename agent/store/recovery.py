@@ -263,7 +263,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
         for record in segment.records:
             if _is_unsealed(record, scan_cursor, event_cursor):
                 _wait(found.ledger, record, now.mono_ns)
-                found.ledger.accepted += record.number
+                found.ledger.accepted += record.number if record.type == RecordType.SCAN else 0
                 found.salvaged.append(Salvaged(record, stamps.of(segment.head.boot_id)))
     for orphan in orphans.values():
         if orphan.kind != "data":
