@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from agent.clock import ClockState
 from agent.settings import OutboxSettings
+from agent.store import StoreError
 from agent.store.damaged_file import read_chunk
 
 PAGE = 4096
@@ -198,25 +198,39 @@ async def test_every_row_outside_the_bad_pages_is_read(lab: Any, tmp_path: Path)
 
 @pytest.mark.parametrize("journal_kept", [False, True])
 async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
-    lab: Any, tmp_path: Path, *, journal_kept: bool
+    lab: Any, tmp_path: Path, monkeypatch: Any, caplog: Any, *, journal_kept: bool
 ) -> None:
-    lab.clock.clock_state = ClockState.UNSYNC
+    lab.outbox = OutboxSettings(batch_interval_s=60)
+    read_ms = lab.clock.wall_ms()
     async with lab.open() as store:
         numbers = lab.read(store, 5)
-        await lab.live(store, 4.0)
         lab.event(store)
+        await lab.live(store, 4.0)
         assert store.account().waiting == 5
-    shutil.copytree(lab.data, tmp_path / "clone")
-    shutil.rmtree(lab.data)
-    shutil.copytree(tmp_path / "clone", lab.data)
-    if not journal_kept:
-        shutil.rmtree(lab.runtime)
+        shutil.copytree(lab.data, tmp_path / "data")
+        shutil.copytree(lab.runtime, tmp_path / "runtime")
+    lab.generation += 1
+    shutil.copytree(tmp_path / "data", lab.data)
+    if journal_kept:
+        shutil.copytree(tmp_path / "runtime", lab.runtime)
+    else:
         lab.boot()
-    lab.clock.clock_state = ClockState.SYNC
+        lab.clock.wall_at_zero_ms += 86_400_000
+        with monkeypatch.context() as patched:
+            patched.setattr("agent.store.opening.recover", _raise_oserror)
+            with pytest.raises(StoreError):  # the power goes again, after the copy was set aside
+                await lab.open().__aenter__()
     for _ in range(2):
         async with lab.open() as store:
             await lab.live(store, 3.0)
             assert await lab.stored(store) == numbers
             assert len(await lab.events(store, "device.down")) == 1
+            scans = [scan for batch in await lab.undelivered(store) for scan in lab.decoded(batch).get("scans", ())]
+            assert {scan["time_ms"] for scan in scans} == {read_ms}
             await lab.check_account(store)
             assert (store.account().accepted, store.account().lost) == (5, {})
+    assert "more than the account knows of" not in caplog.text
+
+
+def _raise_oserror(*_: Any) -> None:
+    raise OSError("no power")
