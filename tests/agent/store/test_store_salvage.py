@@ -217,7 +217,7 @@ async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
         lab.boot()
         lab.clock.wall_at_zero_ms += 86_400_000
         with monkeypatch.context() as patched:
-            patched.setattr("agent.store.opening.recover", _raise_oserror)
+            patched.setattr("agent.store.store.Store.begin", _power_lost)
             with pytest.raises(StoreError):  # the power goes again, after the copy was set aside
                 await lab.open().__aenter__()
     for _ in range(2):
@@ -232,5 +232,5 @@ async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
     assert "more than the account knows of" not in caplog.text
 
 
-def _raise_oserror(*_: Any) -> None:
+async def _power_lost(*_: Any) -> None:
     raise OSError("no power")
