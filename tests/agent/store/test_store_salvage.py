@@ -200,9 +200,13 @@ async def test_every_row_outside_the_bad_pages_is_read(lab: Any, tmp_path: Path)
 async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
     lab: Any, tmp_path: Path, monkeypatch: Any, caplog: Any, *, journal_kept: bool, power_lost_again: bool
 ) -> None:
-    lab.outbox = OutboxSettings(batch_interval_s=60)
-    read_ms = lab.clock.wall_ms()
+    lab.outbox = OutboxSettings(batch_interval_s=60, archive_interval_s=5.0)
     async with lab.open() as store:
+        lab.read(store, 1)
+        await lab.live(store, 66.0)
+        store.mark_delivered([(1, 1)])
+        await lab.live(store, 6.0)
+        read_ms = lab.clock.wall_ms()
         numbers = lab.read(store, 5)
         lab.event(store)
         await lab.live(store, 4.0)
