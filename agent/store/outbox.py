@@ -49,6 +49,7 @@ SELECT_SIZES = (
 )
 INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_BATCH = "DELETE FROM batch WHERE seq = ?"
+DELETE_BATCHES = "DELETE FROM batch WHERE seq BETWEEN ? AND ?"
 
 
 class NewerSchema(Exception):
@@ -169,6 +170,10 @@ class Outbox:
     async def delete_batches(self, seqs: Iterable[int]) -> None:
         """Within a transaction: take batches out of the file."""
         await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in seqs))
+
+    async def delete_ranges(self, ranges: Iterable[SeqRange]) -> None:
+        """Within a transaction: take all batches of `ranges` out of the file."""
+        await self._writer.executemany(DELETE_BATCHES, ranges)
 
     async def readings_of(self, ranges: Iterable[SeqRange]) -> tuple[int, int]:
         """How many batches of `ranges` are in the file, and how many readings they hold."""

@@ -18,7 +18,7 @@ from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 from agent.store.recovery import Orphan
-from agent.store.renewal import forget_others
+from agent.store.renewal import delete_files, spare_files
 from agent.store.salvage import Salvage
 from agent.store.sealer import Sealer
 
@@ -112,8 +112,8 @@ class Salvager:
         parts = self._parts
         parts.ledger.salvages.remove(salvage)
         parts.ledger.changed = True
-        kept = [salvage.name, *(other.name for other in parts.ledger.salvages)]
-        await asyncio.to_thread(forget_others, parts.outbox.path, kept)
+        needed = [salvage.name, *(other.name for other in parts.ledger.salvages)]
+        await asyncio.to_thread(delete_files, spare_files(parts.outbox.path, needed))
         lost = RangeSet(salvage.missing).count
         log.warning(
             "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",
