@@ -239,3 +239,16 @@ async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
 
 async def _power_lost(*_: Any) -> None:
     raise OSError("no power")
+
+
+async def test_a_copy_in_which_everything_had_arrived_sends_nothing_again(lab: Any, tmp_path: Path) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 5)
+        store.mark_delivered([(1, 5)])
+    shutil.copytree(lab.data, tmp_path / "clone")
+    shutil.rmtree(lab.data)
+    shutil.copytree(tmp_path / "clone", lab.data)
+    async with lab.open() as store:
+        await lab.live(store, 3.0)
+        assert await lab.stored(store) == []
+        assert store.account().accepted == 0
