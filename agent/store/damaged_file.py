@@ -20,7 +20,8 @@ from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
 from agent.store.ranges import RangeSet
 
-MAX_SEQ: Final = (1 << 63) - 1
+MAX_SEQ: Final = (1 << 53) - 1
+"""Numbers are below 2^53 (contract, payloads)."""
 SELECT_RANGE: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
@@ -44,13 +45,14 @@ class Chunk(NamedTuple):
     """Some batches of a range, lowest first; what is not among them up to `reached` cannot be read.
 
     `damaged`: rows that are there, with other bytes than were written. `unreadable`: where pages are bad; how many
-    batches were there, nobody knows.
+    batches were there, nobody knows. `unchecked`: how many of the rows have no checksum.
     """
 
     rows: list[SavedRow]
     reached: int
     damaged: list[int]
     unreadable: list[SeqRange]
+    unchecked: int = 0
 
 
 class _Envelope(msgspec.Struct):
@@ -71,17 +73,18 @@ def read_chunk(path: Path, wanted: SeqRange, max_rows: int, max_bytes: int) -> C
 def chunk_of(connection: sqlite3.Connection, wanted: SeqRange, max_rows: int, max_bytes: int) -> Chunk:
     """As `read_chunk`, of a file that is open, in one statement; raises `sqlite3.Error` where others hold the file."""
     chunk = Chunk([], wanted[1], [], [])
-    size = 0
+    size = unchecked = 0
     with closing(_rows(connection, *wanted, chunk.unreadable)) as rows:
-        for row, sound in _examined(rows):
+        for row, sound, checked in _examined(rows):
             size += len(row.payload)
+            unchecked += not checked
             if sound:
                 chunk.rows.append(row)
             else:
                 chunk.damaged.append(row.seq)
             if len(chunk.rows) + len(chunk.damaged) >= max_rows or size >= max_bytes:
-                return chunk._replace(reached=row.seq)
-    return chunk
+                return chunk._replace(reached=row.seq, unchecked=unchecked)
+    return chunk._replace(unchecked=unchecked)
 
 
 def highest_up_to(path: Path, seq: int) -> int:
@@ -217,17 +220,18 @@ def _sql(connection: sqlite3.Connection, select: str) -> str:
 
 
 def _sound(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[SavedRow]:
-    return (row for row, sound in _examined(rows) if sound)
+    return (row for row, sound, _ in _examined(rows) if sound)
 
 
-def _examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool]]:
+def _examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool, bool]]:
+    """Each row, whether it is sound, and whether it has a checksum."""
     for *fields, check in rows:
         row = SavedRow(*fields)
         if check is None:
             envelope = _envelope(row.payload)
-            yield row, envelope is not None and envelope.seq == row.seq
+            yield row, envelope is not None and envelope.seq == row.seq, False
         else:
-            yield row, check == row_check(*row)
+            yield row, check == row_check(*row), True
 
 
 def _envelope(payload: bytes) -> _Envelope | None:

@@ -2,7 +2,8 @@
 
 One connection writes and checkpoints, a second one only reads (SQLite up to 3.51.2 can damage a WAL file when two
 connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is durable when it returns: WAL with
-synchronous=FULL. All SQL of the agent is in this module. Raises `sqlite3.Error`; whoever calls decides what it means.
+synchronous=FULL. All SQL that the store runs on its own file is in this module; `damaged_file.py` and `outbox_file.py`
+add what reads a file from outside. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 
 import errno
@@ -41,7 +42,7 @@ SELECT_ROWS = (
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
 SELECT_META = "SELECT key, value FROM meta ORDER BY key"
 SELECT_UNDELIVERED = "SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first"
-SELECT_UNSEALED = "SELECT position, boot_id, records FROM unsealed ORDER BY position"
+SELECT_UNSEALED = "SELECT position, boot_id, coalesce(CAST(records AS BLOB), X'') FROM unsealed ORDER BY position"
 COUNT_READINGS = "SELECT count(*), CAST(total(readings) AS INTEGER) FROM batch WHERE seq BETWEEN ? AND ?"
 SELECT_SEALED = "SELECT CAST(sealed_ms AS INTEGER) FROM batch WHERE seq = ?"
 SELECT_SIZES = (
@@ -267,6 +268,11 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         reader = await stack.enter_async_context(connect)
         reader.text_factory = readable_text
         return Outbox(stack.pop_all(), writer, reader, path)
+
+
+def known_version() -> int:
+    """The newest schema that this oc-agent knows."""
+    return len(list(_scripts()))
 
 
 def picture_of(meta_rows: Iterable[Sequence[Any]], ranges: Sequence[Sequence[Any]]) -> Picture:
