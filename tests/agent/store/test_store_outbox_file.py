@@ -10,6 +10,7 @@ import pytest
 from outbox_damage import checkpointed, fill, pages_of, spoil
 from read_only import may_not_write, read_only_folder
 
+from agent.settings import OutboxSettings
 from agent.store.outbox_file import SELECT_WINDOW, OutboxFile, UnreadableFile, open_file
 
 EVERYTHING = [(1, 1_000)]
@@ -112,12 +113,15 @@ async def test_a_file_that_may_not_be_read_is_told_so(lab: Any) -> None:
 
 
 async def test_a_window_of_time_is_one_range_of_the_index_and_misses_no_batch(lab: Any) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=3_000, retention_days=3_660)
     async with lab.open() as store:
+        for _ in range(5):
+            lab.read(store, 3)
+            await lab.live(store, 900.0, 300.0)
         for _ in range(60):
             lab.read(store, 3)
             lab.clock.wall_at_zero_ms += lab.random.choice([0, 0, 7_000, -90_000, 4_000_000])
-            await lab.live(store, 1.25)
-        await store.flush()
+            await store.flush()
     plan = lab.sql(f"EXPLAIN QUERY PLAN {SELECT_WINDOW}", 1, 2, 3, 4)
     assert [row[3] for row in plan] == ["SEARCH batch USING COVERING INDEX batch_last_ms (last_ms>? AND last_ms<?)"]
     rows = lab.sql("SELECT seq, first_ms, last_ms FROM batch")

@@ -91,6 +91,22 @@ async def test_a_file_of_a_killed_agent_passes_and_says_what_was_only_in_the_jou
     assert (found["account"].in_journal, found["account"].closed) == (2, False)
 
 
+async def test_batches_that_are_not_on_the_card_yet_are_in_the_journal_and_not_missing(
+    lab: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr("agent.store.committer.CHUNK_BYTES", 1)
+    async with lab.open() as store:
+        lab.read(store, 60)
+        await lab.live(store, 1.25)
+        lab.read(store, 50)
+        await lab.live(store, 1.25)
+        await store._committer.commit()
+        found = checks(lab.database)
+        assert all(check.ok for check in found.values())
+        assert (found["undelivered"].batches, found["undelivered"].in_journal) == (2, 1)
+        assert (found["account"].in_journal, found["stored"].found) == (50, 60)
+
+
 async def test_a_file_that_waits_for_the_clock_passes(lab: Any) -> None:
     lab.clock.clock_state = ClockState.UNSYNC
     async with lab.open() as store:
@@ -109,8 +125,10 @@ async def test_a_file_passes_while_another_is_being_salvaged(lab: Any, monkeypat
         await lab.live(store, 2.0)
         store._parts.damaged(sqlite3.DatabaseError("a bad page"))
         seen = set()
-        for _ in range(12):
+        for step in range(12):
             await store.step()
+            if step == 1:
+                store.mark_delivered([(9, 10)])
             found = checks(lab.database)
             assert all(check.ok for check in found.values()), found
             seen.add(found["undelivered"].in_salvage)
