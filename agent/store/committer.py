@@ -8,16 +8,18 @@ journal goes on in a new file and the old ones are deleted. A commit that fails 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from agent.clock import NS_PER_S
+from agent.model import SeqRange
 from agent.store.declaring import Declarer
 from agent.store.draft import Built, Draft
 from agent.store.figures import Figures
 from agent.store.ledger import Card
-from agent.store.outbox import OutboxRow, RawPiece, is_damaged, is_full
+from agent.store.outbox import MAX_EVICTED, OutboxRow, RawPiece, is_damaged, is_full
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
 from agent.store.renewal import renew, swap
@@ -145,6 +147,16 @@ class Committer:
                 return ()
             return built
 
+    async def forget(self, ranges: Iterable[SeqRange]) -> bool:
+        """Take batches that are not undelivered out of the file, some in each commit; False where one failed."""
+        for first, last in ranges:
+            for at in range(first, last + 1, MAX_EVICTED):
+                part = (at, min(last, at + MAX_EVICTED - 1))
+                async with self._lock:
+                    if not await self._guarded(partial(self._commit, (), forget=part)):
+                        return False
+        return True
+
     async def opening(self, batches: Sequence[OutboxRow]) -> None:
         """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""
         async with self._lock:
@@ -215,6 +227,7 @@ class Committer:
         checkpoint: bool = False,
         final: bool = False,
         salvage: Salvage | None = None,
+        forget: SeqRange | None = None,
     ) -> None:
         parts, ledger = self._parts, self._parts.ledger
         started_ns = parts.clock.mono_ns()
@@ -230,6 +243,8 @@ class Committer:
                 await self._retention.make_room(draft, expire=checkpoint)
                 await parts.outbox.write_batches(draft.rows)
                 await parts.outbox.write_unsealed(draft.pieces)
+                if forget is not None:
+                    await parts.outbox.delete_ranges(draft.kept.missing(*forget))
                 ranges = draft.undelivered.ranges()
                 await parts.outbox.write_picture(draft.card, ranges, changed=ranges != self._on_card)
         except BaseException:

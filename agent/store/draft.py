@@ -33,3 +33,8 @@ class Draft:
     unsaved_ns: int | None
     gone: list[EvictedRow] = field(default_factory=list)
     loss: Loss | None = None
+
+    @property
+    def kept(self) -> RangeSet:
+        """Batches that must stay in the file: what is undelivered, and what is still to be counted."""
+        return RangeSet([*self.undelivered.ranges(), *(r for s in self.card.unsettled.values() for r in s)])

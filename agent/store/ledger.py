@@ -19,8 +19,14 @@ from agent.store.salvage import Salvage
 DELIVERED: Final = "delivered"
 REJECTED: Final = "rejected"
 DAMAGED: Final = "damaged"
-FATES: Final = (DELIVERED, REJECTED, DAMAGED)
-"""Of a batch: it arrived, the broker refuses it, the card gives back other bytes. Their order is part of the format."""
+FORGOTTEN: Final = "forgotten"
+FATES: Final = (DELIVERED, REJECTED, DAMAGED, FORGOTTEN)
+"""Of a batch: it arrived, the broker refuses it, the card gives back other bytes, somebody gave it up on purpose.
+
+Their order is part of the format.
+"""
+DECLARED: Final = (DAMAGED, FORGOTTEN)
+"""Fates that the IOC is told of in a `data.lost` event."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.clock import ClockState
 from agent.model import BatchKind, SeqRange
 from agent.store.journal import OldSegment
-from agent.store.ledger import FATES, Card, Fresh, Ledger, Loss
+from agent.store.ledger import DECLARED, FATES, Card, Fresh, Ledger, Loss, merged
 from agent.store.outbox import OutboxRow, RawPiece
 from agent.store.ranges import RangeSet
 from agent.store.records import (
@@ -121,6 +121,12 @@ def numbers_in(segments: Iterable[OldSegment], epoch: str) -> RangeSet:
     return found
 
 
+def unsealed_readings(pieces: Iterable[RawPiece], scan_cursor: int) -> int:
+    """How many readings the pieces hold that are not sealed, each counted once."""
+    scans = (r for piece in pieces for r in parse(piece.records, piece.position) if r.type == RecordType.SCAN)
+    return sum({scan.position: scan.number for scan in scans if scan.position >= scan_cursor}.values())
+
+
 def _holds(segment: OldSegment, position: int) -> bool:
     return segment.start <= position <= segment.end
 
@@ -153,9 +159,15 @@ def _replay(found: Recovered, card: Card, segments: Iterable[OldSegment]) -> Non
             elif record.type == RecordType.EVENT and later:
                 ledger.undeclared = [loss for loss in ledger.undeclared if not is_declaration(record.body, loss.reason)]
             elif record.type == RecordType.SETTLED and later:
-                ledger.settle(parse_ranges(record.body), FATES[record.number])
+                _replay_settled(ledger, parse_ranges(record.body), FATES[record.number])
             elif record.type == RecordType.CONNECTION and segment.head.boot_id == ledger.boot_id:
                 ledger.connection = max(ledger.connection, record.number)
+
+
+def _replay_settled(ledger: Ledger, ranges: Sequence[SeqRange], fate: str) -> None:
+    gone = ledger.settle(ranges, fate)
+    if gone and fate in DECLARED:
+        ledger.undeclared = merged([*ledger.undeclared, Loss(reason=fate, ranges=gone)])
 
 
 def _replay_batch(found: Recovered, record: Record, *, later: bool) -> None:
@@ -260,7 +272,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
         for record in segment.records:
             if _is_unsealed(record, scan_cursor, event_cursor):
                 _wait(found.ledger, record, now.mono_ns)
-                found.ledger.accepted += record.number
+                found.ledger.accepted += record.number if record.type == RecordType.SCAN else 0
                 found.salvaged.append(Salvaged(record, stamps.of(segment.head.boot_id)))
     for orphan in orphans.values():
         if orphan.kind != "data":

@@ -6,6 +6,7 @@ one commit, so an end at any moment neither loses nor doubles a batch. What cann
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -18,7 +19,7 @@ from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 from agent.store.recovery import Orphan
-from agent.store.renewal import forget_others
+from agent.store.renewal import delete_files, spare_files
 from agent.store.salvage import Salvage
 from agent.store.sealer import Sealer
 
@@ -112,8 +113,9 @@ class Salvager:
         parts = self._parts
         parts.ledger.salvages.remove(salvage)
         parts.ledger.changed = True
-        kept = [salvage.name, *(other.name for other in parts.ledger.salvages)]
-        await asyncio.to_thread(forget_others, parts.outbox.path, kept)
+        needed = [salvage.name, *(other.name for other in parts.ledger.salvages)]
+        with suppress(OSError):  # the card may refuse; they are deleted after the next salvage
+            await asyncio.to_thread(delete_files, spare_files(parts.outbox.path, needed))
         lost = RangeSet(salvage.missing).count
         log.warning(
             "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",

@@ -34,6 +34,8 @@ GATHER_BYTES: Final = 320 * 1024
 """So much of the journal is looked at for one batch: about what fits into one packet when compressed."""
 HELD_BYTES: Final = 12 * 1024 * 1024
 """So much of the journal may wait for its time; it lies in memory, and a power cut would bring it back as it is."""
+SPAN_S: Final = 3_000
+"""A batch spans no more than this, so none spans an hour: a window of time is one range of the index by time."""
 BATCHES_A_COMMIT: Final = 32
 AGAIN_S: Final = 1.0
 """How soon to look again whether the clock, the card or the numbers allow what they did not allow before."""
@@ -295,6 +297,7 @@ class Sealer:
         self, records: Sequence[Record], stamp: Stamp, seq: int, low: int, before: int
     ) -> tuple[Built, int]:
         """One batch of as many of `records` as fit, and how many that are."""
+        records = _near(records)
         times = [stamp.time_ms(record.mono_ns) for record in records]
         scans = [stamped(record.body, time_ms) for record, time_ms in zip(records, times, strict=True)]
         envelope = self._envelope(stamp, seq, low)
@@ -356,6 +359,12 @@ class Sealer:
             low=low,
             clock=stamp.state,
         )
+
+
+def _near(records: Sequence[Record]) -> list[Record]:
+    """Those at the beginning that one batch may span."""
+    end_ns = records[0].mono_ns + SPAN_S * NS_PER_S
+    return list(takewhile(lambda record: record.mono_ns <= end_ns, records))
 
 
 def _alike(salvaged: Sequence[Salvaged]) -> list[Record]:

@@ -30,12 +30,13 @@ import msgspec
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
-from agent.store.ledger import DAMAGED, DELIVERED, FATES, REJECTED, Loss
+from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
 from agent.store.parts import Parts, StoreError, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
+from agent.store.renewal import delete_files, spare_files
 from agent.store.salvage import Salvage
 from agent.store.salvager import Salvager
 from agent.store.sealer import Sealer
@@ -57,6 +58,14 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     dead: int
     dropped: int
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """What was given up: `batches` left the file, `undelivered` of them with `readings` that are lost by that."""
+
+    batches: int
+    undelivered: int
+    readings: int
 
 
 class Store:
@@ -171,6 +180,38 @@ class Store:
         """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
         self._settle([(seq, seq)], REJECTED)
 
+    async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
+        """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.
+
+        Raises `StoreError` where the card cannot be written. What was counted then stays counted, and is not sent.
+        """
+        ledger, outbox = self._ledger, self._parts.outbox
+        named = RangeSet((max(first, 1), min(last, ledger.high)) for first, last in ranges).ranges()
+        refused = StoreError(f"{outbox.path}: cannot be written now; see the log, then try again")
+        if not await self._all_onto_card():
+            raise refused
+        try:
+            batches, _ = await outbox.readings_of(named)
+            counted, found, readings = list[SeqRange](), 0, 0
+            while counted != (waiting := [part for one in named for part in ledger.undelivered.overlap(*one)]):
+                counted = waiting  # some may arrive meanwhile
+                found, readings = await outbox.readings_of(counted)
+        except sqlite3.Error as err:
+            raise refused from err
+        gone = RangeSet(self._settle(named, FORGOTTEN))
+        if gone:
+            known = readings if found == gone.count else None  # of those in a file that was set aside nothing is known
+            self._parts.declare_later(Loss(reason=FORGOTTEN, ranges=gone.ranges(), readings=known))
+        if not await self._committer.forget(named):
+            raise refused
+        return Forgotten(batches=batches, undelivered=gone.count, readings=readings)
+
+    async def forget_aside(self) -> list[str]:
+        """Delete the files that were set aside, but for those that are being salvaged; gives their names."""
+        files = spare_files(self._parts.outbox.path, [salvage.name for salvage in self._ledger.salvages])
+        await asyncio.to_thread(delete_files, files)
+        return [file.name for file in files]
+
     async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
         """Undelivered batches with seq above `after`, lowest first; at least one where there is any."""
         ledger = self._ledger
@@ -260,7 +301,7 @@ class Store:
             done = await self._committer.commit(everything=True)
         return done
 
-    def _settle(self, ranges: Sequence[SeqRange], fate: str) -> None:
+    def _settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
         ledger = self._ledger
         idle = not any(ledger.unsettled.values())
         gone = ledger.settle(ranges, fate)
@@ -268,6 +309,7 @@ class Store:
             self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
         if idle and any(ledger.unsettled.values()):
             self._parts.commit_wake.set()
+        return gone
 
     def _lose_damaged(self, seqs: Sequence[int]) -> None:
         """The card gives back other bytes than were written: such a batch is never sent."""

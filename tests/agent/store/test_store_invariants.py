@@ -614,3 +614,24 @@ def reserved_in(database: Path) -> int:
         return int(connection.execute("SELECT value FROM meta WHERE key = 'reserved'").fetchone()[0])
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_no_batch_spans_an_hour_however_long_readings_had_to_wait(lab: Any, *, cut: bool) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=86_400)
+    async with lab.open() as store:
+        numbers = []
+        for _ in range(20):
+            numbers += lab.read(store, 1)
+            await lab.live(store, 600.0, 300.0)
+        if cut:
+            lab.cut_power()
+        else:
+            await store.flush()
+            spans = lab.sql("SELECT last_ms - first_ms FROM batch ORDER BY seq")
+            assert await lab.stored(store) == numbers
+    if cut:
+        async with lab.open() as store:
+            spans = lab.sql("SELECT last_ms - first_ms FROM batch WHERE kind = 'data' ORDER BY seq")
+            assert await lab.stored(store) == numbers
+    assert [span for (span,) in spans] == [3_000_000, 3_000_000, 3_000_000, 600_000]

@@ -36,7 +36,7 @@ ROOM_BYTES = 500_000
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """`read`, `delivered`, `may_be_lost`: numbers of readings, as a plain list knows them."""
+    """`read`, `delivered`, `forgotten`, `may_be_lost`: numbers of readings, as a plain list knows them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,6 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.read: list[int] = []
         self.delivered: dict[int, tuple[str, int]] = {}
         self.may_be_lost: set[int] = set()
+        self.forgotten: set[int] = set()
         self.highest: dict[str, int] = {}
         self.padding = 0
         self.cuts = False
@@ -102,6 +103,17 @@ class StoreMachine(RuleBasedStateMachine):
     def deliver_what_nobody_named(self, first: int, count: int) -> None:
         """An acknowledgement of numbers above everything that was given out changes nothing."""
         self.store.mark_delivered([(self.store.high + first, self.store.high + first + count)])
+
+    @rule(choose=st.randoms(use_true_random=False), span=st.integers(1, 4))
+    def forget(self, choose: Random, span: int) -> None:
+        batches = self.do(self.lab.undelivered(self.store))
+        if not batches:
+            return
+        first = choose.choice(batches).seq
+        gone = [batch for batch in batches if first <= batch.seq < first + span]
+        forgotten = self.do(self.store.forget([(first, first + span - 1)]))
+        assert forgotten.undelivered >= len(gone)
+        self.forgotten.update(n for batch in gone for n in self.lab.numbers(batch))
 
     @rule()
     def kill(self) -> None:
@@ -165,7 +177,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert account.balanced, account
         if not self.cuts:
             assert account.accepted == len(self.read) + self.padding
-            assert set(account.lost) <= {"outbox_full"}, account
+            assert set(account.lost) <= {"outbox_full", "forgotten"}, account
 
     @invariant()
     def numbers_only_rise(self) -> None:
@@ -193,7 +205,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.do(self.store.flush())
         stored = self.do(self.lab.stored(self.store))
         assert len(stored) == len(set(stored))
-        missing = set(self.read) - set(stored) - set(self.delivered)
+        assert not set(stored) & self.forgotten
+        missing = set(self.read) - set(stored) - set(self.delivered) - self.forgotten
         dropped = self.store.account().lost.get("outbox_full", 0)
         assert len(missing - self.may_be_lost) <= dropped
         assert self.lab.database.stat().st_size <= 1.05 * ROOM_BYTES
