@@ -35,9 +35,10 @@ lowest: $(VENV)/ready broker ## The tests on the lowest versions that pyproject.
 	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV) --group test ".[sim]"
 	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(LOWEST_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
 
-bench: $(VENV)/ready ## What was measured to choose a library, and a bad RS-485 bus, on this machine
+bench: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus, and the cost of the store, on this machine
 	$(BIN)/python bench/validation_libraries.py
 	$(BIN)/python bench/modbus_bus.py
+	$(BIN)/python bench/store.py
 
 soak: $(VENV)/ready broker lowest ## The long tests, and the tests on the lowest versions
 	$(BIN)/pytest -q --soak

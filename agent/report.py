@@ -1,5 +1,6 @@
 """What the running agent says of itself: the answer to `oc-agent status` and the health message of the contract."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -58,10 +59,10 @@ class Reporter:
             "links": [self._link(poller) for poller in self._pollers],
         }
 
-    def health(self) -> dict[str, Any]:
+    async def health(self) -> dict[str, Any]:
         """The health message without its envelope (contract, `up/health`)."""
-        figures = msgspec.structs.asdict(system_figures(Path(self._settings.gateway.data_dir)))
-        system = {key: value for key, value in figures.items() if value is not None}
+        figures = await asyncio.to_thread(system_figures, Path(self._settings.gateway.data_dir))  # a bad card may hang
+        system = {key: value for key, value in msgspec.structs.asdict(figures).items() if value is not None}
         stats = self._store.stats()
         return {
             "uptime_s": uptime_s(),
@@ -71,9 +72,9 @@ class Reporter:
             "links": [self._link_counters(poller) for poller in self._pollers],
         }
 
-    def health_values(self) -> dict[str, float | int]:
+    async def health_values(self) -> dict[str, float | int]:
         """The few figures that a quiet gateway seals as readings of the device `_gateway`."""
-        health = self.health()
+        health = await self.health()
         return {
             "uptime_s": health["uptime_s"],
             "cpu_pct": health["system"]["cpu_pct"],
