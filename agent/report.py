@@ -19,6 +19,9 @@ from agent.store.pictures import PictureShelf
 from agent.uplink.publisher import Publisher
 
 
+QUIET_FIGURES = ("cpu_pct", "memory_pct", "disk_free_bytes")
+
+
 class Reporter:
     """Looks at both loops and the store; changes nothing."""
 
@@ -75,13 +78,8 @@ class Reporter:
     async def health_values(self) -> dict[str, float | int]:
         """The few figures that a quiet gateway seals as readings of the device `_gateway`."""
         health = await self.health()
-        return {
-            "uptime_s": health["uptime_s"],
-            "cpu_pct": health["system"]["cpu_pct"],
-            "memory_pct": health["system"]["memory_pct"],
-            "disk_free_bytes": health["system"]["disk_free_bytes"],
-            "undelivered": health["outbox"]["undelivered"],
-        }
+        system = {key: health["system"][key] for key in QUIET_FIGURES if key in health["system"]}
+        return {"uptime_s": health["uptime_s"], **system, "undelivered": health["outbox"]["undelivered"]}
 
     def _link_counters(self, poller: LinkPoller) -> dict[str, Any]:
         stats = poller.stats
