@@ -18,7 +18,6 @@ from agent.store import Store
 from agent.store.pictures import PictureShelf
 from agent.uplink.publisher import Publisher
 
-
 QUIET_FIGURES = ("cpu_pct", "memory_pct", "disk_free_bytes")
 
 
