@@ -90,8 +90,7 @@ class Committer:
         if due_ns is None or due_ns > now_ns:
             return
         if self._parts.damage_seen:
-            async with self._lock:
-                await self._renewed()
+            await self.renew()
         elif self._checkpoint_due_ns() <= now_ns:
             await self.checkpoint()
         elif self._commit_due_ns() <= now_ns:
@@ -139,6 +138,8 @@ class Committer:
             built = build()
             for batch in built:
                 self._parts.ledger.seal(batch.head)
+                if batch.unsynced:
+                    self._parts.ledger.unsynced.add(batch.head.seq)
             rows = [OutboxRow(b.head, b.payload) for b in built]
             if built and not await self._guarded(lambda: self._commit(rows)):
                 for batch in reversed(built):
@@ -159,7 +160,17 @@ class Committer:
     async def opening(self, batches: Sequence[OutboxRow]) -> None:
         """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""
         async with self._lock:
-            await self._attempted(lambda: self._commit(batches))
+            try:
+                await self._attempted(lambda: self._commit(batches))
+            except sqlite3.Error as err:
+                if not is_damaged(err) or not await self._renewed(batches):
+                    raise
+                await self._attempted(lambda: self._commit(()))
+
+    async def renew(self) -> bool:
+        """Where the file was found to be damaged, set it aside and go on with a new one; False where that failed."""
+        async with self._lock:
+            return self._parts.damage_seen and await self._renewed()
 
     async def checkpoint(self) -> bool:
         """Go on in a new segment, archive what the old ones hold, delete them; False where it failed."""
@@ -268,7 +279,9 @@ class Committer:
             card.reserved = ledger.high + 2 * self._ahead
         pieces: list[RawPiece] = []
         unsaved_ns = ledger.oldest_unsaved_ns
-        if unsaved_ns is not None and (everything or self._raw_due_ns() <= parts.clock.mono_ns()):
+        # An event that waits may declare a loss, of which this picture says no more.
+        due = everything or ledger.waiting_events or self._raw_due_ns() <= parts.clock.mono_ns()
+        if unsaved_ns is not None and due:
             start = max(ledger.saved, ledger.cursor)
             pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(start)]
             ledger.oldest_unsaved_ns = None
@@ -299,11 +312,11 @@ class Committer:
                 raise
             card.reserved = min(card.reserved, max(bound, self._parts.ledger.reserved))
 
-    async def _renewed(self) -> bool:
-        """Set the file aside and go on with a new one; False where the disk refused."""
+    async def _renewed(self, batches: Sequence[OutboxRow] = ()) -> bool:
+        """Set the file aside and go on with a new one that has `batches`; False where the disk refused."""
         parts, path = self._parts, self._parts.outbox.path
         try:
-            await _to_the_end(renew(parts))
+            await _to_the_end(renew(parts, batches))
         except (sqlite3.Error, OSError) as err:
             self._episode.failed(f"{path}: it is damaged, and a new one cannot be made: {err}")
             self._retry_ns = parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
@@ -339,8 +352,9 @@ class Committer:
             damaged = is_damaged(err)
             self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
             self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
-            if damaged:
-                await self._renewed()
+            if damaged:  # whoever called takes back first what is not on the card
+                self._parts.damage_seen, self._retry_ns = True, _NEVER
+                self._parts.commit_wake.set()
             return False
         finally:
             self._busy_since_ns = None

@@ -214,7 +214,7 @@ def _one(connection: sqlite3.Connection, sql: str, first: int, last: int) -> Seq
 def _behind(connection: sqlite3.Connection, first: int, last: int) -> int:
     """Where reading can go on behind the bad page that `first` is on."""
     low, step = first, 1
-    while not _readable(connection, first + step, last):
+    while first + step <= last and not _readable(connection, first + step, last):
         low, step = first + step, step * 2
     high = min(first + step, last + 1)
     while high - low > 1:
@@ -227,7 +227,7 @@ def _readable(connection: sqlite3.Connection, first: int, last: int) -> bool:
     try:
         connection.execute(_sql(connection, SELECT_RANGE), (first, last, 1)).fetchall()
     except sqlite3.Error:
-        return first > last
+        return False
     return True
 
 

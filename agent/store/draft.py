@@ -10,11 +10,15 @@ from agent.store.records import SealedHead
 
 
 class Built(NamedTuple):
-    """A batch that is built but not yet anywhere. `before` is where its cursor stood."""
+    """A batch that is built but not yet anywhere.
+
+    `before` is where its cursor stood; `unsynced`: its times are of this boot's clock, which was never set yet.
+    """
 
     head: SealedHead
     payload: bytes
     before: int
+    unsynced: bool = False
 
 
 @dataclass(slots=True)

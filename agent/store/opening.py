@@ -148,7 +148,7 @@ async def _open_sound(
     log.critical("the outbox %s cannot be used; it is now %s, and a new one is made: %s", path, name, why)
     aside = await asyncio.to_thread(_aside, path, name, reason, segments)
     card.salvages = [aside]
-    await make_new(path, max_bytes, now_ms, numbers, card, [], pieces)
+    await make_new(path, max_bytes, now_ms, numbers, card, pieces=pieces)
     await asyncio.to_thread(finish, path)
     return _Opened(await open_outbox(path, max_bytes), card, [], pieces, aside)
 

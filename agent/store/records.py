@@ -27,6 +27,7 @@ _ANCHOR = struct.Struct("<qB")
 _BATCH = struct.Struct("<QBqqqqQ")
 BATCH_HEAD_BYTES: Final = _BATCH.size
 _RANGE = struct.Struct("<QQ")
+_CURSORS = struct.Struct("<QQ")
 KINDS: Final[tuple[BatchKind, ...]] = ("data", "event", "snapshot", "result")
 """As they are numbered in the file. An event record of an earlier version has the number 0, which is an event too."""
 _STATES = tuple(ClockState)
@@ -42,6 +43,7 @@ class RecordType(IntEnum):
     SETTLED = 5
     ANCHOR = 6
     CONNECTION = 7
+    SEALED = 8
 
 
 class Record(NamedTuple):
@@ -159,6 +161,17 @@ def parse_batch(record: Record) -> tuple[SealedHead, bytes]:
         cursor=cursor,
     )
     return head, record.body[_BATCH.size :]
+
+
+def pack_cursors(scan_cursor: int, event_cursor: int) -> bytes:
+    """The body of a record that says up to where scans and events are sealed in batches that are not in the journal."""
+    return _CURSORS.pack(scan_cursor, event_cursor)
+
+
+def parse_cursors(record: Record) -> tuple[int, int]:
+    """Up to where scans, and events, are sealed."""
+    scan_cursor, event_cursor = _CURSORS.unpack(record.body)
+    return scan_cursor, event_cursor
 
 
 def pack_ranges(ranges: Iterable[SeqRange]) -> bytes:

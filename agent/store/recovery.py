@@ -24,9 +24,10 @@ from agent.store.records import (
     parse,
     parse_anchor,
     parse_batch,
+    parse_cursors,
     parse_ranges,
 )
-from agent.store.sealing import Stamp, is_declaration
+from agent.store.sealing import Stamp, is_declaration, is_unsynced
 from agent.store.timekeeper import best, stamp_of
 
 log = logging.getLogger(__name__)
@@ -137,6 +138,7 @@ def _end(piece: RawPiece) -> int:
 def _count_boots(ledger: Ledger, card: Card, boot_id: str, now: Anchor, *, continues: bool) -> None:
     if card.boot_id != boot_id:
         ledger.boot, ledger.boot_id, ledger.boot_opened_ns, ledger.connection = card.boot + 1, boot_id, now.mono_ns, 0
+        ledger.unsynced = RangeSet()
     elif not continues and card.reserved > card.high:
         ledger.connection += CONNECTIONS_SKIPPED
 
@@ -149,6 +151,9 @@ def _replay(found: Recovered, card: Card, segments: Iterable[OldSegment]) -> Non
             later = record.position >= card.position
             if record.type == RecordType.BATCH:
                 _replay_batch(found, record, later=later)
+            elif record.type == RecordType.ANCHOR and later and segment.head.boot_id == ledger.boot_id:
+                ledger.anchors[ledger.boot_id] = parse_anchor(record)
+                ledger.anchored(ledger.anchors[ledger.boot_id])
             elif record.type == RecordType.SCAN and later:
                 ledger.accepted += record.number
             elif record.type == RecordType.EVENT and later:
@@ -175,6 +180,8 @@ def _replay_batch(found: Recovered, record: Record, *, later: bool) -> None:
         waiting, events = ledger.waiting, ledger.waiting_events
         ledger.seal(head, fresh)
         ledger.waiting, ledger.waiting_events = waiting, events
+        if found.continues and is_unsynced(payload):
+            ledger.unsynced.add(head.seq)
     else:
         ledger.fresh[head.seq] = fresh
         if head.seq in ledger.undelivered:
@@ -256,6 +263,8 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
                 event_cursor = head.cursor
             else:
                 scan_cursor = head.cursor
+        elif record.type == RecordType.SEALED:
+            scan_cursor, event_cursor = parse_cursors(record)
         elif record.type == RecordType.SETTLED:
             arrived = RangeSet(parse_ranges(record.body))
             orphans = {seq: orphan for seq, orphan in orphans.items() if seq not in arrived}

@@ -14,7 +14,7 @@ from typing import Final
 from agent.model import SeqRange
 from agent.store.ledger import Card
 from agent.store.numbers import Numbers, file_identity, sync_folder
-from agent.store.outbox import Outbox, RawPiece, open_outbox
+from agent.store.outbox import Outbox, OutboxRow, RawPiece, open_outbox
 from agent.store.parts import Parts, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.salvage import CORRUPT, Salvage
@@ -37,8 +37,9 @@ async def make_new(
     now_ms: int,
     numbers: Numbers,
     card: Card,
-    undelivered: Sequence[SeqRange],
+    undelivered: Sequence[SeqRange] = (),
     pieces: Sequence[RawPiece] = (),
+    batches: Sequence[OutboxRow] = (),
 ) -> None:
     """Make the file that takes the place of `path`; raises `sqlite3.Error` or OSError, and nothing has changed."""
     temporary = path.with_name(path.name + ".tmp")
@@ -47,10 +48,13 @@ async def make_new(
     outbox = await open_outbox(temporary, max_bytes)
     try:
         async with outbox.transaction():
+            await outbox.write_batches(batches)
             await outbox.write_unsealed(pieces)
             await outbox.write_picture(card, undelivered, changed=True)
     finally:
         await outbox.close()
+    if temporary.with_name(temporary.name + "-wal").exists():
+        raise OSError(f"{temporary}: not all of it could be written")
     files = [file_identity(file) for file in (path, temporary) if file.exists()]
     await asyncio.to_thread(numbers.write, card.epoch, card.reserved, files)
     temporary.rename(path.with_name(f"{path.name}{_NEW}{now_ms}"))
@@ -91,19 +95,21 @@ async def swap(outbox: Outbox, max_bytes: int) -> Outbox:
     return await open_outbox(outbox.path, max_bytes)
 
 
-async def renew(parts: Parts) -> None:
+async def renew(parts: Parts, batches: Sequence[OutboxRow] = ()) -> None:
     """Set the damaged outbox aside and go on with a new one and the same account; raises `sqlite3.Error` or OSError.
 
+    `batches`: those that count as stored and come from elsewhere than the old file.
     Where the new file could not be opened, `parts.outbox` is closed and `swap` is to be tried again.
     """
     ledger, path = parts.ledger, parts.outbox.path
     limit, now_ms = parts.config.outbox.max_bytes, parts.clock.wall_ms()
     card = ledger.picture(position=parts.journal.end, stored_high=ledger.stored_high, held_s=parts.config.held_s)
     name = aside_name(path, now_ms)
-    card.salvages.append(_salvage_of(name, parts, card))
-    await make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges())
+    card.salvages.append(_salvage_of(name, parts, card, batches))
+    pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(ledger.cursor)]
+    await make_new(path, limit, now_ms, parts.numbers, card, ledger.undelivered.ranges(), pieces, batches)
     ledger.salvages = list(card.salvages)
-    ledger.saved, ledger.oldest_unsaved_ns, ledger.changed = 0, ledger.oldest_waiting_ns, True
+    ledger.saved, ledger.changed = card.position if pieces else 0, True
     parts.damage_seen = False
     log.critical("the outbox %s was damaged; it is now %s, and a new one is made", path, name)
     parts.append_event(set_aside_event(name, CORRUPT, parts.clock.mono_ns()))
@@ -111,13 +117,14 @@ async def renew(parts: Parts) -> None:
     parts.outbox = await swap(parts.outbox, limit)
 
 
-def _salvage_of(name: str, parts: Parts, card: Card) -> Salvage:
+def _salvage_of(name: str, parts: Parts, card: Card, batches: Sequence[OutboxRow]) -> Salvage:
     """What is to be looked for in the file: all that is undelivered or not counted yet and was in it."""
     ledger = parts.ledger
     unsettled = (part for ranges in ledger.unsettled.values() for part in ranges.ranges())
     wanted = RangeSet([*ledger.undelivered.ranges(), *unsettled])
     for first, last in [(ledger.stored_high + 1, ledger.high), *ledger.absent.ranges()]:
         wanted.discard(first, last)
-    expected = max(0, card.stored - sum(salvage.expected for salvage in card.salvages))
+    elsewhere = sum(row.head.readings for row in batches if wanted.discard(row.head.seq))
+    expected = max(0, card.stored - elsewhere - sum(salvage.expected for salvage in card.salvages))
     wanted_ranges = wanted.ranges()
     return Salvage(name=name, reason=CORRUPT, wanted=wanted_ranges, archive=ledger.stored_high, expected=expected)

@@ -6,6 +6,7 @@ one commit, so an end at any moment neither loses nor doubles a batch. What cann
 
 import asyncio
 import logging
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -112,7 +113,8 @@ class Salvager:
         parts.ledger.salvages.remove(salvage)
         parts.ledger.changed = True
         needed = [salvage.name, *(other.name for other in parts.ledger.salvages)]
-        await asyncio.to_thread(delete_files, spare_files(parts.outbox.path, needed))
+        with suppress(OSError):  # the card may refuse; they are deleted after the next salvage
+            await asyncio.to_thread(delete_files, spare_files(parts.outbox.path, needed))
         lost = RangeSet(salvage.missing).count
         log.warning(
             "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",

@@ -10,13 +10,22 @@ from collections.abc import Callable, Sequence
 from itertools import islice, takewhile
 from typing import Final
 
-from agent.clock import NS_PER_S
+from agent.clock import NS_PER_S, ClockState
 from agent.model import Batch, BatchKind, Event
 from agent.store.committer import Committer
 from agent.store.draft import Built
 from agent.store.ledger import Fresh, Loss
 from agent.store.parts import Parts
-from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, KINDS, Record, RecordType, SealedHead, pack_batch
+from agent.store.records import (
+    BATCH_HEAD_BYTES,
+    HEADER_BYTES,
+    KINDS,
+    Record,
+    RecordType,
+    SealedHead,
+    pack_batch,
+    pack_cursors,
+)
 from agent.store.recovery import Orphan, Recovered, Salvaged
 from agent.store.salvage import Salvage
 from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_scans, seal_single, stamped
@@ -90,8 +99,11 @@ class Sealer:
             if not orphans and not rest:
                 return True
             while orphans or rest:
+                left = list(orphans), list(rest)
                 if not await self._committer.commit_built(lambda: self._build_salvaged(orphans, rest)):
-                    return False
+                    if not await self._committer.renew():
+                        return False
+                    orphans[:], rest[:] = left
             self._salvaged_all()
         return True
 
@@ -133,7 +145,16 @@ class Sealer:
         return self._parts.keeper.holding() and not self.much_waits()
 
     def _watch_clock(self) -> None:
-        parts, step_ms = self._parts, self._parts.keeper.step_ms()
+        """Write down when the clock is set or believed otherwise; tell a step once, with what it makes right."""
+        parts, ledger = self._parts, self._parts.ledger
+        step_ms = parts.keeper.step_ms()
+        if step_ms is None and not parts.keeper.state_changed():
+            return
+        try:
+            parts.anchor_clock()  # first: killed in between, a step is not told, which is better than twice
+        except OSError as err:
+            parts.journal_failed(err)
+            return
         if step_ms is not None:
             parts.append_event(
                 Event(
@@ -142,13 +163,10 @@ class Sealer:
                     mono_ns=parts.clock.mono_ns(),
                     message={"vi": "Đồng hồ đã được chỉnh", "en": "The clock was set"},
                     offset_ms=step_ms,
+                    ranges=ledger.unsynced.ranges(),
                 )
             )
-        if step_ms is not None or parts.keeper.state_changed():
-            try:
-                parts.anchor_clock()
-            except OSError as err:
-                parts.journal_failed(err)
+        ledger.anchored(parts.keeper.anchor)
 
     def _sends_first(self) -> bool:
         """Whether a batch may leave before it is on the card: the journal alone must be able to bring it back."""
@@ -177,11 +195,16 @@ class Sealer:
         if not ledger.unsafe:
             parts.commit_wake.set()
         ledger.seal(built.head, Fresh(built.head, start, len(built.payload)))
+        if built.unsynced:
+            ledger.unsynced.add(built.head.seq)
         self._hand_on(built)
         return True
 
     async def _seal_onto_card(self, *, scans: bool) -> bool:
+        parts, ledger = self._parts, self._parts.ledger
         built = await self._committer.commit_built(lambda: self._build_some(scans=scans))
+        if built:  # without their batches the journal would not tell that these readings are sealed
+            parts.note(RecordType.SEALED, len(built), pack_cursors(ledger.scan_cursor, ledger.event_cursor))
         for batch in built:
             self._hand_on(batch)
         return bool(built)
@@ -267,7 +290,7 @@ class Sealer:
                 batch, taken = self._build_scans(records, first.stamp, seq, ledger.low, scan_cursor)
                 scan_cursor = batch.head.cursor
                 del rest[:taken]
-            built.append(batch)
+            built.append(batch._replace(unsynced=False))  # another boot's clock: this one's steps say nothing of it
         return built
 
     def _build_scans(
@@ -291,14 +314,15 @@ class Sealer:
             oldest_mono_ns=min(record.mono_ns for record in taken),
             cursor=max(before, taken[-1].end),
         )
-        return Built(head, payload, before), take
+        return Built(head, payload, before, stamp.state is ClockState.UNSYNC), take
 
     def _build_event(self, record: Record, stamp: Stamp, seq: int, low: int, before: int) -> Built:
         time_ms = stamp.time_ms(record.mono_ns)
         envelope = self._envelope(stamp, seq, low)
         kind = KINDS[record.number] if record.number else "event"
         payload = seal_single(envelope, kind, record.body, time_ms, self._parts.random)
-        return Built(self._small_head(envelope, kind, 0, time_ms, time_ms, max(before, record.end)), payload, before)
+        head = self._small_head(envelope, kind, 0, time_ms, time_ms, max(before, record.end))
+        return Built(head, payload, before, stamp.state is ClockState.UNSYNC)
 
     def _build_orphan(self, orphan: Orphan, seq: int, low: int, before: int) -> Built:
         envelope = self._envelope(self._parts.keeper.stamp(), seq, low)

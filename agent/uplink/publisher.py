@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.clock import NS_PER_S, Clock
+from agent.clock import NS_PER_S, Clock, described
 from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
@@ -37,7 +37,7 @@ from agent.uplink.downlink import (
 )
 from agent.uplink.encoders import Message
 from agent.uplink.encoders.ocg1 import Ocg1
-from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.errors import MessageRejected, NotTheTime, UplinkDown, UplinkRefused
 from agent.uplink.inbox import Inbox
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
 from agent.uplink.peer import AckMode, Peer
@@ -216,6 +216,8 @@ class Publisher:
                     self._session = None
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
+        except NotTheTime as err:
+            return UplinkDown(f"{err.reason}; the clock of this gateway says {described(self._clock)}")
         except UplinkDown as err:
             return err
 

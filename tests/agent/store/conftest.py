@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from card_lab import CardLab
 from fake_clock import FakeClock
 from store_lab import Lab
 
@@ -15,3 +16,11 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
     ram = Path(tempfile.mkdtemp(prefix="oc-store-", dir="/dev/shm"))
     yield Lab(tmp_path, ram, FakeClock())
     shutil.rmtree(ram)
+
+
+@pytest.fixture
+def card_lab() -> Iterator[CardLab]:
+    """Card and RAM disk of this laboratory are both in memory: the card does not need the real disk's syncs."""
+    folder = Path(tempfile.mkdtemp(prefix="oc-card-", dir="/dev/shm"))
+    yield CardLab(folder / "card", folder / "ram", FakeClock())
+    shutil.rmtree(folder)

@@ -56,7 +56,7 @@ async def test_readings_that_wait_for_sealing_survive_a_power_cut_too(lab: Any) 
         assert [scan["time_ms"] - read_ms for scan in scans] == [0, 0, 0, 3_000, 3_000]
         assert [batch.kind for batch in batches].count("event") == 1
         await lab.check_account(store)
-        await lab.live(store, 4.0)
+        assert await store.flush()
         assert lab.sql("SELECT count(*) FROM unsealed") == [(0,)]
 
 

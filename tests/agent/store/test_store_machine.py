@@ -9,10 +9,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from fake_clock import FakeClock
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from store_lab import Lab
 
 from agent.clock import NS_PER_S, ClockState
@@ -212,7 +220,21 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.do(self.stack.enter_async_context(self.lab.open()))
 
 
-StoreMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
-test_the_store_and_a_plain_list_never_differ = StoreMachine.TestCase
+def _story(examples: int, steps: int, *, derandomize: bool) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        derandomize=derandomize,
+        database=None,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_the_store_and_a_plain_list_never_differ() -> None:
+    run_state_machine_as_test(StoreMachine, settings=_story(60, 25, derandomize=True))
+
+
+@pytest.mark.soak
+def test_the_store_and_a_plain_list_never_differ_at_length() -> None:
+    run_state_machine_as_test(StoreMachine, settings=_story(3_000, 40, derandomize=False))

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from processes import Mosquitto
 from uplink_helpers import (
     EPOCH,
@@ -340,3 +342,22 @@ async def test_a_cancelled_publisher_never_leaves_an_online_status(
         await until(lambda: [m["why"] for m in ioc.said("status")] == ["connect", "will"])
     assert not publisher.state().connected
     ioc.close()
+
+
+async def test_a_certificate_refused_for_its_dates_is_said_with_the_clock_and_taken_when_the_time_has_come(
+    mosquitto: str, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    key, certificate = self_signed(tmp_path / "tls", now + timedelta(seconds=3), now + timedelta(days=1))
+    broker = Mosquitto(mosquitto, tmp_path)
+    with (tmp_path / "mosquitto.conf").open("a", encoding="ascii") as file:
+        file.write(f"user root\ncertfile {certificate}\nkeyfile {key}\n")
+    broker.start()
+    try:
+        async with running(broker, MemorySource(), tmp_path, tls=True, ca_file=str(certificate)) as publisher:
+            error = await until(lambda: publisher.state().error)
+            assert "certificate is not yet valid; the clock of this gateway says 2" in error
+            assert datetime.now(UTC) < now + timedelta(seconds=4)
+            await until(lambda: ready(publisher))
+    finally:
+        broker.kill()
