@@ -19,6 +19,7 @@ from agent.model import BatchKind, SeqRange
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
 from agent.store.ranges import RangeSet
+from agent.store.records import SealedHead
 
 MAX_SEQ: Final = (1 << 53) - 1
 """Numbers are below 2^53 (contract, payloads)."""
@@ -39,6 +40,20 @@ class SavedRow(NamedTuple):
     last_ms: int
     readings: int
     payload: bytes
+
+    def head(self) -> SealedHead:
+        """What the outbox wants to know of it; monotonic times of another process say nothing any more."""
+        return SealedHead(
+            seq=self.seq,
+            kind=self.kind,
+            readings=self.readings,
+            sealed_ms=self.sealed_ms,
+            sealed_mono_ns=0,
+            first_ms=self.first_ms,
+            last_ms=self.last_ms,
+            oldest_mono_ns=0,
+            cursor=0,
+        )
 
 
 class Chunk(NamedTuple):
@@ -105,16 +120,19 @@ def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:
     """
     try:
         with _opened(path) as connection:
-            last = _last(connection)
-            if last is None:
-                return "", []
-            envelope = _envelope(last.payload)
-            if envelope is None:
-                return "", []
-            table = _table(connection)
-            return envelope.epoch, table if table or _vouched(connection) else [(envelope.low, last.seq)]
+            return undelivered_in(connection)
     except sqlite3.Error:
         return "", []
+
+
+def undelivered_in(connection: sqlite3.Connection) -> tuple[str, list[SeqRange]]:
+    """As `undelivered_of`, of a file that is open; raises `sqlite3.Error` where even its schema cannot be read."""
+    last = _last(connection)
+    envelope = None if last is None else _envelope(last.payload)
+    if last is None or envelope is None:
+        return "", []
+    table = _table(connection)
+    return envelope.epoch, table if table or _vouched(connection) else [(envelope.low, last.seq)]
 
 
 def is_held(err: sqlite3.Error) -> bool:

@@ -176,7 +176,10 @@ def _only_there(pieces: Sequence[RawPiece], epoch: str, segments: Sequence[OldSe
 
 
 def _taking_over(card: Card, copy: Card, pieces: Sequence[RawPiece]) -> Card:
-    """The new card, with what a copy holds unsealed: positions are the copy's, the journal goes on above them."""
+    """The new card, with what a copy holds unsealed or has not declared yet.
+
+    Positions are the copy's, the journal goes on above them. Numbers of another epoch would say nothing.
+    """
     return msgspec.structs.replace(
         card,
         position=copy.position,
@@ -184,6 +187,7 @@ def _taking_over(card: Card, copy: Card, pieces: Sequence[RawPiece]) -> Card:
         event_cursor=copy.event_cursor,
         anchors=copy.anchors,
         accepted=unsealed_readings(pieces, copy.scan_cursor),
+        undeclared=[msgspec.structs.replace(loss, ranges=()) for loss in copy.undeclared],
     )
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from agent.model import SeqRange
 from agent.store.checks import readable_text
-from agent.store.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held
+from agent.store.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held, undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
     COUNT_READINGS,
@@ -101,15 +101,26 @@ class OutboxFile:
         """The length of the file, without its WAL."""
         return self.path.stat().st_size
 
+    def picture(self) -> Picture:
+        """What the file says of itself; raises `Damaged` where that cannot be believed."""
+        return picture_of(self._rows(SELECT_META), self._rows(SELECT_UNDELIVERED, UPLINK))
+
+    def pieces(self) -> list[RawPiece]:
+        """Pieces of the journal, with readings that were not sealed."""
+        return [RawPiece(*row) for row in self._rows(SELECT_UNSEALED)]
+
+    def undelivered(self) -> tuple[str, list[SeqRange]]:
+        """Whose numbers these are, and what is undelivered, as well as it can be told of a damaged file."""
+        return undelivered_in(self._connection)
+
     def census(self) -> Census:
         """Count in one transaction; raises `Damaged` where the file's word for itself cannot be believed."""
         self._connection.execute("BEGIN")
         try:
-            picture = picture_of(self._rows(SELECT_META), self._rows(SELECT_UNDELIVERED, UPLINK))
+            picture = self.picture()
             if picture.card is None:
                 return Census(picture)
-            pieces = [RawPiece(*row) for row in self._rows(SELECT_UNSEALED)]
-            unsealed = unsealed_readings(pieces, picture.card.scan_cursor)
+            unsealed = unsealed_readings(self.pieces(), picture.card.scan_cursor)
             try:
                 return Census(picture, unsealed, self._waiting(picture, picture.card), self._oldest_ms(picture))
             except sqlite3.Error as err:

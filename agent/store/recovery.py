@@ -105,7 +105,7 @@ def recover(
     lost_epochs = {segment.head.epoch for segment in segments} - {card.epoch}
     for epoch in sorted(lost_epochs):
         _adopt_epoch(found, [segment for segment in segments if segment.head.epoch == epoch], boot_id, now)
-    _balance(found.ledger)
+    balance(found.ledger)
     return found
 
 
@@ -282,7 +282,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
         found.orphans.append(orphan)
 
 
-def _balance(ledger: Ledger) -> None:
+def balance(ledger: Ledger) -> None:
     """What was accepted and is nowhere was lost with the journal."""
     account = ledger.account()
     gone = account.accepted - account.delivered - account.stored - sum(account.lost.values())

@@ -17,7 +17,6 @@ from agent.store.damaged_file import Chunk, SavedRow, highest_up_to, read_chunk
 from agent.store.outbox import OutboxRow
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
-from agent.store.records import SealedHead
 from agent.store.recovery import Orphan
 from agent.store.renewal import delete_files, spare_files
 from agent.store.salvage import Salvage
@@ -65,7 +64,7 @@ class Salvager:
         after = salvage.looked_for(chunk.reached, ((row.seq, row.readings) for row in chunk.rows))
         if salvage.epoch:
             return await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
-        return await self._committer.commit_salvaged([_row(row) for row in chunk.rows], after)
+        return await self._committer.commit_salvaged([OutboxRow(row.head(), row.payload) for row in chunk.rows], after)
 
     async def _bring_rest(self, salvage: Salvage) -> bool:
         if salvage.expected or any(self._parts.ledger.undelivered.overlap(*part) for part in salvage.missing):
@@ -106,7 +105,7 @@ class Salvager:
         if not rows:
             ledger.salvage_went_on(after)
             return True
-        return await self._committer.commit_salvaged([_row(row) for row in rows], after)
+        return await self._committer.commit_salvaged([OutboxRow(row.head(), row.payload) for row in rows], after)
 
     async def _conclude(self, salvage: Salvage) -> None:
         """Tell the IOC and the log what was saved and what was not."""
@@ -139,18 +138,3 @@ class Salvager:
 
 def _orphan(row: SavedRow) -> Orphan:
     return Orphan(row.kind, row.readings, row.first_ms, row.last_ms, row.payload)
-
-
-def _row(row: SavedRow) -> OutboxRow:
-    head = SealedHead(
-        seq=row.seq,
-        kind=row.kind,
-        readings=row.readings,
-        sealed_ms=row.sealed_ms,
-        sealed_mono_ns=0,
-        first_ms=row.first_ms,
-        last_ms=row.last_ms,
-        oldest_mono_ns=0,
-        cursor=0,
-    )
-    return OutboxRow(head, row.payload)
