@@ -257,7 +257,10 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
         writer = await stack.enter_async_context(connect)
         writer.text_factory = readable_text
-        for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL"):
+        ((pages,),) = await writer.execute_fetchall("PRAGMA page_count")
+        if not pages:  # in a file that is not new it would be written again, for which a full card has no room
+            await writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
             await writer.execute(f"PRAGMA {pragma}")
         await writer.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         await _migrate(writer)

@@ -297,6 +297,8 @@ class Store:
     async def _all_onto_card(self) -> bool:
         high = self._ledger.high
         done = await self._committer.commit(everything=True)
+        if not done and await self._committer.renew():
+            done = await self._committer.commit(everything=True)
         while done and self._ledger.stored_high < high:
             done = await self._committer.commit(everything=True)
         return done

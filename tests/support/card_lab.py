@@ -138,14 +138,16 @@ class CardLab(Lab):
         self.happened(store, delivered=(store.epoch, batch.seq))
         store.mark_delivered([(batch.seq, batch.seq)])
 
+    def now(self) -> World:
+        """The world as it is now."""
+        return self._world_at(len(self.log.operations))
+
     def cut(self, operation: int, survive: Survive, seed: int) -> World:
         """Cut the power when so many operations were done on the card; gives the world as it is then.
 
         The RAM disk is empty, the next boot begins. The same run may be cut again, at another operation.
         """
-        world = self.world.copy()
-        for fact in takewhile(lambda fact: fact.operation <= operation, self.history):
-            fact.happen(world, self.kept_s)
+        world = self._world_at(operation)
         self.generation += 1
         self.log.state_after(operation, survive, seed, self.data)
         world.lost.update(world.young)
@@ -187,6 +189,12 @@ class CardLab(Lab):
                 known.add(first, last)
         missing = known.missing(1, store.high)
         assert not missing
+
+    def _world_at(self, operation: int) -> World:
+        world = self.world.copy()
+        for fact in takewhile(lambda fact: fact.operation <= operation, self.history):
+            fact.happen(world, self.kept_s)
+        return world
 
     def happened(self, store: Store, **what: object) -> None:
         """Date what the world outside sees now; nothing but the time where there is no `what`."""
