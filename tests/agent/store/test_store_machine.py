@@ -112,7 +112,7 @@ class StoreMachine(RuleBasedStateMachine):
         first = choose.choice(batches).seq
         gone = [batch for batch in batches if first <= batch.seq < first + span]
         forgotten = self.do(self.store.forget([(first, first + span - 1)]))
-        assert forgotten.undelivered >= len(gone)
+        assert forgotten.undelivered <= len(gone)  # a full file drops some first
         self.forgotten.update(n for batch in gone for n in self.lab.numbers(batch))
 
     @rule()

@@ -81,7 +81,6 @@ async def test_a_file_of_a_killed_agent_passes_and_says_what_was_only_in_the_jou
         await fill(lab, store, 3)
         lab.read(store, 5)
         await lab.live(store, 1.25)
-        lab.event(store)
         await store._committer.commit()
         lab.read(store, 2)
         await store._committer.commit()
