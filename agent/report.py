@@ -61,15 +61,24 @@ class Reporter:
             "links": [self._link(poller) for poller in self._pollers],
         }
 
+    def outbox(self) -> dict[str, Any]:
+        """What the running store says of itself, for `oc-agent outbox status`."""
+        return {
+            "overview": self._store.overview(),
+            "commit_failures": self._store.commit_failures,
+            "ram_disk": self._store.ram_disk,
+        }
+
     async def health(self) -> dict[str, Any]:
         """The health message without its envelope (contract, `up/health`)."""
         figures = await asyncio.to_thread(system_figures, Path(self._settings.gateway.data_dir))  # a bad card may hang
         system = {key: value for key, value in msgspec.structs.asdict(figures).items() if value is not None}
-        stats = self._store.stats()
+        account = msgspec.structs.asdict(self._store.account())
+        del account["waiting"]
         return {
             "uptime_s": uptime_s(),
             "clock": {"state": self._clock.state()},
-            "outbox": msgspec.structs.asdict(stats),
+            "outbox": {**msgspec.structs.asdict(self._store.stats()), "account": account},
             "system": system,
             "links": [self._link_counters(poller) for poller in self._pollers],
         }

@@ -91,6 +91,7 @@ def recover(
         found.stale = tuple(segment for segment in segments if segment not in adopted)
         numbers = {segment.number for segment in adopted}
         found.ledger.saved = max((_end(p) for p in pieces if p.position >> OFFSET_BITS in numbers), default=0)
+        _move_cursors(found.ledger, [record for _, record in waiting], adopted[-1].end)
     else:
         found.stale = tuple(segments)
         numbers = set()
@@ -206,6 +207,14 @@ def _is_unsealed(record: Record, scan_cursor: int, event_cursor: int) -> bool:
     if record.type == RecordType.SCAN:
         return record.position >= scan_cursor
     return record.type == RecordType.EVENT and record.position >= event_cursor
+
+
+def _move_cursors(ledger: Ledger, waiting: Sequence[Record], end: int) -> None:
+    """Each to the first record of its kind that waits: what is before it need not go onto the card for its sake."""
+    scans = (record.position for record in waiting if record.type == RecordType.SCAN)
+    events = (record.position for record in waiting if record.type == RecordType.EVENT)
+    ledger.scan_cursor = max(ledger.scan_cursor, min(scans, default=end))
+    ledger.event_cursor = max(ledger.event_cursor, min(events, default=end))
 
 
 def _wait(ledger: Ledger, record: Record, since_ns: int) -> None:

@@ -32,6 +32,7 @@ from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
+from agent.store.overview import Overview, files_aside, salvaging
 from agent.store.parts import Parts, StoreError, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
@@ -248,6 +249,22 @@ class Store:
             bytes=self._committer.figures.sizes.file_bytes,
             dead=ledger.dead,
             dropped=sum(ledger.lost.values()),
+        )
+
+    def overview(self) -> Overview:
+        """What `oc-agent outbox status` shows."""
+        stats, path = self.stats(), self._parts.outbox.path
+        return Overview(
+            epoch=self.epoch,
+            account=self.account(),
+            undelivered=stats.undelivered,
+            low=stats.low,
+            high=stats.high,
+            oldest_s=stats.oldest_s,
+            dead=stats.dead,
+            bytes=stats.bytes,
+            aside=files_aside(path),
+            salvages=salvaging(self._ledger.salvages),
         )
 
     def is_alive(self) -> bool:
