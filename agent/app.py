@@ -67,6 +67,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     pictures = Pictures(shelf, store, clock)
     publisher = Publisher(settings, store, clock, uplink_backoff.delays, shelf=shelf)
     store.on_sealed = publisher.on_sealed
+    store.on_salvaged = publisher.on_salvaged
     publisher.on_event = store.append_event
     pollers = _pollers(settings, clock, random, store, pictures)
     if any(device.picture for device in settings.devices):

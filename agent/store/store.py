@@ -132,6 +132,15 @@ class Store:
     def on_sealed(self, callback: Callable[[Batch], None] | None) -> None:
         self._sealer.on_sealed = callback
 
+    @property
+    def on_salvaged(self) -> Callable[[int], None] | None:
+        """Called when undelivered batches are there again: with a number below which there are no new ones."""
+        return self._salvager.on_brought
+
+    @on_salvaged.setter
+    def on_salvaged(self, callback: Callable[[int], None] | None) -> None:
+        self._salvager.on_brought = callback
+
     def append(self, scan: Scan) -> None:
         """Accept what was read: when this returns, it survives kill -9. Never raises for a disk; losses are counted."""
         parts, ledger = self._parts, self._ledger

@@ -239,3 +239,24 @@ async def test_the_last_batches_are_found_behind_a_bad_page_without_reading_the_
         _, undelivered = undelivered_in(connection)
     assert undelivered == [(1_491, 1_500)]
     assert len(looks) < 10, "a look at every row would take fifteen or more"
+
+
+@pytest.mark.parametrize("copy", [False, True])
+async def test_who_sends_is_told_when_batches_are_there_again(lab: Any, tmp_path: Path, *, copy: bool) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 6)
+        store.mark_delivered([(1, 2)])
+    if copy:
+        shutil.copytree(lab.data, tmp_path / "backup")
+        shutil.rmtree(lab.data)
+        shutil.copytree(tmp_path / "backup", lab.data)
+    told: list[int] = []
+    async with lab.open() as store:
+        store.on_salvaged = told.append
+        before = {batch.seq for batch in await lab.undelivered(store)}
+        if not copy:
+            store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+        await lab.live(store, 3.0)
+        after = {batch.seq for batch in await lab.undelivered(store) if batch.kind == "data"}
+        assert len(after) == 4
+        assert told == [min(after - before) if copy else 3]
