@@ -59,7 +59,8 @@ class Sealer:
             return
         scans_due_ns = self._scans_due_ns()
         scans = scans_due_ns is not None and scans_due_ns <= now_ns
-        done = await self.seal(scans=scans)
+        high = self._parts.ledger.high
+        done = await self.seal(scans=scans) or self._parts.ledger.high > high  # what came meanwhile is next
         self._not_before_ns = 0 if done else now_ns + round(AGAIN_S * NS_PER_S)
 
     async def seal(self, *, scans: bool) -> bool:
