@@ -302,7 +302,13 @@ class Store:
         """Make the recovered state durable, salvage what is left, say what was lost."""
         if found.loss is not None:
             self._ledger.undeclared.append(found.loss)
-        await self._committer.opening(found.batches)
+        try:
+            await self._committer.opening(found.batches)
+        except (sqlite3.Error, OSError) as err:
+            if found.brings_something or aside is not None:
+                raise
+            self._committer.put_off(err)  # all that is known is on the card or in the journal already: read on
+            return
         if not await self._sealer.salvage(found):
             where = self._parts.outbox.path
             raise StoreError(f"{where}: cannot be written; see the log, free the disk or replace the card")
