@@ -357,6 +357,8 @@ class Committer:
             damaged = is_damaged(err)
             self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
             self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+            if is_full(err):
+                self._declarer.warn()
             if damaged:  # whoever called takes back first what is not on the card
                 self._parts.damage_seen, self._retry_ns = True, _NEVER
                 self._parts.commit_wake.set()

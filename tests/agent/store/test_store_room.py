@@ -109,6 +109,19 @@ async def test_on_a_full_disk_the_reserve_brings_what_was_read_onto_the_card(car
             card_lab.faults.heal()
 
 
+async def test_a_disk_that_is_filled_at_once_is_told_although_no_commit_succeeds(card_lab: Any) -> None:
+    with card_lab.card():
+        async with card_lab.open() as store:
+            await card_lab.live(store, 4.0)
+            card_lab.faults.room_bytes = -RESERVE_BYTES
+            numbers = card_lab.read(store, 5)
+            await card_lab.live(store, 6.0)
+            assert store.commit_failures
+            assert [event["reason"] for event in await card_lab.events(store, "disk.low")] == ["disk"]
+            assert await card_lab.stored(store) == numbers
+            card_lab.faults.heal()
+
+
 async def test_a_disk_that_cannot_say_how_full_it_is_stops_nothing(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(_: object) -> None:
         raise OSError(5, "Input/output error")
