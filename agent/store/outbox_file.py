@@ -22,6 +22,7 @@ from agent.store.outbox import (
     COUNT_READINGS,
     SELECT_META,
     SELECT_SEALED,
+    SELECT_SIZES,
     SELECT_UNDELIVERED,
     SELECT_UNSEALED,
     UPLINK,
@@ -96,10 +97,10 @@ class OutboxFile:
         self.version = version
         self._connection = connection
 
-    @property
     def bytes(self) -> int:
-        """The length of the file, without its WAL."""
-        return self.path.stat().st_size
+        """The length of the file, with what its WAL would add."""
+        ((pages, _, page_bytes),) = self._rows(SELECT_SIZES)
+        return int(pages * page_bytes)
 
     def picture(self) -> Picture:
         """What the file says of itself; raises `Damaged` where that cannot be believed."""

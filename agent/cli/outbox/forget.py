@@ -6,6 +6,7 @@ running agent does it, or, where none runs, this command opens the outbox itself
 
 import argparse
 import asyncio
+import logging
 import os
 import tempfile
 from collections.abc import Sequence
@@ -125,6 +126,7 @@ def _by_agent(settings: Settings, order: ForgetOrder) -> Given:
 
 async def _by_ourselves(settings: Settings, orders: Sequence[ForgetOrder]) -> list[Given]:
     """Open the store as the user whose it is; without its runtime folder nothing is in the journal."""
+    logging.getLogger("agent").setLevel(logging.ERROR)  # what is lost is said here in better words
     _become_owner(own_file(settings))
     config = store_config(settings)
     with ExitStack() as stack:

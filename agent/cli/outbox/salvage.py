@@ -62,8 +62,10 @@ def _texts(found: Rescued, new: Path) -> Iterator[str]:
         yield tr("not saved, their pages cannot be read: {ranges}", ranges=ranges_text(found.unreadable))
     if found.missing:
         yield tr("lost, because they were undelivered: batches {ranges}", ranges=ranges_text(found.missing))
-    if found.lost:
+    if found.lost and found.missing:
         yield tr("lost: {readings} readings", readings=found.lost)
+    elif found.lost:
+        yield tr("lost: {readings} readings, which were on the RAM disk only", readings=found.lost)
     if not found.missing and not found.lost:
         yield tr("nothing undelivered is lost")
     yield tr("{file} is made: sound, for its owner only", file=new)
