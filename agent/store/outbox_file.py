@@ -19,6 +19,7 @@ from agent.store.checks import readable_text
 from agent.store.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held, undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
+    BUSY_TIMEOUT_S,
     COUNT_READINGS,
     SELECT_META,
     SELECT_SEALED,
@@ -275,7 +276,7 @@ def _connected(path: Path, stack: ExitStack) -> tuple[sqlite3.Connection, How]:
 
 
 def _connection(path: Path, mode: str, stack: ExitStack) -> sqlite3.Connection:
-    connect = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None)
+    connect = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     connection = stack.enter_context(closing(connect))
     connection.text_factory = readable_text
     return connection
