@@ -9,14 +9,14 @@ from agent.model import SeqRange
 from agent.store.damaged_file import MAX_SEQ
 
 _START = datetime(1970, 1, 1, tzinfo=UTC)
-_MS_DIGITS = 11
+_MS_DIGITS = range(11, 16)
 _MOST_RANGES = 8
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3_600, 86_400
 
 
 def time_ms(option: str, text: str) -> int:
     """Milliseconds since 1970 of what somebody wrote; without a zone it is local time. Raises `Failed`."""
-    if text.isdigit() and len(text) >= _MS_DIGITS:
+    if text.isdigit() and len(text) in _MS_DIGITS:
         return int(text)
     try:
         return (datetime.fromisoformat(text).astimezone() - _START) // timedelta(milliseconds=1)
