@@ -19,9 +19,11 @@ from agent.store.checks import readable_text
 from agent.store.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held, undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
+    BUSY_TIMEOUT_S,
     COUNT_READINGS,
     SELECT_META,
     SELECT_SEALED,
+    SELECT_SIZES,
     SELECT_UNDELIVERED,
     SELECT_UNSEALED,
     UPLINK,
@@ -51,7 +53,7 @@ SELECT_WINDOW: Final = (
 )
 _FOREVER_MS: Final = 1 << 62
 
-Why = Literal["missing", "forbidden", "failed", "not_sqlite", "not_outbox", "newer", "damaged", "held"]
+Why = Literal["missing", "forbidden", "failed", "not_sqlite", "not_outbox", "newer", "old", "damaged", "held"]
 How = Literal["as it is", "copied", "alone"]
 
 
@@ -96,10 +98,10 @@ class OutboxFile:
         self.version = version
         self._connection = connection
 
-    @property
     def bytes(self) -> int:
-        """The length of the file, without its WAL."""
-        return self.path.stat().st_size
+        """The length of the file, with what its WAL would add."""
+        ((pages, _, page_bytes),) = self._rows(SELECT_SIZES)
+        return int(pages * page_bytes)
 
     def picture(self) -> Picture:
         """What the file says of itself; raises `Damaged` where that cannot be believed."""
@@ -165,19 +167,36 @@ class OutboxFile:
         """Numbers of all batches that can have readings of that time, `to_ms` excluded; maybe of some others too."""
         if self.version < INDEXED_VERSION or (from_ms is None and to_ms is None):
             return [(1, MAX_SEQ)]
-        at = (-_FOREVER_MS if from_ms is None else from_ms, 0)
-        end_ms = _FOREVER_MS if to_ms is None else to_ms + LONGEST_MS
-        found = RangeSet()
         try:
-            while rows := self._rows(SELECT_WINDOW, *at, end_ms, WINDOW_ROWS):
-                for _, seq in rows:
-                    found.add(seq)
-                at = rows[-1]
+            found = self._by_time(from_ms, None if to_ms is None else to_ms + LONGEST_MS)
         except sqlite3.Error as err:
             if is_held(err):
                 raise
             return [(1, MAX_SEQ)]
         return found.ranges()
+
+    def older(self, before_ms: int) -> RangeSet:
+        """Numbers of the batches whose readings are all from before then."""
+        if self.version < INDEXED_VERSION:
+            raise UnreadableFile("old", self.path, self.version)
+        return self._by_time(None, before_ms)
+
+    def count(self, ranges: Iterable[SeqRange]) -> tuple[int, int]:
+        """How many batches of `ranges` are there, and how many readings they hold."""
+        batches = readings = 0
+        for first, last in ranges:
+            ((count, total),) = self._rows(COUNT_READINGS, first, last)
+            batches, readings = batches + count, readings + total
+        return batches, readings
+
+    def _by_time(self, from_ms: int | None, end_ms: int | None) -> RangeSet:
+        at = (-_FOREVER_MS if from_ms is None else from_ms, 0)
+        found = RangeSet()
+        while rows := self._rows(SELECT_WINDOW, *at, _FOREVER_MS if end_ms is None else end_ms, WINDOW_ROWS):
+            for _, seq in rows:
+                found.add(seq)
+            at = rows[-1]
+        return found
 
     def chunks(self, ranges: Iterable[SeqRange]) -> Iterator[Chunk]:
         """The batches of `ranges`, lowest first, in portions."""
@@ -257,7 +276,7 @@ def _connected(path: Path, stack: ExitStack) -> tuple[sqlite3.Connection, How]:
 
 
 def _connection(path: Path, mode: str, stack: ExitStack) -> sqlite3.Connection:
-    connect = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None)
+    connect = sqlite3.connect(f"file:{quote(str(path))}?{mode}", uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     connection = stack.enter_context(closing(connect))
     connection.text_factory = readable_text
     return connection

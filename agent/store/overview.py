@@ -57,7 +57,7 @@ def overview_of(file: OutboxFile, now_ms: int) -> Overview:
     undelivered, card = RangeSet(census.picture.undelivered), census.picture.card
     if card is None:
         return Overview(
-            epoch="", account=Account(), undelivered=0, low=1, high=0, oldest_s=0.0, dead=0, bytes=file.bytes
+            epoch="", account=Account(), undelivered=0, low=1, high=0, oldest_s=0.0, dead=0, bytes=file.bytes()
         )
     account = Account(
         accepted=card.accepted,
@@ -75,7 +75,7 @@ def overview_of(file: OutboxFile, now_ms: int) -> Overview:
         high=card.high,
         oldest_s=round(oldest_s, 1),
         dead=card.dead,
-        bytes=file.bytes,
+        bytes=file.bytes(),
         in_journal=left_over(census, card),
         aside=files_aside(file.path),
         salvages=salvaging(card.salvages),

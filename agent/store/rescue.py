@@ -92,21 +92,18 @@ async def rescue(old: Path, new: Path) -> Rescued:
     """Make `new` out of what `old` still holds.
 
     Raises `UnreadableFile` or `NothingLeft` for the old file, FileExistsError where `new` is there already, and OSError
-    or `sqlite3.Error` where it cannot be written.
+    where it cannot be written.
     """
     with open_file(old) as file:
         word = _word_of(file)
         with _made_whole(new) as part:
-            outbox = await open_outbox(part, NO_LIMIT_BYTES)
+            with _writing():
+                outbox = await open_outbox(part, NO_LIMIT_BYTES)
             try:
                 found = await _bring_rows(file, outbox, word)
                 ledger = _ledger_of(word, found)
-                async with outbox.transaction():
-                    await outbox.write_unsealed(word.pieces)
-                    card = ledger.picture(
-                        position=word.card.position, stored_high=ledger.stored_high, held_s=word.card.held_s
-                    )
-                    await outbox.write_picture(card, ledger.undelivered.ranges(), changed=True)
+                with _writing():
+                    await _bring_word(outbox, word, ledger)
             finally:
                 await outbox.close()
     return _told(word, found, ledger)
@@ -136,9 +133,17 @@ async def _bring_rows(file: OutboxFile, outbox: Outbox, word: _Word) -> _Found:
             found.damaged.add(seq)
         for part in chunk.unreadable:
             found.unreadable.add(*part)
-        async with outbox.transaction():
-            await outbox.write_batches([OutboxRow(row.head(), row.payload) for row in chunk.rows])
+        with _writing():
+            async with outbox.transaction():
+                await outbox.write_batches([OutboxRow(row.head(), row.payload) for row in chunk.rows])
     return found
+
+
+async def _bring_word(outbox: Outbox, word: _Word, ledger: Ledger) -> None:
+    card = ledger.picture(position=word.card.position, stored_high=ledger.stored_high, held_s=word.card.held_s)
+    async with outbox.transaction():
+        await outbox.write_unsealed(word.pieces)
+        await outbox.write_picture(card, ledger.undelivered.ranges(), changed=True)
 
 
 def _ledger_of(word: _Word, found: _Found) -> Ledger:
@@ -176,6 +181,15 @@ def _told(word: _Word, found: _Found, ledger: Ledger) -> Rescued:
         missing=found.missing,
         lost=sum(ledger.lost.values()) - sum(word.card.lost.values()) if word.trusted else None,
     )
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    """What goes wrong here is the fault of the new file, not of the old one."""
+    try:
+        yield
+    except sqlite3.Error as err:
+        raise OSError(str(err)) from err
 
 
 @contextmanager

@@ -149,13 +149,14 @@ async def test_the_new_file_is_whole_or_not_there(lab: Any, tmp_path: Path, monk
     assert new.read_text(encoding="utf-8") == "something of mine"
     new.unlink()
 
-    def full(*_: Any) -> None:
-        raise OSError("no space left")
+    async def full(*_: Any, **__: Any) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
 
-    with monkeypatch.context() as patched:
-        patched.setattr("agent.store.rescue._ledger_of", full)
-        with pytest.raises(OSError, match="no space"):
-            await rescue(lab.database, new)
+    for work in ("write_batches", "write_picture"):
+        with monkeypatch.context() as patched:
+            patched.setattr(f"agent.store.outbox.Outbox.{work}", full)
+            with pytest.raises(OSError, match="disk is full"):
+                await rescue(lab.database, new)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
     (tmp_path / "new.db.part").write_text("left by a kill", encoding="utf-8")
     await rescue(lab.database, new)
