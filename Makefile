@@ -7,6 +7,7 @@ VENV := .venv
 WHEEL_VENV := .venv-wheel
 LOWEST_VENV := .venv-lowest
 BIN := $(VENV)/bin
+SOAK_SECONDS ?= 600
 SPREAD := -n 2 --dist worksteal
 
 help: ## What can be made
@@ -41,7 +42,7 @@ bench: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus,
 	$(BIN)/python bench/store.py
 
 soak: $(VENV)/ready broker lowest ## The long tests, and the tests on the lowest versions
-	$(BIN)/pytest -q --soak
+	$(BIN)/pytest -q --soak --soak-seconds $(SOAK_SECONDS) -rP
 
 lock: $(VENV)/ready ## Pin every dependency anew, with hashes
 	$(BIN)/uv pip compile pyproject.toml --extra sim --group test --universal --generate-hashes --upgrade \

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests")
+    parser.addoption("--soak-seconds", default="600", metavar="N", help="how long the soak of the whole agent takes")
 
 
 def pytest_configure(config: pytest.Config) -> None:
