@@ -88,7 +88,9 @@ async def test_a_process_that_is_killed_while_the_card_fails_loses_nothing(
         await check_all_there(lab, store)
 
 
-@each_fault
+@pytest.mark.parametrize(
+    "fault", [*FAULTS.values(), lambda faults: faults.fail(errno.EIO, "read")], ids=[*FAULTS.keys(), "eio-read"]
+)
 async def test_a_store_that_cannot_be_opened_says_so_and_is_undamaged(
     card_lab: CardLab, fault: Callable[[Faults], None]
 ) -> None:
@@ -102,6 +104,7 @@ async def test_a_store_that_cannot_be_opened_says_so_and_is_undamaged(
                 async with lab.open():
                     pass
             card.faults.heal()
+        assert not list(lab.data.glob("*.corrupt-*"))
         async with lab.open() as store:
             await check_all_there(lab, store)
 
