@@ -8,12 +8,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from random import Random
 
 from agent import __version__
 from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
 from agent.control import control_server
+from agent.forgetting import carry_out
 from agent.model import Account, Scan
 from agent.pictures import Pictures
 from agent.polling.poller import LinkPoller
@@ -47,7 +49,7 @@ async def run_agent(settings: Settings) -> Account:
     loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: settings are read at start only: restart the service")
     notifier = Notifier()
     clock = SystemClock()
-    async with open_store(_store_config(settings), clock) as store:
+    async with open_store(store_config(settings), clock) as store:
         if not store.ram_disk:
             log.warning("%s is not on a RAM disk: each batch is committed", settings.gateway.runtime_dir)
         hold_s = settings.clock.hold_unsynced_s
@@ -65,6 +67,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     pictures = Pictures(shelf, store, clock)
     publisher = Publisher(settings, store, clock, uplink_backoff.delays, shelf=shelf)
     store.on_sealed = publisher.on_sealed
+    store.on_salvaged = publisher.on_salvaged
     publisher.on_event = store.append_event
     pollers = _pollers(settings, clock, random, store, pictures)
     if any(device.picture for device in settings.devices):
@@ -74,7 +77,9 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
         pictures.on_kept = publisher.pictures.poke
     reporter = Reporter(settings, clock, store, publisher, pollers, shelf)
     runtime_dir = Path(settings.gateway.runtime_dir)
-    async with control_server(runtime_dir, {"status": reporter.status}), asyncio.TaskGroup() as core:
+    answers = {"status": reporter.status, "outbox": reporter.outbox}
+    orders = {"forget": partial(carry_out, store)}
+    async with control_server(runtime_dir, answers, orders), asyncio.TaskGroup() as core:
         tasks = [
             core.create_task(store.run(), name="store"),
             core.create_task(publisher.run(), name="uplink"),
@@ -95,7 +100,8 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
             await _cancel(task)
 
 
-def _store_config(settings: Settings) -> StoreConfig:
+def store_config(settings: Settings) -> StoreConfig:
+    """What the store is told."""
     return StoreConfig(
         gateway=settings.gateway.id,
         data_dir=Path(settings.gateway.data_dir),
@@ -137,13 +143,13 @@ async def _health(reporter: Reporter, store: Store, publisher: Publisher, clock:
     """Send the health message each minute; seal a quiet batch where nothing was sealed for ten."""
     high, since_ns = store.high, clock.mono_ns()
     while True:
-        await publisher.publish_health(reporter.health())
+        await publisher.publish_health(await reporter.health())
         await asyncio.sleep(HEALTH_INTERVAL_S)
         now_ns = clock.mono_ns()
         if store.high != high:
             high, since_ns = store.high, now_ns
         elif now_ns - since_ns >= QUIET_S * NS_PER_S:
-            readings = [Reading(point, value, now_ns) for point, value in reporter.health_values().items()]
+            readings = [Reading(point, value, now_ns) for point, value in (await reporter.health_values()).items()]
             store.append(Scan(GATEWAY_DEVICE, now_ns, readings))
 
 

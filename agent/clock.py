@@ -6,6 +6,7 @@ wrong time, not with 1970 (adjtimex(2): TIME_ERROR, STA_UNSYNC).
 
 import ctypes
 import time
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
@@ -41,6 +42,17 @@ class Clock(Protocol):
 
     def state(self) -> ClockState:
         """How far `wall_ms` may be believed now."""
+
+
+def described(clock: Clock) -> str:
+    """What the clock says, and how far that may be believed, for people."""
+    states = {
+        ClockState.SYNC: "synchronised",
+        ClockState.HOLD: "no longer synchronised",
+        ClockState.UNSYNC: "never set in this boot",
+    }
+    at = datetime.fromtimestamp(clock.wall_ms() / 1000, UTC)
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({states[clock.state()]})"
 
 
 class SystemClock:

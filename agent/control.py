@@ -1,12 +1,14 @@
-"""The control socket: how `oc-agent status` and other verbs ask the running agent.
+"""The control socket: how `oc-agent status` and other verbs talk to the running agent.
 
-One JSON line in, one JSON line out, on a UNIX socket in the runtime folder. It shows; it changes nothing.
+One JSON line in, one JSON line out, on a UNIX socket in the runtime folder; whoever may open it may do both. An
+*answer* shows something and changes nothing. An *order* has arguments and changes what it says; it is done to its end
+also when nobody waits for it any more.
 """
 
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -18,29 +20,42 @@ log = logging.getLogger(__name__)
 SOCKET_NAME = "control.sock"
 REQUEST_MAX_BYTES = 64 * 1024
 REQUEST_TIMEOUT_S = 5.0
+ORDER_TIMEOUT_S = 600.0
 
+Arguments = Mapping[str, Any]
 Answer = Callable[[], Any]
+Order = Callable[[Arguments], Awaitable[Any]]
+"""Raises `OrderRefused`, or `msgspec.ValidationError` for arguments that it does not understand."""
 
 
 class AgentNotRunning(Exception):
     """Nobody answers on the control socket."""
 
 
+class OrderRefused(Exception):
+    """An order cannot be carried out; the message says why, and what to try."""
+
+
 class ControlRequest(msgspec.Struct, frozen=True):
-    """One request: the verb that wants an answer."""
+    """One request: the verb that is asked, and the arguments of an order."""
 
     verb: str
+    arguments: dict[str, Any] = {}
 
 
 @asynccontextmanager
-async def control_server(runtime_dir: Path, answers: Mapping[str, Answer]) -> AsyncIterator[None]:
-    """Answer requests for the verbs in `answers` while the context is open."""
+async def control_server(
+    runtime_dir: Path, answers: Mapping[str, Answer], orders: Mapping[str, Order] | None = None
+) -> AsyncIterator[None]:
+    """Answer requests for the verbs in `answers` and `orders` while the context is open."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             async with asyncio.timeout(REQUEST_TIMEOUT_S):
                 line = await reader.readline()
-                writer.write(_answer(line, answers) + b"\n")
+            answer = await _answer(line, answers, orders or {})
+            async with asyncio.timeout(REQUEST_TIMEOUT_S):
+                writer.write(msgspec.json.encode(answer) + b"\n")
                 await writer.drain()
         except (TimeoutError, ConnectionError, ValueError) as err:
             log.debug("control socket: a request was given up: %s", err)
@@ -61,11 +76,27 @@ async def control_server(runtime_dir: Path, answers: Mapping[str, Answer]) -> As
 
 def ask_agent(runtime_dir: Path, verb: str) -> Any:
     """The running agent's answer to `verb`; raises `AgentNotRunning`, or `PermissionError`."""
+    return _asked(runtime_dir, ControlRequest(verb), REQUEST_TIMEOUT_S)
+
+
+def order_agent(runtime_dir: Path, verb: str, arguments: Arguments) -> Any:
+    """Let the running agent do something, and wait for what comes of it.
+
+    Raises `AgentNotRunning`, `PermissionError`, or `OrderRefused` with the agent's reason.
+    """
+    found = _asked(runtime_dir, ControlRequest(verb, dict(arguments)), ORDER_TIMEOUT_S)
+    if isinstance(found, dict) and "error" in found:
+        raise OrderRefused(found["error"])
+    return found
+
+
+def _asked(runtime_dir: Path, request: ControlRequest, timeout_s: float) -> Any:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(REQUEST_TIMEOUT_S)
         try:
             sock.connect(str(runtime_dir / SOCKET_NAME))
-            sock.sendall(msgspec.json.encode(ControlRequest(verb)) + b"\n")
+            sock.sendall(msgspec.json.encode(request) + b"\n")
+            sock.settimeout(timeout_s)
             with sock.makefile("rb") as file:
                 line = file.readline()
         except (FileNotFoundError, ConnectionError, TimeoutError) as err:
@@ -75,12 +106,16 @@ def ask_agent(runtime_dir: Path, verb: str) -> Any:
     return msgspec.json.decode(line)
 
 
-def _answer(line: bytes, answers: Mapping[str, Answer]) -> bytes:
+async def _answer(line: bytes, answers: Mapping[str, Answer], orders: Mapping[str, Order]) -> Any:
     try:
         request = msgspec.json.decode(line, type=ControlRequest)
+        if request.verb in orders:
+            return await orders[request.verb](request.arguments)
     except msgspec.MsgspecError as err:
-        return msgspec.json.encode({"error": f"not a request: {err}"})
+        return {"error": f"not a request: {err}"}
+    except OrderRefused as err:
+        return {"error": str(err)}
     answer = answers.get(request.verb)
     if answer is None:
-        return msgspec.json.encode({"error": f"unknown verb {request.verb!r}; known: {', '.join(sorted(answers))}"})
-    return msgspec.json.encode(answer())
+        return {"error": f"unknown verb {request.verb!r}; known: {', '.join(sorted([*answers, *orders]))}"}
+    return answer()

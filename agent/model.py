@@ -24,7 +24,8 @@ class Scan(msgspec.Struct, frozen=True, gc=False):
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the IOC must know at once; `type` is one of the event types of the contract.
 
-    `ranges`, `reason`, `readings` and `held_s` go with `data.lost`; `offset_ms` goes with `clock.step`.
+    `ranges`, `reason`, `readings` and `held_s` go with `data.lost`. `offset_ms` goes with `clock.step`, and so do the
+    `ranges` of batches whose times it makes right.
     """
 
     type: str

@@ -26,6 +26,11 @@ def show_line(text: str) -> None:
     print(text)
 
 
+def say(text: str) -> None:
+    """Print one line of talk."""
+    print(text, file=sys.stderr)
+
+
 def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as their widest cell; Vietnamese in either normal form lines up."""
     cells = [[unicodedata.normalize("NFC", cell) for cell in row] for row in (head, *rows)]

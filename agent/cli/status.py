@@ -47,6 +47,14 @@ def _show(report: dict[str, Any]) -> None:
             **{k: outbox[k] for k in ("undelivered", "oldest_s", "bytes")},
         )
     )
+    account = report["account"]
+    print(
+        tr(
+            "account: {accepted} readings = {delivered} delivered + {stored} waiting + {lost} lost",
+            **{key: account[key] for key in ("accepted", "delivered", "stored")},
+            lost=sum(account["lost"].values()),
+        )
+    )
     cameras = [device for link in report["links"] for device in link["devices"] if "pictures" in device]
     if cameras:
         counts = {key: sum(device[key] for device in cameras) for key in ("pictures", "pictures_failed")}

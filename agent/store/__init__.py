@@ -2,6 +2,6 @@
 
 from agent.store.opening import open_store
 from agent.store.parts import StoreConfig, StoreError
-from agent.store.store import Store, StoreStats
+from agent.store.store import Forgotten, Store, StoreStats
 
-__all__ = ["Store", "StoreConfig", "StoreError", "StoreStats", "open_store"]
+__all__ = ["Forgotten", "Store", "StoreConfig", "StoreError", "StoreStats", "open_store"]

@@ -8,16 +8,18 @@ journal goes on in a new file and the old ones are deleted. A commit that fails 
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final
 
 from agent.clock import NS_PER_S
+from agent.model import SeqRange
 from agent.store.declaring import Declarer
 from agent.store.draft import Built, Draft
 from agent.store.figures import Figures
 from agent.store.ledger import Card
-from agent.store.outbox import OutboxRow, RawPiece, is_damaged, is_full
+from agent.store.outbox import MAX_EVICTED, OutboxRow, RawPiece, is_damaged, is_full
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
 from agent.store.renewal import renew, swap
@@ -136,12 +138,24 @@ class Committer:
             built = build()
             for batch in built:
                 self._parts.ledger.seal(batch.head)
+                if batch.unsynced:
+                    self._parts.ledger.unsynced.add(batch.head.seq)
             rows = [OutboxRow(b.head, b.payload) for b in built]
             if built and not await self._guarded(lambda: self._commit(rows)):
                 for batch in reversed(built):
                     self._parts.ledger.unseal(batch.head, batch.before)
                 return ()
             return built
+
+    async def forget(self, ranges: Iterable[SeqRange]) -> bool:
+        """Take batches that are not undelivered out of the file, some in each commit; False where one failed."""
+        for first, last in ranges:
+            for at in range(first, last + 1, MAX_EVICTED):
+                part = (at, min(last, at + MAX_EVICTED - 1))
+                async with self._lock:
+                    if not await self._guarded(partial(self._commit, (), forget=part)):
+                        return False
+        return True
 
     async def opening(self, batches: Sequence[OutboxRow]) -> None:
         """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""
@@ -152,6 +166,11 @@ class Committer:
                 if not is_damaged(err) or not await self._renewed(batches):
                     raise
                 await self._attempted(lambda: self._commit(()))
+
+    def put_off(self, err: Exception) -> None:
+        """The first commit failed: it is made as soon as the card can be written."""
+        self._episode.failed(f"{self._parts.outbox.path}: {err}")
+        self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
 
     async def renew(self) -> bool:
         """Where the file was found to be damaged, set it aside and go on with a new one; False where that failed."""
@@ -213,6 +232,7 @@ class Committer:
         checkpoint: bool = False,
         final: bool = False,
         salvage: Salvage | None = None,
+        forget: SeqRange | None = None,
     ) -> None:
         parts, ledger = self._parts, self._parts.ledger
         started_ns = parts.clock.mono_ns()
@@ -228,6 +248,8 @@ class Committer:
                 await self._retention.make_room(draft, expire=checkpoint)
                 await parts.outbox.write_batches(draft.rows)
                 await parts.outbox.write_unsealed(draft.pieces)
+                if forget is not None:
+                    await parts.outbox.delete_ranges(draft.kept.missing(*forget))
                 ranges = draft.undelivered.ranges()
                 await parts.outbox.write_picture(draft.card, ranges, changed=ranges != self._on_card)
         except BaseException:
@@ -335,6 +357,8 @@ class Committer:
             damaged = is_damaged(err)
             self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
             self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+            if is_full(err):
+                self._declarer.warn()
             if damaged:  # whoever called takes back first what is not on the card
                 self._parts.damage_seen, self._retry_ns = True, _NEVER
                 self._parts.commit_wake.set()

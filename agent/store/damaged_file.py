@@ -1,4 +1,4 @@
-"""Reading what can still be read of an outbox file that is set aside. Strictly read-only; blocks.
+"""Reading what can still be read of an outbox file, sound or damaged. Strictly read-only; blocks.
 
 SQLite stops at the first page it cannot make sense of. So a look goes on behind that page: it tries further and
 further on until something can be read again, then comes back as near to the bad page as it can. A row is taken only
@@ -7,7 +7,7 @@ when its checksum fits, one without a checksum (version 1) when its payload says
 
 import sqlite3
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -16,18 +16,17 @@ from urllib.parse import quote
 import msgspec
 
 from agent.model import BatchKind, SeqRange
-from agent.store.checks import row_check
+from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
+from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
 from agent.store.ranges import RangeSet
+from agent.store.records import SealedHead
 
-MAX_SEQ: Final = (1 << 63) - 1
-SELECT_RANGE: Final = (
-    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch"
-    " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
-)
-SELECT_LAST: Final = (
-    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch ORDER BY seq DESC LIMIT 20"
-)
+MAX_SEQ: Final = (1 << 53) - 1
+"""Numbers are below 2^53 (contract, payloads)."""
+SELECT_RANGE: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
+SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
+_HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
 HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
 
 
@@ -42,12 +41,33 @@ class SavedRow(NamedTuple):
     readings: int
     payload: bytes
 
+    def head(self) -> SealedHead:
+        """What the outbox wants to know of it; monotonic times of another process say nothing any more."""
+        return SealedHead(
+            seq=self.seq,
+            kind=self.kind,
+            readings=self.readings,
+            sealed_ms=self.sealed_ms,
+            sealed_mono_ns=0,
+            first_ms=self.first_ms,
+            last_ms=self.last_ms,
+            oldest_mono_ns=0,
+            cursor=0,
+        )
+
 
 class Chunk(NamedTuple):
-    """Some batches of a range, lowest first; what is not among them up to `reached` cannot be read."""
+    """Some batches of a range, lowest first; what is not among them up to `reached` cannot be read.
+
+    `damaged`: rows that are there, with other bytes than were written. `unreadable`: where pages are bad; how many
+    batches were there, nobody knows. `unchecked`: how many of the rows have no checksum.
+    """
 
     rows: list[SavedRow]
     reached: int
+    damaged: list[int]
+    unreadable: list[SeqRange]
+    unchecked: int = 0
 
 
 class _Envelope(msgspec.Struct):
@@ -57,19 +77,29 @@ class _Envelope(msgspec.Struct):
 
 
 def read_chunk(path: Path, wanted: SeqRange, max_rows: int, max_bytes: int) -> Chunk:
-    """The next sound batches of `wanted`, at least one where there is any. Never raises for what is in the file."""
-    rows: list[SavedRow] = []
-    size = 0
+    """The next batches of `wanted`, at least one where there is any. Never raises for what is in the file."""
     try:
         with _opened(path) as connection:
-            for row in _sound(_rows(connection, *wanted)):
-                rows.append(row)
-                size += len(row.payload)
-                if len(rows) >= max_rows or size >= max_bytes:
-                    return Chunk(rows, row.seq)
+            return chunk_of(connection, wanted, max_rows, max_bytes)
     except sqlite3.Error:
-        pass
-    return Chunk(rows, wanted[1])
+        return Chunk([], wanted[1], [], [wanted])
+
+
+def chunk_of(connection: sqlite3.Connection, wanted: SeqRange, max_rows: int, max_bytes: int) -> Chunk:
+    """As `read_chunk`, of a file that is open, in one statement; raises `sqlite3.Error` where others hold the file."""
+    chunk = Chunk([], wanted[1], [], [])
+    size = unchecked = 0
+    with closing(_rows(connection, *wanted, chunk.unreadable)) as rows:
+        for row, sound, checked in _examined(rows):
+            size += len(row.payload)
+            unchecked += not checked
+            if sound:
+                chunk.rows.append(row)
+            else:
+                chunk.damaged.append(row.seq)
+            if len(chunk.rows) + len(chunk.damaged) >= max_rows or size >= max_bytes:
+                return chunk._replace(reached=row.seq, unchecked=unchecked)
+    return chunk._replace(unchecked=unchecked)
 
 
 def highest_up_to(path: Path, seq: int) -> int:
@@ -85,24 +115,35 @@ def highest_up_to(path: Path, seq: int) -> int:
 def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:
     """Whose numbers the file holds, and which batches were undelivered: as its table says, where that can be read.
 
-    Where not, everything from the lowest that the last batch named as undelivered. No epoch where nothing is left.
+    Where not, or where it is empty and no checksum says that this is right, everything from the lowest that the last
+    batch named as undelivered. No epoch where nothing is left.
     """
     try:
         with _opened(path) as connection:
-            last = _last(connection)
-            if last is None:
-                return "", []
-            envelope = _envelope(last.payload)
-            if envelope is None:
-                return "", []
-            return envelope.epoch, _table(connection) or [(envelope.low, last.seq)]
+            return undelivered_in(connection)
     except sqlite3.Error:
         return "", []
+
+
+def undelivered_in(connection: sqlite3.Connection) -> tuple[str, list[SeqRange]]:
+    """As `undelivered_of`, of a file that is open; raises `sqlite3.Error` where even its schema cannot be read."""
+    last = _last(connection)
+    envelope = None if last is None else _envelope(last.payload)
+    if last is None or envelope is None:
+        return "", []
+    table = _table(connection)
+    return envelope.epoch, table if table or _vouched(connection) else [(envelope.low, last.seq)]
+
+
+def is_held(err: sqlite3.Error) -> bool:
+    """Whether SQLite says that somebody else holds the file, and nothing about what is in it."""
+    return getattr(err, "sqlite_errorcode", 0) & 0xFF in _HELD
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        connection.text_factory = readable_text
         yield connection
 
 
@@ -115,30 +156,62 @@ def _table(connection: sqlite3.Connection) -> list[SeqRange]:
     return RangeSet(sane).ranges() if len(sane) == len(found) else []
 
 
+def _vouched(connection: sqlite3.Connection) -> bool:
+    """Whether a checksum says that the table of undelivered batches is what was written."""
+    try:
+        meta = connection.execute(SELECT_META).fetchall()
+        undelivered = connection.execute(SELECT_UNDELIVERED, (UPLINK,)).fetchall()
+        return picture_of(meta, undelivered).checked
+    except (sqlite3.Error, Damaged):
+        return False
+
+
 def _last(connection: sqlite3.Connection) -> SavedRow | None:
     try:
         for row in _sound(connection.execute(_sql(connection, SELECT_LAST))):
             return row
     except sqlite3.Error:
         pass
-    last = None
-    for row in _sound(_rows(connection, 1, MAX_SEQ)):
-        last = row
-    return last
+    for start in (_near_the_end(connection), 1):
+        last = None
+        for row in _sound(_rows(connection, start, MAX_SEQ, [])):
+            last = row
+        if last is not None:
+            return last
+    return None
 
 
-def _rows(connection: sqlite3.Connection, first: int, last: int) -> Iterator[Sequence[Any]]:
+def _near_the_end(connection: sqlite3.Connection) -> int:
+    """A number from which on something can be read, and not much: the file may be long, and reading waits for this."""
+    sql = _sql(connection, SELECT_RANGE)
+    low, high = 1, MAX_SEQ
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _one(connection, sql, middle, MAX_SEQ) is None else (middle, high)
+    return low
+
+
+def _rows(
+    connection: sqlite3.Connection, first: int, last: int, unreadable: list[SeqRange]
+) -> Generator[Sequence[Any]]:
+    """The rows of a range; where pages are bad is added to `unreadable`."""
     sql = _sql(connection, SELECT_RANGE)
     while first <= last:
         try:
             for row in connection.execute(sql, (first, last, -1)):
                 yield row
                 first = row[0] + 1
-        except sqlite3.Error:
+        except sqlite3.Error as err:
+            if is_held(err):
+                raise
             row = _one(connection, sql, first, last)  # the module throws away the row before the one that fails
             if row is not None:
                 yield row
-            first = _behind(connection, first, last) if row is None else row[0] + 1
+                first = row[0] + 1
+            else:
+                behind = _behind(connection, first, last)
+                unreadable.append((first, behind - 1))
+                first = behind
         else:
             return
 
@@ -178,15 +251,18 @@ def _sql(connection: sqlite3.Connection, select: str) -> str:
 
 
 def _sound(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[SavedRow]:
+    return (row for row, sound, _ in _examined(rows) if sound)
+
+
+def _examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool, bool]]:
+    """Each row, whether it is sound, and whether it has a checksum."""
     for *fields, check in rows:
         row = SavedRow(*fields)
         if check is None:
             envelope = _envelope(row.payload)
-            sound = envelope is not None and envelope.seq == row.seq
+            yield row, envelope is not None and envelope.seq == row.seq, False
         else:
-            sound = check == row_check(*row)
-        if sound:
-            yield row
+            yield row, check == row_check(*row), True
 
 
 def _envelope(payload: bytes) -> _Envelope | None:

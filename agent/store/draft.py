@@ -10,11 +10,15 @@ from agent.store.records import SealedHead
 
 
 class Built(NamedTuple):
-    """A batch that is built but not yet anywhere. `before` is where its cursor stood."""
+    """A batch that is built but not yet anywhere.
+
+    `before` is where its cursor stood; `unsynced`: its times are of this boot's clock, which was never set yet.
+    """
 
     head: SealedHead
     payload: bytes
     before: int
+    unsynced: bool = False
 
 
 @dataclass(slots=True)
@@ -29,3 +33,8 @@ class Draft:
     unsaved_ns: int | None
     gone: list[EvictedRow] = field(default_factory=list)
     loss: Loss | None = None
+
+    @property
+    def kept(self) -> RangeSet:
+        """Batches that must stay in the file: what is undelivered, and what is still to be counted."""
+        return RangeSet([*self.undelivered.ranges(), *(r for s in self.card.unsettled.values() for r in s)])

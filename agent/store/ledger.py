@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from agent.clock import ClockState
 from agent.model import Account, SeqRange
 from agent.store.ranges import RangeSet
 from agent.store.records import Anchor, SealedHead
@@ -18,8 +19,14 @@ from agent.store.salvage import Salvage
 DELIVERED: Final = "delivered"
 REJECTED: Final = "rejected"
 DAMAGED: Final = "damaged"
-FATES: Final = (DELIVERED, REJECTED, DAMAGED)
-"""Of a batch: it arrived, the broker refuses it, the card gives back other bytes. Their order is part of the format."""
+FORGOTTEN: Final = "forgotten"
+FATES: Final = (DELIVERED, REJECTED, DAMAGED, FORGOTTEN)
+"""Of a batch: it arrived, the broker refuses it, the card gives back other bytes, somebody gave it up on purpose.
+
+Their order is part of the format.
+"""
+DECLARED: Final = (DAMAGED, FORGOTTEN)
+"""Fates that the IOC is told of in a `data.lost` event."""
 
 
 class Loss(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,13 +43,15 @@ class Card(msgspec.Struct, kw_only=True):
 
     `reserved`: numbers up to here may have been used. `stored_high`: batches up to here are in the file.
     `position`: everything the journal says before it is in this picture. `anchors`: the wall clock of this boot,
-    and of those whose readings are not sealed yet.
+    and of those whose readings are not sealed yet. `unsynced`: batches whose times are of this boot's clock before it
+    was set.
     """
 
     epoch: str
     boot: int = 0
     boot_id: str = ""
     boot_opened_ns: int = 0
+    unsynced: list[SeqRange] = []
     connection: int = 0
     high: int = 0
     reserved: int = 0
@@ -78,6 +87,7 @@ class Ledger:
         self.boot = card.boot
         self.boot_id = card.boot_id
         self.boot_opened_ns = card.boot_opened_ns
+        self.unsynced = RangeSet(card.unsynced)
         self.connection = card.connection
         self.high = card.high
         self.reserved = card.reserved
@@ -106,7 +116,8 @@ class Ledger:
     @property
     def cursor(self) -> int:
         """Everything in the journal before this is sealed."""
-        return min(self.scan_cursor, self.event_cursor)
+        waiting = [(self.waiting, self.scan_cursor), (self.waiting_events, self.event_cursor)]
+        return min((at for count, at in waiting if count), default=max(self.scan_cursor, self.event_cursor))
 
     @property
     def low(self) -> int:
@@ -171,6 +182,7 @@ class Ledger:
     def unseal(self, head: SealedHead, cursor: int) -> None:
         """A batch did not get onto the card and nobody has seen it: as if it had never been sealed."""
         self.high = head.seq - 1
+        self.unsynced.discard(head.seq)
         self.undelivered.discard(head.seq)
         self._move_cursor(msgspec.structs.replace(head, cursor=cursor), 1)
 
@@ -243,6 +255,12 @@ class Ledger:
         else:
             self.delivered += readings
 
+    def anchored(self, anchor: Anchor) -> None:
+        """The clock of this boot was looked at; once it is right, its steps say nothing of times before."""
+        self.changed = True
+        if anchor.state is not ClockState.UNSYNC:
+            self.unsynced = RangeSet()
+
     def salvage_went_on(self, after: Salvage) -> None:
         """So far is the salvage now that goes by this name."""
         self.changed = True
@@ -263,6 +281,7 @@ class Ledger:
             boot=self.boot,
             boot_id=self.boot_id,
             boot_opened_ns=self.boot_opened_ns,
+            unsynced=self.unsynced.ranges(),
             connection=self.connection,
             high=self.high,
             reserved=self.reserved,

@@ -28,7 +28,7 @@ from agent.store.outbox import Damaged, NewerSchema, Outbox, Picture, RawPiece, 
 from agent.store.parts import Parts, StoreConfig, StoreError
 from agent.store.ranges import RangeSet
 from agent.store.records import OFFSET_BITS
-from agent.store.recovery import numbers_in, recover
+from agent.store.recovery import numbers_in, recover, unsealed_readings
 from agent.store.renewal import aside_name, finish, make_new
 from agent.store.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.store import Store
@@ -126,14 +126,16 @@ async def _open_sound(
     await asyncio.to_thread(finish, path)
     reason: str
     outbox: Outbox | None = None
+    card, pieces = Card(epoch=_new_epoch(random)), list[RawPiece]()
     try:
         outbox = await open_outbox(path, max_bytes)
         picture = await outbox.load()
-        if not _is_copy(picture, outbox, numbers):
-            card = picture.card or Card(epoch=_new_epoch(random))
-            return _Opened(outbox, card, picture.undelivered, await outbox.unsealed())
+        if picture.card is None or not _is_copy(picture, picture.card, outbox, numbers):
+            return _Opened(outbox, picture.card or card, picture.undelivered, await outbox.unsealed())
         reason, why = RESTORED, "it is a copy: its numbers may have been used since it was made"
-    except (sqlite3.DatabaseError, msgspec.MsgspecError, Damaged) as err:
+        pieces = _only_there(await outbox.unsealed(), picture.card.epoch, segments)
+        card = _taking_over(card, picture.card, pieces)
+    except (sqlite3.DatabaseError, Damaged) as err:
         if isinstance(err, sqlite3.DatabaseError) and not is_damaged(err):
             if outbox is not None:
                 await outbox.close()
@@ -145,10 +147,10 @@ async def _open_sound(
     name = aside_name(path, now_ms)
     log.critical("the outbox %s cannot be used; it is now %s, and a new one is made: %s", path, name, why)
     aside = await asyncio.to_thread(_aside, path, name, reason, segments)
-    card = Card(epoch=_new_epoch(random), salvages=[aside])
-    await make_new(path, max_bytes, now_ms, numbers, card)
+    card.salvages = [aside]
+    await make_new(path, max_bytes, now_ms, numbers, card, pieces=pieces)
     await asyncio.to_thread(finish, path)
-    return _Opened(await open_outbox(path, max_bytes), card, [], [], aside)
+    return _Opened(await open_outbox(path, max_bytes), card, [], pieces, aside)
 
 
 def _aside(path: Path, name: str, reason: str, segments: Sequence[OldSegment]) -> Salvage:
@@ -160,11 +162,33 @@ def _aside(path: Path, name: str, reason: str, segments: Sequence[OldSegment]) -
     return Salvage(name=name, reason=reason, wanted=wanted.ranges(), epoch=epoch or "unknown")
 
 
-def _is_copy(picture: Picture, outbox: Outbox, numbers: Numbers) -> bool:
+def _is_copy(picture: Picture, card: Card, outbox: Outbox, numbers: Numbers) -> bool:
     """Whether this is not the very file that numbers were given out for; a file of version 1 has no numbers file."""
-    if picture.card is None or not (picture.checked or numbers.known):
+    if not (picture.checked or numbers.known):
         return False
-    return not numbers.is_of(picture.card.epoch, outbox.identity)
+    return not numbers.is_of(card.epoch, outbox.identity)
+
+
+def _only_there(pieces: Sequence[RawPiece], epoch: str, segments: Sequence[OldSegment]) -> list[RawPiece]:
+    """The pieces of the journal that the journal itself does not hold any more."""
+    numbers = {segment.number for segment in segments if segment.head.epoch == epoch}
+    return [piece for piece in pieces if piece.position >> OFFSET_BITS not in numbers]
+
+
+def _taking_over(card: Card, copy: Card, pieces: Sequence[RawPiece]) -> Card:
+    """The new card, with what a copy holds unsealed or has not declared yet.
+
+    Positions are the copy's, the journal goes on above them. Numbers of another epoch would say nothing.
+    """
+    return msgspec.structs.replace(
+        card,
+        position=copy.position,
+        scan_cursor=copy.scan_cursor,
+        event_cursor=copy.event_cursor,
+        anchors=copy.anchors,
+        accepted=unsealed_readings(pieces, copy.scan_cursor),
+        undeclared=[msgspec.structs.replace(loss, ranges=()) for loss in copy.undeclared],
+    )
 
 
 def _new_epoch(random: Random) -> str:

@@ -2,9 +2,11 @@
 
 One connection writes and checkpoints, a second one only reads (SQLite up to 3.51.2 can damage a WAL file when two
 connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is durable when it returns: WAL with
-synchronous=FULL. All SQL of the agent is in this module. Raises `sqlite3.Error`; whoever calls decides what it means.
+synchronous=FULL. All SQL that the store runs on its own file is in this module; `damaged_file.py` and `outbox_file.py`
+add what reads a file from outside. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 
+import asyncio
 import errno
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -18,7 +20,7 @@ import aiosqlite
 import msgspec
 
 from agent.model import Batch, SeqRange
-from agent.store.checks import CHECK_KEY, picture_check, row_check
+from agent.store.checks import BATCH_COLUMNS, CHECK_KEY, picture_check, readable_text, row_check
 from agent.store.ledger import Card
 from agent.store.numbers import file_identity, sync_folder
 from agent.store.records import SealedHead
@@ -33,21 +35,23 @@ VACUUM_PAGES = 2_000
 MAX_EVICTED = 2_000
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
-SELECT_BATCHES = (
-    "SELECT seq, kind, sealed_ms, first_ms, last_ms, readings, payload, crc FROM batch"
-    " WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"
-)
+SELECT_BATCHES = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_ROWS = (
-    "SELECT seq, readings, length(payload) FROM batch"
+    "SELECT seq, CAST(readings AS INTEGER), coalesce(length(payload), 0) FROM batch"
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
-COUNT_READINGS = "SELECT count(*), coalesce(sum(readings), 0) FROM batch WHERE seq BETWEEN ? AND ?"
+SELECT_META = "SELECT key, value FROM meta ORDER BY key"
+SELECT_UNDELIVERED = "SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first"
+SELECT_UNSEALED = "SELECT position, boot_id, coalesce(CAST(records AS BLOB), X'') FROM unsealed ORDER BY position"
+COUNT_READINGS = "SELECT count(*), CAST(total(readings) AS INTEGER) FROM batch WHERE seq BETWEEN ? AND ?"
+SELECT_SEALED = "SELECT CAST(sealed_ms AS INTEGER) FROM batch WHERE seq = ?"
 SELECT_SIZES = (
     "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
 INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 DELETE_BATCH = "DELETE FROM batch WHERE seq = ?"
+DELETE_BATCHES = "DELETE FROM batch WHERE seq BETWEEN ? AND ?"
 
 
 class NewerSchema(Exception):
@@ -136,18 +140,11 @@ class Outbox:
 
     async def load(self) -> Picture:
         """The file's picture of itself; raises `Damaged` where the checksum says that it is not what was written."""
-        meta = {str(key): value for key, value in await self._rows("SELECT key, value FROM meta ORDER BY key")}
-        ranges = await self._rows("SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first", UPLINK)
-        check = meta.pop(CHECK_KEY, None)
-        if check is not None and check != picture_check(meta, ranges):
-            raise Damaged("its account of itself does not fit its checksum")
-        card = _card(meta) if meta else None
-        return Picture(card, [(first, last) for first, last in ranges], checked=check is not None)
+        return picture_of(await self._rows(SELECT_META), await self._rows(SELECT_UNDELIVERED, UPLINK))
 
     async def unsealed(self) -> list[RawPiece]:
         """What was not sealed yet when a process ended."""
-        rows = await self._rows("SELECT position, boot_id, records FROM unsealed ORDER BY position")
-        return [RawPiece(*row) for row in rows]
+        return [RawPiece(*row) for row in await self._rows(SELECT_UNSEALED)]
 
     async def write_picture(self, card: Card, undelivered: Sequence[SeqRange], *, changed: bool) -> None:
         """Within a transaction: what the file says of itself; `changed`: whether the undelivered are others."""
@@ -175,6 +172,10 @@ class Outbox:
     async def delete_batches(self, seqs: Iterable[int]) -> None:
         """Within a transaction: take batches out of the file."""
         await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in seqs))
+
+    async def delete_ranges(self, ranges: Iterable[SeqRange]) -> None:
+        """Within a transaction: take all batches of `ranges` out of the file."""
+        await self._writer.executemany(DELETE_BATCHES, ranges)
 
     async def readings_of(self, ranges: Iterable[SeqRange]) -> tuple[int, int]:
         """How many batches of `ranges` are in the file, and how many readings they hold."""
@@ -208,7 +209,7 @@ class Outbox:
 
     async def sealed_ms(self, seq: int) -> int | None:
         """When a batch was sealed; None where it is not in the file."""
-        for (sealed_ms,) in await self._rows("SELECT sealed_ms FROM batch WHERE seq = ?", seq):
+        for (sealed_ms,) in await self._rows(SELECT_SEALED, seq):
             return int(sealed_ms)
         return None
 
@@ -255,6 +256,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
     async with AsyncExitStack() as stack:
         connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
         writer = await stack.enter_async_context(connect)
+        writer.text_factory = readable_text
         ((pages,),) = await writer.execute_fetchall("PRAGMA page_count")
         if not pages:  # in a file that is not new it would be written again, for which a full card has no room
             await writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -264,11 +266,33 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         await _migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
-        sync_folder(path.parent)
+        await asyncio.to_thread(sync_folder, path.parent)
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)
+        reader.text_factory = readable_text
         return Outbox(stack.pop_all(), writer, reader, path)
+
+
+def known_version() -> int:
+    """The newest schema that this oc-agent knows."""
+    return len(list(_scripts()))
+
+
+def picture_of(meta_rows: Iterable[Sequence[Any]], ranges: Sequence[Sequence[Any]]) -> Picture:
+    """What rows of `meta` and `undelivered` say; raises `Damaged` where they are not what was written."""
+    meta = {str(key): value for key, value in meta_rows}
+    check = meta.pop(CHECK_KEY, None)
+    if any(type(number) is not int for part in ranges for number in part):
+        raise Damaged("its table of undelivered batches holds what is no number")
+    undelivered = [(first, last) for first, last in ranges]
+    if check is not None and check != picture_check(meta, undelivered):
+        raise Damaged("its account of itself does not fit its checksum")
+    try:
+        card = _card(meta) if meta else None
+    except (TypeError, msgspec.MsgspecError) as err:
+        raise Damaged(f"its account of itself cannot be read: {err}") from err
+    return Picture(card, undelivered, checked=check is not None)
 
 
 def is_damaged(err: Exception) -> bool:

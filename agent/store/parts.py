@@ -16,9 +16,9 @@ from agent.store.journal import Journal
 from agent.store.ledger import Ledger, Loss, merged
 from agent.store.numbers import Numbers
 from agent.store.outbox import Outbox
-from agent.store.records import KINDS, RecordType, pack_anchor, pack_segment_head
+from agent.store.records import KINDS, Anchor, RecordType, pack_anchor, pack_segment_head
 from agent.store.sealing import Fragment, event_fragment, result_fragment, snapshot_fragment
-from agent.store.timekeeper import Timekeeper
+from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
 
 log = logging.getLogger(__name__)
@@ -80,14 +80,17 @@ class Parts:
         """Write what every segment begins with; raises OSError."""
         now_ns = self.clock.mono_ns()
         self.journal.write(RecordType.SEGMENT, 0, now_ns, pack_segment_head(self.ledger.epoch, self.ledger.boot_id))
-        self.anchor_clock()
+        if self.keeper.step_ms() is None and not self.keeper.state_changed():
+            self.anchor_clock()
+        else:
+            self._write_anchor(self.keeper.anchor)  # what has changed is yet to be told
         self.journal.write(RecordType.CONNECTION, self.ledger.connection, now_ns, b"")
 
     def anchor_clock(self) -> None:
         """Write down what the wall clock says now; raises OSError."""
-        anchor = self.keeper.renew()
-        self.ledger.anchors[self.ledger.boot_id] = anchor
-        self.journal.write(RecordType.ANCHOR, 0, anchor.mono_ns, pack_anchor(anchor))
+        anchor = anchor_now(self.clock)
+        self._write_anchor(anchor)
+        self.ledger.anchors[self.ledger.boot_id] = self.keeper.anchor = anchor
 
     def note(self, type_: RecordType, count: int, body: bytes) -> None:
         """Write a record that only spares work later; where the RAM disk is full, do without."""
@@ -109,6 +112,9 @@ class Parts:
         """Write what became of a command to the journal."""
         if not self._append_single("result", result.mono_ns, result_fragment(result)):
             log.warning("the result of %s is lost: the journal cannot be written", result.id)
+
+    def _write_anchor(self, anchor: Anchor) -> None:
+        self.journal.write(RecordType.ANCHOR, 0, anchor.mono_ns, pack_anchor(anchor))
 
     def _append_single(self, kind: BatchKind, mono_ns: int, fragment: Fragment) -> bool:
         try:

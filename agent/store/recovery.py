@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from agent.clock import ClockState
 from agent.model import BatchKind, SeqRange
 from agent.store.journal import OldSegment
-from agent.store.ledger import FATES, Card, Fresh, Ledger, Loss
+from agent.store.ledger import DECLARED, FATES, Card, Fresh, Ledger, Loss, merged
 from agent.store.outbox import OutboxRow, RawPiece
 from agent.store.ranges import RangeSet
 from agent.store.records import (
@@ -27,7 +27,7 @@ from agent.store.records import (
     parse_cursors,
     parse_ranges,
 )
-from agent.store.sealing import Stamp, is_declaration
+from agent.store.sealing import Stamp, is_declaration, is_unsynced
 from agent.store.timekeeper import best, stamp_of
 
 log = logging.getLogger(__name__)
@@ -69,6 +69,11 @@ class Recovered:
     salvaged: list[Salvaged] = field(default_factory=list)
     loss: Loss | None = None
 
+    @property
+    def brings_something(self) -> bool:
+        """Whether there is something that must be on the card before anything else is read."""
+        return bool(self.batches or self.orphans or self.salvaged)
+
 
 def recover(
     card: Card,
@@ -91,6 +96,7 @@ def recover(
         found.stale = tuple(segment for segment in segments if segment not in adopted)
         numbers = {segment.number for segment in adopted}
         found.ledger.saved = max((_end(p) for p in pieces if p.position >> OFFSET_BITS in numbers), default=0)
+        _move_cursors(found.ledger, [record for _, record in waiting], adopted[-1].end)
     else:
         found.stale = tuple(segments)
         numbers = set()
@@ -105,7 +111,7 @@ def recover(
     lost_epochs = {segment.head.epoch for segment in segments} - {card.epoch}
     for epoch in sorted(lost_epochs):
         _adopt_epoch(found, [segment for segment in segments if segment.head.epoch == epoch], boot_id, now)
-    _balance(found.ledger)
+    balance(found.ledger)
     return found
 
 
@@ -121,6 +127,12 @@ def numbers_in(segments: Iterable[OldSegment], epoch: str) -> RangeSet:
     return found
 
 
+def unsealed_readings(pieces: Iterable[RawPiece], scan_cursor: int) -> int:
+    """How many readings the pieces hold that are not sealed, each counted once."""
+    scans = (r for piece in pieces for r in parse(piece.records, piece.position) if r.type == RecordType.SCAN)
+    return sum({scan.position: scan.number for scan in scans if scan.position >= scan_cursor}.values())
+
+
 def _holds(segment: OldSegment, position: int) -> bool:
     return segment.start <= position <= segment.end
 
@@ -132,6 +144,7 @@ def _end(piece: RawPiece) -> int:
 def _count_boots(ledger: Ledger, card: Card, boot_id: str, now: Anchor, *, continues: bool) -> None:
     if card.boot_id != boot_id:
         ledger.boot, ledger.boot_id, ledger.boot_opened_ns, ledger.connection = card.boot + 1, boot_id, now.mono_ns, 0
+        ledger.unsynced = RangeSet()
     elif not continues and card.reserved > card.high:
         ledger.connection += CONNECTIONS_SKIPPED
 
@@ -144,14 +157,23 @@ def _replay(found: Recovered, card: Card, segments: Iterable[OldSegment]) -> Non
             later = record.position >= card.position
             if record.type == RecordType.BATCH:
                 _replay_batch(found, record, later=later)
+            elif record.type == RecordType.ANCHOR and later and segment.head.boot_id == ledger.boot_id:
+                ledger.anchors[ledger.boot_id] = parse_anchor(record)
+                ledger.anchored(ledger.anchors[ledger.boot_id])
             elif record.type == RecordType.SCAN and later:
                 ledger.accepted += record.number
             elif record.type == RecordType.EVENT and later:
                 ledger.undeclared = [loss for loss in ledger.undeclared if not is_declaration(record.body, loss.reason)]
             elif record.type == RecordType.SETTLED and later:
-                ledger.settle(parse_ranges(record.body), FATES[record.number])
+                _replay_settled(ledger, parse_ranges(record.body), FATES[record.number])
             elif record.type == RecordType.CONNECTION and segment.head.boot_id == ledger.boot_id:
                 ledger.connection = max(ledger.connection, record.number)
+
+
+def _replay_settled(ledger: Ledger, ranges: Sequence[SeqRange], fate: str) -> None:
+    gone = ledger.settle(ranges, fate)
+    if gone and fate in DECLARED:
+        ledger.undeclared = merged([*ledger.undeclared, Loss(reason=fate, ranges=gone)])
 
 
 def _replay_batch(found: Recovered, record: Record, *, later: bool) -> None:
@@ -164,6 +186,8 @@ def _replay_batch(found: Recovered, record: Record, *, later: bool) -> None:
         waiting, events = ledger.waiting, ledger.waiting_events
         ledger.seal(head, fresh)
         ledger.waiting, ledger.waiting_events = waiting, events
+        if found.continues and is_unsynced(payload):
+            ledger.unsynced.add(head.seq)
     else:
         ledger.fresh[head.seq] = fresh
         if head.seq in ledger.undelivered:
@@ -188,6 +212,14 @@ def _is_unsealed(record: Record, scan_cursor: int, event_cursor: int) -> bool:
     if record.type == RecordType.SCAN:
         return record.position >= scan_cursor
     return record.type == RecordType.EVENT and record.position >= event_cursor
+
+
+def _move_cursors(ledger: Ledger, waiting: Sequence[Record], end: int) -> None:
+    """Each to the first record of its kind that waits: what is before it need not go onto the card for its sake."""
+    scans = (record.position for record in waiting if record.type == RecordType.SCAN)
+    events = (record.position for record in waiting if record.type == RecordType.EVENT)
+    ledger.scan_cursor = max(ledger.scan_cursor, min(scans, default=end))
+    ledger.event_cursor = max(ledger.event_cursor, min(events, default=end))
 
 
 def _wait(ledger: Ledger, record: Record, since_ns: int) -> None:
@@ -254,7 +286,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
         for record in segment.records:
             if _is_unsealed(record, scan_cursor, event_cursor):
                 _wait(found.ledger, record, now.mono_ns)
-                found.ledger.accepted += record.number
+                found.ledger.accepted += record.number if record.type == RecordType.SCAN else 0
                 found.salvaged.append(Salvaged(record, stamps.of(segment.head.boot_id)))
     for orphan in orphans.values():
         if orphan.kind != "data":
@@ -264,7 +296,7 @@ def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str,
         found.orphans.append(orphan)
 
 
-def _balance(ledger: Ledger) -> None:
+def balance(ledger: Ledger) -> None:
     """What was accepted and is nowhere was lost with the journal."""
     account = ledger.account()
     gone = account.accepted - account.delivered - account.stored - sum(account.lost.values())

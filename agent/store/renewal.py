@@ -6,7 +6,7 @@ whatever ends the process after that, the next opening finishes. Nothing of the 
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -72,12 +72,20 @@ def finish(path: Path) -> None:
         sync_folder(path.parent)
 
 
-def forget_others(path: Path, names: Collection[str]) -> None:
-    """Delete the files that were set aside, but for `names` and what belongs to them; the card may refuse."""
-    for aside in path.parent.glob(f"{path.name}{_ASIDE}*"):
-        if not any(aside.name.startswith(name) for name in names):
-            with suppress(OSError):
-                aside.unlink()
+def aside_files(path: Path) -> list[Path]:
+    """The files beside `path` that were set aside, and what belongs to them, oldest first."""
+    return sorted(path.parent.glob(f"{path.name}{_ASIDE}*"))
+
+
+def spare_files(path: Path, names: Collection[str]) -> list[Path]:
+    """The files that were set aside, but for `names` and what belongs to them."""
+    return [aside for aside in aside_files(path) if not any(aside.name.startswith(name) for name in names)]
+
+
+def delete_files(files: Iterable[Path]) -> None:
+    """Delete what is still there of `files`; raises OSError."""
+    for file in files:
+        file.unlink(missing_ok=True)
 
 
 async def swap(outbox: Outbox, max_bytes: int) -> Outbox:

@@ -40,7 +40,7 @@ class Retention:
         self._incoming_bytes = incoming = room_for(blobs) + SLACK_BYTES + self._extra_bytes
         limit, free = settings.max_bytes, self._parts.disk.free_bytes
         here = limit if free is None else min(limit, sizes.file_bytes + max(0, free - SPARE_BYTES))
-        kept = RangeSet([*draft.undelivered.ranges(), *(r for s in draft.card.unsettled.values() for r in s)])
+        kept = draft.kept
         if expire:
             await self._drop_expired(kept)
         await self._drop_delivered(kept, here - incoming)

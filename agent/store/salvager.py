@@ -6,6 +6,8 @@ one commit, so an end at any moment neither loses nor doubles a batch. What cann
 
 import asyncio
 import logging
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 import msgspec
@@ -16,9 +18,8 @@ from agent.store.damaged_file import Chunk, SavedRow, highest_up_to, read_chunk
 from agent.store.outbox import OutboxRow
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
-from agent.store.records import SealedHead
 from agent.store.recovery import Orphan
-from agent.store.renewal import forget_others
+from agent.store.renewal import delete_files, spare_files
 from agent.store.salvage import Salvage
 from agent.store.sealer import Sealer
 
@@ -35,6 +36,7 @@ class Salvager:
     """Works through the ledger's salvages: what is undelivered in all of them first, then the archives."""
 
     def __init__(self, parts: Parts, committer: Committer, sealer: Sealer) -> None:
+        self.on_brought: Callable[[int], None] | None = None
         self._parts = parts
         self._committer = committer
         self._sealer = sealer
@@ -62,9 +64,15 @@ class Salvager:
     async def _bring_wanted(self, salvage: Salvage) -> bool:
         chunk = await self._read(salvage, salvage.wanted[0])
         after = salvage.looked_for(chunk.reached, ((row.seq, row.readings) for row in chunk.rows))
+        lowest = self._parts.ledger.high + 1 if salvage.epoch else salvage.wanted[0][0]
         if salvage.epoch:
-            return await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
-        return await self._committer.commit_salvaged([_row(row) for row in chunk.rows], after)
+            done = await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
+        else:
+            rows = [OutboxRow(row.head(), row.payload) for row in chunk.rows]
+            done = await self._committer.commit_salvaged(rows, after)
+        if done and chunk.rows and self.on_brought is not None:
+            self.on_brought(lowest)
+        return done
 
     async def _bring_rest(self, salvage: Salvage) -> bool:
         if salvage.expected or any(self._parts.ledger.undelivered.overlap(*part) for part in salvage.missing):
@@ -105,15 +113,16 @@ class Salvager:
         if not rows:
             ledger.salvage_went_on(after)
             return True
-        return await self._committer.commit_salvaged([_row(row) for row in rows], after)
+        return await self._committer.commit_salvaged([OutboxRow(row.head(), row.payload) for row in rows], after)
 
     async def _conclude(self, salvage: Salvage) -> None:
         """Tell the IOC and the log what was saved and what was not."""
         parts = self._parts
         parts.ledger.salvages.remove(salvage)
         parts.ledger.changed = True
-        kept = [salvage.name, *(other.name for other in parts.ledger.salvages)]
-        await asyncio.to_thread(forget_others, parts.outbox.path, kept)
+        needed = [salvage.name, *(other.name for other in parts.ledger.salvages)]
+        with suppress(OSError):  # the card may refuse; they are deleted after the next salvage
+            await asyncio.to_thread(delete_files, spare_files(parts.outbox.path, needed))
         lost = RangeSet(salvage.missing).count
         log.warning(
             "%s: %d undelivered batches (%d readings) and %d of the archive saved, %d batches cannot be read",
@@ -137,18 +146,3 @@ class Salvager:
 
 def _orphan(row: SavedRow) -> Orphan:
     return Orphan(row.kind, row.readings, row.first_ms, row.last_ms, row.payload)
-
-
-def _row(row: SavedRow) -> OutboxRow:
-    head = SealedHead(
-        seq=row.seq,
-        kind=row.kind,
-        readings=row.readings,
-        sealed_ms=row.sealed_ms,
-        sealed_mono_ns=0,
-        first_ms=row.first_ms,
-        last_ms=row.last_ms,
-        oldest_mono_ns=0,
-        cursor=0,
-    )
-    return OutboxRow(head, row.payload)

@@ -21,6 +21,7 @@ MAX_SCANS: Final = 5_000
 MAX_PLAIN_BYTES: Final = 1024 * 1024
 MAX_TEXT: Final = 1_024
 COMPRESS_ABOVE_BYTES: Final = 512
+ENVELOPE_BYTES: Final = 300
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HOLE = struct.Struct("<H")
 _encode = msgspec.json.Encoder().encode
@@ -155,6 +156,12 @@ def seal_again(envelope: Envelope, payload: bytes) -> bytes:
     starts = (plain.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
     start = min(found for found in starts if found >= 0)
     return _squeezed(envelope.head() + plain[start + 1 :])
+
+
+def is_unsynced(payload: bytes) -> bool:
+    """Whether the envelope says that the clock was never set before its times were made."""
+    head = zlib.decompressobj().decompress(payload, ENVELOPE_BYTES) if payload[:1] == b"\x78" else payload
+    return b'"clock":"unsync"' in head[:ENVELOPE_BYTES]
 
 
 def ulid(time_ms: int, random: Random) -> str:

@@ -30,12 +30,14 @@ import msgspec
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
-from agent.store.ledger import DAMAGED, DELIVERED, FATES, REJECTED, Loss
+from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
+from agent.store.overview import Overview, files_aside, salvaging
 from agent.store.parts import Parts, StoreError, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
+from agent.store.renewal import delete_files, spare_files
 from agent.store.salvage import Salvage
 from agent.store.salvager import Salvager
 from agent.store.sealer import Sealer
@@ -57,6 +59,14 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     dead: int
     dropped: int
+
+
+class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
+    """What was given up: `batches` left the file, `undelivered` of them with `readings` that are lost by that."""
+
+    batches: int
+    undelivered: int
+    readings: int
 
 
 class Store:
@@ -122,6 +132,15 @@ class Store:
     def on_sealed(self, callback: Callable[[Batch], None] | None) -> None:
         self._sealer.on_sealed = callback
 
+    @property
+    def on_salvaged(self) -> Callable[[int], None] | None:
+        """Called when undelivered batches are there again: with a number below which there are no new ones."""
+        return self._salvager.on_brought
+
+    @on_salvaged.setter
+    def on_salvaged(self, callback: Callable[[int], None] | None) -> None:
+        self._salvager.on_brought = callback
+
     def append(self, scan: Scan) -> None:
         """Accept what was read: when this returns, it survives kill -9. Never raises for a disk; losses are counted."""
         parts, ledger = self._parts, self._ledger
@@ -171,6 +190,38 @@ class Store:
         """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
         self._settle([(seq, seq)], REJECTED)
 
+    async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
+        """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.
+
+        Raises `StoreError` where the card cannot be written. What was counted then stays counted, and is not sent.
+        """
+        ledger, outbox = self._ledger, self._parts.outbox
+        named = RangeSet((max(first, 1), min(last, ledger.high)) for first, last in ranges).ranges()
+        refused = StoreError(f"{outbox.path}: cannot be written now; see the log, then try again")
+        if not await self._all_onto_card():
+            raise refused
+        try:
+            batches, _ = await outbox.readings_of(named)
+            counted, found, readings = list[SeqRange](), 0, 0
+            while counted != (waiting := [part for one in named for part in ledger.undelivered.overlap(*one)]):
+                counted = waiting  # some may arrive meanwhile
+                found, readings = await outbox.readings_of(counted)
+        except sqlite3.Error as err:
+            raise refused from err
+        gone = RangeSet(self._settle(named, FORGOTTEN))
+        if gone:
+            known = readings if found == gone.count else None  # of those in a file that was set aside nothing is known
+            self._parts.declare_later(Loss(reason=FORGOTTEN, ranges=gone.ranges(), readings=known))
+        if not await self._committer.forget(named):
+            raise refused
+        return Forgotten(batches=batches, undelivered=gone.count, readings=readings)
+
+    async def forget_aside(self) -> list[str]:
+        """Delete the files that were set aside, but for those that are being salvaged; gives their names."""
+        files = spare_files(self._parts.outbox.path, [salvage.name for salvage in self._ledger.salvages])
+        await asyncio.to_thread(delete_files, files)
+        return [file.name for file in files]
+
     async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
         """Undelivered batches with seq above `after`, lowest first; at least one where there is any."""
         ledger = self._ledger
@@ -209,6 +260,22 @@ class Store:
             dropped=sum(ledger.lost.values()),
         )
 
+    def overview(self) -> Overview:
+        """What `oc-agent outbox status` shows."""
+        stats, path = self.stats(), self._parts.outbox.path
+        return Overview(
+            epoch=self.epoch,
+            account=self.account(),
+            undelivered=stats.undelivered,
+            low=stats.low,
+            high=stats.high,
+            oldest_s=stats.oldest_s,
+            dead=stats.dead,
+            bytes=stats.bytes,
+            aside=files_aside(path),
+            salvages=salvaging(self._ledger.salvages),
+        )
+
     def is_alive(self) -> bool:
         """Whether sealing and committing make progress; a slow card, and one that fails, are no reason to say no."""
         return self._sealer.overdue_s() < STUCK_S and self._committer.busy_s() < STUCK_S
@@ -235,7 +302,13 @@ class Store:
         """Make the recovered state durable, salvage what is left, say what was lost."""
         if found.loss is not None:
             self._ledger.undeclared.append(found.loss)
-        await self._committer.opening(found.batches)
+        try:
+            await self._committer.opening(found.batches)
+        except (sqlite3.Error, OSError) as err:
+            if found.brings_something or aside is not None:
+                raise
+            self._committer.put_off(err)  # all that is known is on the card or in the journal already: read on
+            return
         if not await self._sealer.salvage(found):
             where = self._parts.outbox.path
             raise StoreError(f"{where}: cannot be written; see the log, free the disk or replace the card")
@@ -262,7 +335,7 @@ class Store:
             done = await self._committer.commit(everything=True)
         return done
 
-    def _settle(self, ranges: Sequence[SeqRange], fate: str) -> None:
+    def _settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
         ledger = self._ledger
         idle = not any(ledger.unsettled.values())
         gone = ledger.settle(ranges, fate)
@@ -270,6 +343,7 @@ class Store:
             self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
         if idle and any(ledger.unsettled.values()):
             self._parts.commit_wake.set()
+        return gone
 
     def _lose_damaged(self, seqs: Sequence[int]) -> None:
         """The card gives back other bytes than were written: such a batch is never sent."""

@@ -30,11 +30,6 @@ class Timekeeper:
         """How times of this boot are to be stamped now."""
         return stamp_of(anchor_now(self._clock))
 
-    def renew(self) -> Anchor:
-        """Take a new anchor."""
-        self.anchor = anchor_now(self._clock)
-        return self.anchor
-
     def state_changed(self) -> bool:
         """Whether the clock is believed more or less than at the last anchor."""
         return self._clock.state() is not self.anchor.state

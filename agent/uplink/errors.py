@@ -13,6 +13,10 @@ class UplinkDown(Exception):
         self.code = code
 
 
+class NotTheTime(UplinkDown):
+    """The broker's certificate is not valid yet, or not any more: its dates or this gateway's clock are wrong."""
+
+
 class UplinkRefused(UplinkDown):
     """The broker answered and will not have us: a fault of configuration; try again, but slowly."""
 

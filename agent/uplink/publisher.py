@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from agent.clock import NS_PER_S, Clock
+from agent.clock import NS_PER_S, Clock, described
 from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
@@ -37,7 +37,7 @@ from agent.uplink.downlink import (
 )
 from agent.uplink.encoders import Message
 from agent.uplink.encoders.ocg1 import Ocg1
-from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.errors import MessageRejected, NotTheTime, UplinkDown, UplinkRefused
 from agent.uplink.inbox import Inbox
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
 from agent.uplink.peer import AckMode, Peer
@@ -150,6 +150,11 @@ class Publisher:
         if self._sender:
             self._sender.offer(batch)
 
+    def on_salvaged(self, seq: int) -> None:
+        """Undelivered batches are there again that could not be read before, none of them below `seq`."""
+        if self._sender:
+            self._sender.look_again(seq)
+
     async def publish_health(self, figures: dict[str, Any]) -> None:
         """Say how the gateway is, with QoS 0. Without a connection the newest waits for one, older ones are dropped."""
         if self._health is not None:
@@ -216,6 +221,8 @@ class Publisher:
                     self._session = None
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
+        except NotTheTime as err:
+            return UplinkDown(f"{err.reason}; the clock of this gateway says {described(self._clock)}")
         except UplinkDown as err:
             return err
 

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from simulators.ioc.messages import Sealed, Value
+from simulators.ioc.messages import Event, Sealed, Value
 
 _INSERT_MESSAGE = """
-INSERT INTO message (gateway, epoch, seq, low, lane, sealed_ms, received_ms) VALUES (?, ?, ?, ?, ?, ?, ?)
+INSERT INTO message (gateway, epoch, seq, low, lane, clock, sealed_ms, received_ms) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (gateway, epoch, seq) DO NOTHING
 """
 _INSERT_DUPLICATE = "INSERT INTO duplicate (gateway, epoch, seq, low, lane, received_ms) VALUES (?, ?, ?, ?, ?, ?)"
@@ -28,6 +28,20 @@ WHERE gateway = ?1 AND device = ?2 AND point = ?3 AND time_ms = ?4 AND (value <>
 _INSERT_EVENT = """
 INSERT INTO event (message, gateway, epoch, type, severity, device, time_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+_INSERT_CORRECTION = "INSERT INTO correction (gateway, epoch, first, last, offset_ms) VALUES (?, ?, ?, ?, ?)"
+_OFFSET_OF = """
+SELECT coalesce(sum(offset_ms), 0) FROM correction WHERE gateway = ? AND epoch = ? AND ? BETWEEN first AND last
+"""
+_MOVE_EVENTS = """
+UPDATE event SET time_ms = time_ms + ?1 WHERE message IN
+(SELECT id FROM message WHERE gateway = ?2 AND epoch = ?3 AND seq BETWEEN ?4 AND ?5 AND clock = 'unsync')
+"""
+_MOVE_READINGS = """
+UPDATE reading SET time_ms = -(time_ms + ?1) WHERE gateway = ?2 AND message IN
+(SELECT id FROM message WHERE gateway = ?2 AND epoch = ?3 AND seq BETWEEN ?4 AND ?5 AND clock = 'unsync')
+"""
+_MOVED_READINGS = "UPDATE OR REPLACE reading SET time_ms = -time_ms WHERE gateway = ? AND time_ms < 0"
+"""In two steps: one reading may move to where another still is."""
 _UPSERT_RETAINED = """
 INSERT INTO retained (topic, received_ms, payload) VALUES (?, ?, ?)
 ON CONFLICT (topic) DO UPDATE SET received_ms = excluded.received_ms, payload = excluded.payload
@@ -74,18 +88,21 @@ class Database:
         """Store one message whole, or nothing of it; not `new` where its key is there already."""
         key = (message.gateway, message.epoch, message.seq, message.low, lane)
         with self._transaction() as db:
-            cursor = db.execute(_INSERT_MESSAGE, (*key, message.sealed_ms, received_ms))
+            cursor = db.execute(_INSERT_MESSAGE, (*key, message.clock, message.sealed_ms, received_ms))
             if cursor.rowcount == 0:
                 db.execute(_INSERT_DUPLICATE, (*key, received_ms))
                 return Stored(new=False)
             number = cursor.lastrowid or 0
-            rows = list(_rows(message, number))
+            offset_ms = _offset_ms(db, message)
+            rows = list(_rows(message, number, offset_ms))
             readings = db.executemany(_INSERT_READING, rows).rowcount if rows else 0
             changed = db.executemany(_CHANGE_READING, rows).rowcount if readings < len(rows) else 0
             if message.event:
                 event = message.event
                 head = (number, message.gateway, message.epoch, event.type, event.severity, event.device)
-                db.execute(_INSERT_EVENT, (*head, event.time_ms, _encode(event).decode()))
+                db.execute(_INSERT_EVENT, (*head, event.time_ms + offset_ms, _encode(event).decode()))
+                if event.type == "clock.step":
+                    _correct(db, message, event)
         return Stored(new=True, readings=readings, changed=changed)
 
     def keep_retained(self, topic: str, payload: str, received_ms: int) -> None:
@@ -128,11 +145,29 @@ class _Transaction:
         self._db.execute("COMMIT" if kind is None else "ROLLBACK")
 
 
-def _rows(message: Sealed, number: int) -> Iterator[tuple[str, str, str, int, str, str, int]]:
+def _offset_ms(db: sqlite3.Connection, message: Sealed) -> int:
+    """What the gateway has said already of the times in this message."""
+    if message.clock != "unsync":
+        return 0
+    ((offset_ms,),) = db.execute(_OFFSET_OF, (message.gateway, message.epoch, message.seq)).fetchall()
+    return int(offset_ms)
+
+
+def _correct(db: sqlite3.Connection, message: Sealed, step: Event) -> None:
+    """The clock was set: make the times right of what came before, and remember it for what is still to come."""
+    for first, last in step.ranges:
+        key = (message.gateway, message.epoch, first, last)
+        db.execute(_INSERT_CORRECTION, (*key, step.offset_ms))
+        db.execute(_MOVE_EVENTS, (step.offset_ms, *key))
+        db.execute(_MOVE_READINGS, (step.offset_ms, *key))
+    db.execute(_MOVED_READINGS, (message.gateway,))
+
+
+def _rows(message: Sealed, number: int, offset_ms: int) -> Iterator[tuple[str, str, str, int, str, str, int]]:
     for scan in message.scans or ():
         for point, value in scan.values.items():
             quality = scan.quality.get(point, "")
-            yield message.gateway, scan.device, point, scan.time_ms, _json(value), quality, number
+            yield message.gateway, scan.device, point, scan.time_ms + offset_ms, _json(value), quality, number
 
 
 def _json(value: Value) -> str:

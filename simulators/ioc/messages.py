@@ -58,6 +58,7 @@ class Event(msgspec.Struct, frozen=True):
     time_ms: TimeMs
     device: str | None = None
     ranges: list[tuple[Seq, Seq]] = []
+    offset_ms: Annotated[int, msgspec.Meta(gt=-(2**53), lt=2**53)] = 0
     readings: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
 
 

@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS message (
     seq INTEGER NOT NULL,
     low INTEGER NOT NULL,
     lane TEXT NOT NULL,
+    clock TEXT NOT NULL,            -- sync, hold or unsync
     sealed_ms INTEGER NOT NULL,
     received_ms INTEGER NOT NULL,
     UNIQUE (gateway, epoch, seq)
@@ -22,7 +23,7 @@ CREATE TABLE IF NOT EXISTS reading (
     gateway TEXT NOT NULL,
     device TEXT NOT NULL,
     point TEXT NOT NULL,
-    time_ms INTEGER NOT NULL,
+    time_ms INTEGER NOT NULL,       -- made right by corrections
     value TEXT NOT NULL,            -- JSON
     quality TEXT NOT NULL,          -- empty: good
     message INTEGER NOT NULL,       -- that brought it first
@@ -39,6 +40,14 @@ CREATE TABLE IF NOT EXISTS event (
     device TEXT,
     time_ms INTEGER NOT NULL,
     body TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS correction (  -- of a clock that was set late: for the times of these batches, where they are unsync
+    id INTEGER PRIMARY KEY,
+    gateway TEXT NOT NULL,
+    epoch TEXT NOT NULL,
+    first INTEGER NOT NULL,
+    last INTEGER NOT NULL,
+    offset_ms INTEGER NOT NULL
 );
 CREATE TABLE IF NOT EXISTS retained (
     topic TEXT PRIMARY KEY,

@@ -1,10 +1,13 @@
 import asyncio
 import socket
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
-from agent.control import SOCKET_NAME, AgentNotRunning, ask_agent, control_server
+from agent.control import SOCKET_NAME, AgentNotRunning, OrderRefused, ask_agent, control_server, order_agent
 
 
 async def _ask(runtime_dir: Path, verb: str) -> object:
@@ -45,3 +48,53 @@ async def test_a_socket_left_behind_by_a_crash_is_replaced(tmp_path: Path) -> No
 def test_no_agent_is_said_so(tmp_path: Path) -> None:
     with pytest.raises(AgentNotRunning):
         ask_agent(tmp_path, "status")
+
+
+class _Count(msgspec.Struct):
+    count: int
+
+
+async def test_an_order_gets_its_arguments_and_its_result_comes_back(tmp_path: Path) -> None:
+    async def double(arguments: Mapping[str, Any]) -> Any:
+        await asyncio.sleep(0)
+        return {"count": 2 * msgspec.convert(arguments, _Count).count}
+
+    async def refuse(_: Mapping[str, Any]) -> Any:
+        raise OrderRefused("the card cannot be written")
+
+    orders = {"double": double, "refuse": refuse}
+    async with control_server(tmp_path, {"status": lambda: 1}, orders):
+        assert await asyncio.to_thread(order_agent, tmp_path, "double", {"count": 4}) == {"count": 8}
+        for verb, arguments, why in [
+            ("refuse", {}, "cannot be written"),
+            ("double", {"count": "many"}, "not a request"),
+            ("stop", {}, "known: double, refuse, status"),
+        ]:
+            with pytest.raises(OrderRefused, match=why):
+                await asyncio.to_thread(order_agent, tmp_path, verb, arguments)
+        assert await _ask(tmp_path, "status") == 1
+    with pytest.raises(AgentNotRunning):
+        order_agent(tmp_path, "double", {})
+
+
+async def test_an_order_may_take_longer_than_a_request_and_is_done_though_nobody_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.control.REQUEST_TIMEOUT_S", 0.1)
+    done = asyncio.Event()
+
+    async def slow(_: Mapping[str, Any]) -> Any:
+        await asyncio.sleep(0.3)
+        done.set()
+        return "done"
+
+    async with control_server(tmp_path, {}, {"slow": slow}):
+        assert await asyncio.to_thread(order_agent, tmp_path, "slow", {}) == "done"
+        done.clear()
+        _, writer = await asyncio.open_unix_connection(tmp_path / SOCKET_NAME)
+        writer.write(b'{"verb":"slow"}\n')
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        async with asyncio.timeout(5):
+            await done.wait()

@@ -94,6 +94,9 @@ BROKEN: list[tuple[str, str, Callable[[Any], Any]]] = [
     ("status", "offline because of a connect", lambda m: m.update(online=False)),
     ("status", "connection 0", lambda m: m.update(connection=0)),
     ("health", "a negative count", lambda m: m["outbox"].update(undelivered=-1)),
+    ("health", "an account that says nothing of what was lost", lambda m: m["outbox"]["account"].pop("lost")),
+    ("health", "a loss that is no count", lambda m: m["outbox"]["account"]["lost"].update(unclean_stop=-1)),
+    ("health", "an account with a surprise", lambda m: m["outbox"]["account"].update(waiting=1)),
     ("health", "a link without name", lambda m: m["links"][0].pop("link")),
     ("snapshot", "no privacy", lambda m: m["snapshot"].pop("privacy")),
     ("snapshot", "no retention", lambda m: m["snapshot"]["privacy"].pop("keep_days")),
@@ -116,6 +119,9 @@ def test_optional_fields_may_be_left_out() -> None:
     health = example("health")
     for key in ("clock", "outbox", "system", "links", "uptime_s"):
         health.pop(key)
+    validator("health").validate(health)
+    health = example("health")
+    health["outbox"].pop("account")
     validator("health").validate(health)
     validator("ack").validate({**example("ack"), "cumulative": 0, "selective": []})
 

@@ -302,6 +302,23 @@ def test_bytes_that_begin_like_neither_json_nor_zlib_are_refused() -> None:
         plain(b"\x00")
 
 
+def _step(seq: int, offset_ms: int, *ranges: list[int]) -> dict[str, Any]:
+    body = {"id": ID, "type": "clock.step", "severity": "minor", "time_ms": 99, "message": {}, "offset_ms": offset_ms}
+    return sealed(seq, scans=None, event=body | {"ranges": list(ranges)}, clock="sync")
+
+
+@pytest.mark.parametrize("order", [(1, 2, 5, 9), (9, 1, 2, 5), (1, 9, 5, 2)])
+def test_times_of_a_clock_that_was_set_late_are_made_right_in_whatever_order_messages_come(
+    ingest: Ingest, db: Database, order: tuple[int, ...]
+) -> None:
+    messages = {seq: sealed(seq, clock="unsync") for seq in (1, 2)} | {5: sealed(5), 9: _step(9, 1_000, [1, 8])}
+    for seq in order:
+        for _ in range(2):  # a duplicate changes nothing
+            ingest.take(f"ocg/v1/gw-1/up/{'event' if seq == 9 else 'data'}", json.dumps(messages[seq]).encode())
+    rows = db._connection.execute("SELECT time_ms FROM reading WHERE point = 'pm25' ORDER BY time_ms").fetchall()
+    assert rows == [(2_000,), (3_000,), (5_000,)]  # the first moved to where the second still was
+
+
 def _send_parts(ingest: Ingest, *numbers: int) -> None:
     for number in numbers:
         data = PICTURE[:10] if number == 1 else PICTURE[10:]

@@ -2,5 +2,5 @@
 -- In Python: zlib.crc32(payload, zlib.crc32(f"{seq}|{kind}|{sealed_ms}|{first_ms}|{last_ms}|{readings}|".encode()))
 ALTER TABLE batch ADD COLUMN crc INTEGER;
 
--- Batches by time. None but those salvaged after a power cut spans more than an hour, so a window is one range of it.
+-- Batches by time. None spans more than an hour, so those of a window are one range of it.
 CREATE INDEX batch_last_ms ON batch (last_ms);

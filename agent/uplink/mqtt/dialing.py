@@ -13,11 +13,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.uplink.errors import UplinkDown
+from agent.uplink.errors import NotTheTime, UplinkDown
 from agent.uplink.mqtt.options import MqttOptions
 
 SESSION_EXPIRY_S: Final = 120
 WILL_DELAY_S: Final = 30
+_DATES: Final = frozenset({9, 10})
+"""X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED (openssl/x509_vfy.h)."""
 _PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
 
@@ -66,7 +68,8 @@ def dial(client: paho.Client, options: MqttOptions) -> UplinkDown | None:
         if isinstance(sock, socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     except ssl.SSLCertVerificationError as err:
-        return UplinkDown(f"{options.broker}: its certificate is not accepted: {err.verify_message}")
+        kind = NotTheTime if err.verify_code in _DATES else UplinkDown
+        return kind(f"{options.broker}: its certificate is not accepted: {err.verify_message}")
     except ssl.SSLError as err:
         return UplinkDown(f"{options.broker}: TLS failed: {err.reason or err}")
     except (OSError, ValueError) as err:

@@ -12,7 +12,7 @@ CATALOGUE = tomllib.loads((FOLDER / "messages.vi.toml").read_text(encoding="utf-
 
 def _texts() -> set[str]:
     texts = set()
-    for path in FOLDER.glob("*.py"):
+    for path in FOLDER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "tr":
                 argument = node.args[0]

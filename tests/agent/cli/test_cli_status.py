@@ -12,7 +12,13 @@ REPORT: dict[str, Any] = {
     "hold_unsynced_s": 900.0,
     "uplink": {"connected": False, "broker": "mqtts://ioc:8883", "error": "certificate has expired", "ack": "ioc"},
     "outbox": {"undelivered": 7, "oldest_s": 42.0, "bytes": 1_000},
-    "account": {"waiting": 12},
+    "account": {
+        "accepted": 1_000,
+        "delivered": 900,
+        "stored": 88,
+        "waiting": 12,
+        "lost": {"damaged": 5, "forgotten": 7},
+    },
     "links": [
         {
             "link": "bus-1",
@@ -55,6 +61,10 @@ def test_what_is_wrong_is_said_in_its_own_words(capsys: pytest.CaptureFixture[st
     text = _text(capsys)
     for words in ("certificate has expired", "no reply within 0.5 s", "DOWN: no such port", "not read yet"):
         assert words in text
+
+
+def test_the_account_is_on_the_first_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "1000 readings = 900 delivered + 88 waiting + 12 lost" in _text(capsys)
 
 
 def test_readings_that_wait_for_the_clock_are_said_on_the_first_screen(capsys: pytest.CaptureFixture[str]) -> None:

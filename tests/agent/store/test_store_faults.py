@@ -22,6 +22,7 @@ FAULTS: dict[str, Callable[[Faults], None]] = {
     "eio-all": lambda faults: faults.fail(errno.EIO, "read", *CHANGES),
     "read-only": lambda faults: faults.fail(errno.EROFS, *CHANGES),
 }
+OPENING = FAULTS | {"eio-read": lambda faults: faults.fail(errno.EIO, "read")}
 each_fault = pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 
 
@@ -88,18 +89,40 @@ async def test_a_process_that_is_killed_while_the_card_fails_loses_nothing(
         await check_all_there(lab, store)
 
 
-@pytest.mark.parametrize(
-    "fault", [*FAULTS.values(), lambda faults: faults.fail(errno.EIO, "read")], ids=[*FAULTS.keys(), "eio-read"]
-)
-async def test_a_store_that_cannot_be_opened_says_so_and_is_undamaged(
-    card_lab: CardLab, fault: Callable[[Faults], None]
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("fault", ["full", "nearly-full", "eio-write"])
+async def test_a_card_that_can_be_read_and_not_written_stops_no_start_and_no_reading(
+    card_lab: CardLab, fault: str, *, killed: bool
 ) -> None:
     lab, random = card_lab, Random(1)
     with lab.card() as card:
         async with lab.open() as store:
             await read_and_deliver(lab, store, random, 10)
+            lab.world = lab.now()
+            if killed:
+                lab.kill()
+    with lab.card() as card:
         for _ in range(3):
-            fault(card.faults)
+            FAULTS[fault](card.faults)
+            async with lab.open() as store:
+                lab.read(store, 3)
+                await lab.live(store, 3.0)
+                assert store.commit_failures
+                assert store.account().balanced
+                card.faults.heal()
+                await lab.live(store, 3.0)
+        async with lab.open() as store:
+            await check_all_there(lab, store)
+
+
+@pytest.mark.parametrize("fault", ["eio-sync", "eio-read", "eio-all", "read-only"])
+async def test_a_store_that_cannot_be_opened_says_so_and_is_undamaged(card_lab: CardLab, fault: str) -> None:
+    lab, random = card_lab, Random(1)
+    with lab.card() as card:
+        async with lab.open() as store:
+            await read_and_deliver(lab, store, random, 10)
+        for _ in range(3):
+            OPENING[fault](card.faults)
             with pytest.raises(StoreError, match=r"outbox\.db"):
                 async with lab.open():
                     pass

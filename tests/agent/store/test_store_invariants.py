@@ -614,3 +614,45 @@ def reserved_in(database: Path) -> int:
         return int(connection.execute("SELECT value FROM meta WHERE key = 'reserved'").fetchone()[0])
     finally:
         connection.close()
+
+
+@pytest.mark.parametrize("cut", [False, True])
+async def test_no_batch_spans_an_hour_however_long_readings_had_to_wait(lab: Any, *, cut: bool) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=86_400)
+    async with lab.open() as store:
+        numbers = []
+        for _ in range(20):
+            numbers += lab.read(store, 1)
+            await lab.live(store, 600.0, 300.0)
+        if cut:
+            lab.cut_power()
+        else:
+            await store.flush()
+            spans = lab.sql("SELECT last_ms - first_ms FROM batch ORDER BY seq")
+            assert await lab.stored(store) == numbers
+    if cut:
+        async with lab.open() as store:
+            spans = lab.sql("SELECT last_ms - first_ms FROM batch WHERE kind = 'data' ORDER BY seq")
+            assert await lab.stored(store) == numbers
+    assert [span for (span,) in spans] == [3_000_000, 3_000_000, 3_000_000, 600_000]
+
+
+async def test_after_a_kill_an_event_that_waits_does_not_bring_the_sealed_journal_onto_the_card_again(lab: Any) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=0.25, commit_interval_s=60.0)
+    async with lab.open() as store:
+        for _ in range(5):
+            lab.read(store, 200)
+            await lab.live(store, 0.5)
+        lab.kill()
+    async with lab.open() as store:
+        assert len(await lab.stored(store)) == 1_000
+        lab.event(store)
+        await store._committer.commit()
+        ((size,),) = lab.sql("SELECT sum(length(records)) FROM unsealed")
+        assert size < 2_000
+        lab.kill()
+    async with lab.open() as store:
+        await store.flush()
+        assert len(await lab.stored(store)) == 1_000
+        assert len(await lab.events(store, "device.down")) == 1
+        await lab.check_account(store)

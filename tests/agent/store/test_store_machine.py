@@ -9,10 +9,18 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import pytest
 from fake_clock import FakeClock
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from store_lab import Lab
 
 from agent.clock import NS_PER_S, ClockState
@@ -28,7 +36,7 @@ ROOM_BYTES = 500_000
 
 
 class StoreMachine(RuleBasedStateMachine):
-    """`read`, `delivered`, `may_be_lost`: numbers of readings, as a plain list knows them."""
+    """`read`, `delivered`, `forgotten`, `may_be_lost`: numbers of readings, as a plain list knows them."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,6 +49,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.read: list[int] = []
         self.delivered: dict[int, tuple[str, int]] = {}
         self.may_be_lost: set[int] = set()
+        self.forgotten: set[int] = set()
         self.highest: dict[str, int] = {}
         self.padding = 0
         self.cuts = False
@@ -95,6 +104,19 @@ class StoreMachine(RuleBasedStateMachine):
         """An acknowledgement of numbers above everything that was given out changes nothing."""
         self.store.mark_delivered([(self.store.high + first, self.store.high + first + count)])
 
+    @rule(choose=st.randoms(use_true_random=False), span=st.integers(1, 4))
+    def forget(self, choose: Random, span: int) -> None:
+        batches = self.do(self.lab.undelivered(self.store))
+        if not batches:
+            return
+        first = choose.choice(batches).seq
+        gone = [batch for batch in batches if first <= batch.seq < first + span]
+        full = self.store.account().lost.get("outbox_full", 0)
+        forgotten = self.do(self.store.forget([(first, first + span - 1)]))
+        if self.store.account().lost.get("outbox_full", 0) == full:  # else they had to go meanwhile
+            assert forgotten.undelivered >= len(gone)
+        self.forgotten.update(n for batch in gone for n in self.lab.numbers(batch))
+
     @rule()
     def kill(self) -> None:
         self.lab.kill()
@@ -131,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.do(self.lab.stored(self.store))
         dropped = self.store.account().lost.get("outbox_full", 0)
         self.lab.clock.wall_at_zero_ms += 2 * 86_400_000
-        for _ in range(11):  # a store in which nothing changes leaves its file alone
+        for _ in range(21):  # two checkpoints; a store in which nothing changes leaves its file alone
             self.append(1)
             self.do(self.lab.live(self.store, 1.0, 1.0))
         gone = set(before) - set(self.do(self.lab.stored(self.store)))
@@ -157,7 +179,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert account.balanced, account
         if not self.cuts:
             assert account.accepted == len(self.read) + self.padding
-            assert set(account.lost) <= {"outbox_full"}, account
+            assert set(account.lost) <= {"outbox_full", "forgotten"}, account
 
     @invariant()
     def numbers_only_rise(self) -> None:
@@ -185,7 +207,8 @@ class StoreMachine(RuleBasedStateMachine):
         assert self.do(self.store.flush())
         stored = self.do(self.lab.stored(self.store))
         assert len(stored) == len(set(stored))
-        missing = set(self.read) - set(stored) - set(self.delivered)
+        assert not set(stored) & self.forgotten
+        missing = set(self.read) - set(stored) - set(self.delivered) - self.forgotten
         dropped = self.store.account().lost.get("outbox_full", 0)
         assert len(missing - self.may_be_lost) <= dropped
         assert self.lab.database.stat().st_size <= 1.05 * ROOM_BYTES
@@ -199,7 +222,23 @@ class StoreMachine(RuleBasedStateMachine):
         self.store = self.do(self.stack.enter_async_context(self.lab.open()))
 
 
-StoreMachine.TestCase.settings = settings(
-    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
-)
-test_the_store_and_a_plain_list_never_differ = StoreMachine.TestCase
+def _story(examples: int, steps: int, *, derandomize: bool) -> settings:
+    return settings(
+        max_examples=examples,
+        stateful_step_count=steps,
+        derandomize=derandomize,
+        database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
+    )
+
+
+def test_the_store_and_a_plain_list_never_differ() -> None:
+    run_state_machine_as_test(StoreMachine, settings=_story(60, 25, derandomize=True))
+
+
+@pytest.mark.soak
+def test_the_store_and_a_plain_list_never_differ_at_length() -> None:
+    run_state_machine_as_test(StoreMachine, settings=_story(3_000, 40, derandomize=False))

@@ -50,7 +50,7 @@ class Model:
         await self.lab.check_account(store)
 
 
-@pytest.mark.parametrize("seed", range(40))
+@pytest.mark.parametrize("seed", [*range(40), *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(40, 600))])
 async def test_whatever_happens_nothing_is_lost_but_what_a_power_cut_may_cost(
     lab: Any, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,46 +4,16 @@ import asyncio
 import re
 import shutil
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
+from outbox_damage import PAGE, checkpointed, fill, pages_of, spoil
 
 from agent.settings import OutboxSettings
-from agent.store.damaged_file import read_chunk
-
-PAGE = 4096
-
-
-async def fill(lab: Any, store: Any, batches: int, count: int = 60) -> None:
-    for _ in range(batches):
-        lab.read(store, count)
-        await lab.live(store, 1.25)
-    await store.flush()
-
-
-def pages_of(path: Path, seq: int) -> set[int]:
-    """Pages that hold the payload of a row: the one that counts, and older copies that a page split has left."""
-    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
-        ((payload,),) = connection.execute("SELECT payload FROM batch WHERE seq = ?", (seq,)).fetchall()
-    found = {match.start() // PAGE for match in re.finditer(re.escape(payload[:60]), path.read_bytes())}
-    assert found
-    return found
-
-
-def spoil(path: Path, pages: Iterable[int]) -> None:
-    """Overwrite whole pages, as a dying card does."""
-    with path.open("r+b") as file:
-        for page in pages:
-            file.seek(page * PAGE)
-            file.write(b"\xa5" * PAGE)
-
-
-async def checkpointed(lab: Any) -> None:
-    with closing(sqlite3.connect(lab.database)) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+from agent.store import StoreError
+from agent.store.damaged_file import read_chunk, undelivered_in
 
 
 async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other(lab: Any) -> None:
@@ -55,7 +25,7 @@ async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other
         await lab.live(store, 3.0)
         epoch, before = store.epoch, store.account()
         lab.kill()
-    await checkpointed(lab)
+    checkpointed(lab.database)
     pages = pages_of(lab.database, 20)
     async with lab.open() as store:
         spoil(lab.database, pages)
@@ -114,7 +84,7 @@ async def test_a_file_that_cannot_be_opened_gives_its_undelivered_batches_to_a_n
         epoch = store.epoch
         numbers = await lab.stored(store)
         lab.cut_power()
-    await checkpointed(lab)
+    checkpointed(lab.database)
     with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as connection:
         roots = dict(connection.execute("SELECT name, rootpage FROM sqlite_master WHERE type = 'table'").fetchall())
     spoil(lab.database, [0 if what == "header" else roots[what] - 1])
@@ -177,7 +147,7 @@ async def test_an_older_file_in_the_same_place_goes_on_above_every_number_that_w
 async def test_every_row_outside_the_bad_pages_is_read(lab: Any, tmp_path: Path) -> None:
     async with lab.open() as store:
         await fill(lab, store, 80)
-    await checkpointed(lab)
+    checkpointed(lab.database)
     path = tmp_path / "one.db"
     pages = {seq: pages_of(lab.database, seq) for seq in range(1, 81)}
     for first in (1, 17, 50, 80):
@@ -193,3 +163,100 @@ async def test_every_row_outside_the_bad_pages_is_read(lab: Any, tmp_path: Path)
         assert gone >= {seq for seq, at in pages.items() if at <= pages[first]}
         assert gone <= {seq for seq, at in pages.items() if at & pages[first]}
         assert rows == sorted(set(rows))
+
+
+@pytest.mark.parametrize(("journal_kept", "power_lost_again"), [(True, False), (False, False), (False, True)])
+async def test_readings_that_a_copy_holds_unsealed_are_taken_over_once(
+    lab: Any, tmp_path: Path, monkeypatch: Any, caplog: Any, *, journal_kept: bool, power_lost_again: bool
+) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=60, archive_interval_s=5.0)
+    async with lab.open() as store:
+        lab.read(store, 1)
+        await lab.live(store, 66.0)
+        store.mark_delivered([(1, 1)])
+        await lab.live(store, 6.0)
+        read_ms = lab.clock.wall_ms()
+        numbers = lab.read(store, 5)
+        lab.event(store)
+        await lab.live(store, 4.0)
+        assert store.account().waiting == 5
+        shutil.copytree(lab.data, tmp_path / "data")
+        shutil.copytree(lab.runtime, tmp_path / "runtime")
+    lab.generation += 1
+    shutil.copytree(tmp_path / "data", lab.data)
+    if journal_kept:
+        shutil.copytree(tmp_path / "runtime", lab.runtime)
+    else:
+        lab.boot()
+        lab.clock.wall_at_zero_ms += 86_400_000
+    if power_lost_again:
+        with monkeypatch.context() as patched:
+            patched.setattr("agent.store.store.Store.begin", _power_lost)
+            with pytest.raises(StoreError):
+                await lab.open().__aenter__()
+    for _ in range(2):
+        async with lab.open() as store:
+            await lab.live(store, 3.0)
+            assert await lab.stored(store) == numbers
+            assert len(await lab.events(store, "device.down")) == 1
+            scans = [scan for batch in await lab.undelivered(store) for scan in lab.decoded(batch).get("scans", ())]
+            assert {scan["time_ms"] for scan in scans} == {read_ms}
+            await lab.check_account(store)
+            assert (store.account().accepted, store.account().lost) == (5, {})
+    assert "more than the account knows of" not in caplog.text
+
+
+async def _power_lost(*_: Any) -> None:
+    raise OSError("no power")
+
+
+async def test_a_copy_in_which_everything_had_arrived_sends_nothing_again(lab: Any, tmp_path: Path) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 5)
+        store.mark_delivered([(1, 5)])
+    shutil.copytree(lab.data, tmp_path / "clone")
+    shutil.rmtree(lab.data)
+    shutil.copytree(tmp_path / "clone", lab.data)
+    async with lab.open() as store:
+        await lab.live(store, 3.0)
+        assert await lab.stored(store) == []
+        assert store.account().accepted == 0
+
+
+async def test_the_last_batches_are_found_behind_a_bad_page_without_reading_the_whole_file(lab: Any) -> None:
+    async with lab.open() as store:
+        for _ in range(5):
+            for _ in range(300):
+                lab.event(store)
+            await store.flush()
+        store.mark_delivered([(1, 1_490)])
+    checkpointed(lab.database)
+    data = lab.database.read_bytes()
+    spoil(lab.database, {match.start() // PAGE for match in re.finditer(b'"seq":1500,', data)})
+    looks = []
+    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as connection:
+        connection.set_progress_handler(lambda: looks.append(1) and None, 1_000)
+        _, undelivered = undelivered_in(connection)
+    assert undelivered == [(1_491, 1_500)]
+    assert len(looks) < 10, "a look at every row would take fifteen or more"
+
+
+@pytest.mark.parametrize("copy", [False, True])
+async def test_who_sends_is_told_when_batches_are_there_again(lab: Any, tmp_path: Path, *, copy: bool) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 6)
+        store.mark_delivered([(1, 2)])
+    if copy:
+        shutil.copytree(lab.data, tmp_path / "backup")
+        shutil.rmtree(lab.data)
+        shutil.copytree(tmp_path / "backup", lab.data)
+    told: list[int] = []
+    async with lab.open() as store:
+        store.on_salvaged = told.append
+        before = {batch.seq for batch in await lab.undelivered(store)}
+        if not copy:
+            store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+        await lab.live(store, 3.0)
+        after = {batch.seq for batch in await lab.undelivered(store) if batch.kind == "data"}
+        assert len(after) == 4
+        assert told == [min(after - before) if copy else 3]

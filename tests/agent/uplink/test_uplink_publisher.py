@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from certificates import self_signed
 from processes import Mosquitto
 from uplink_helpers import (
     EPOCH,
@@ -339,4 +341,38 @@ async def test_a_cancelled_publisher_never_leaves_an_online_status(
     if protocol == "3.1.1":
         await until(lambda: [m["why"] for m in ioc.said("status")] == ["connect", "will"])
     assert not publisher.state().connected
+    ioc.close()
+
+
+async def test_a_certificate_refused_for_its_dates_is_said_with_the_clock_and_taken_when_the_time_has_come(
+    mosquitto: str, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC)
+    key, certificate = self_signed(tmp_path / "tls", now + timedelta(seconds=3), now + timedelta(days=1))
+    broker = Mosquitto(mosquitto, tmp_path)
+    with (tmp_path / "mosquitto.conf").open("a", encoding="ascii") as file:
+        file.write(f"user root\ncertfile {certificate}\nkeyfile {key}\n")
+    broker.start()
+    try:
+        async with running(broker, MemorySource(), tmp_path, tls=True, ca_file=str(certificate)) as publisher:
+            error = await until(lambda: publisher.state().error)
+            assert "certificate is not yet valid; the clock of this gateway says 2" in error
+            assert datetime.now(UTC) < now + timedelta(seconds=4)
+            await until(lambda: ready(publisher))
+    finally:
+        broker.kill()
+
+
+async def test_batches_that_are_there_again_are_sent_at_once(broker: Mosquitto, tmp_path: Path) -> None:
+    ioc, source = await listener(broker), MemorySource()
+    async with running(broker, source, tmp_path, ack="broker", resend_s=600) as publisher:
+        await until(lambda: ready(publisher))
+        for _ in range(6):
+            source.seal()
+        hidden = {seq: source.batches.pop(seq) for seq in (2, 3)}
+        await until(lambda: source.delivered == [1, 4, 5, 6])
+        source.batches.update(hidden)
+        publisher.on_salvaged(2)
+        await until(lambda: sorted(source.delivered) == [1, 2, 3, 4, 5, 6])
+        await until(lambda: ioc.seqs("backfill") == [2, 3])
     ioc.close()

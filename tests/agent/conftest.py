@@ -1,4 +1,4 @@
-"""Each test of the store gets a laboratory of its own."""
+"""Each test that wants a store gets a laboratory of its own."""
 
 import shutil
 import tempfile

@@ -1,0 +1,76 @@
+"""What is in a payload, for those who read it here and not at the IOC. Pure."""
+
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+
+class Value(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One reading as it left: no `quality` means good; `clock` is how far the time may be believed."""
+
+    time_ms: int
+    device: str
+    point: str
+    value: bool | int | float | str | None
+    quality: str = ""
+    status: str = ""
+    seq: int = 0
+    clock: str = ""
+
+
+class _Scan(msgspec.Struct):
+    device: str
+    time_ms: int
+    values: dict[str, bool | int | float | str | None]
+    quality: dict[str, str] = {}
+    status: dict[str, str] = {}
+
+
+class Content(msgspec.Struct):
+    """A payload, parsed: the envelope, and the scans of a data batch."""
+
+    epoch: str
+    seq: int
+    sealed_ms: int
+    low: int
+    clock: str
+    scans: list[_Scan] = []
+
+    @property
+    def readings(self) -> int:
+        """How many readings it holds."""
+        return sum(len(scan.values) for scan in self.scans)
+
+    @property
+    def devices(self) -> set[str]:
+        """Whose readings it holds."""
+        return {scan.device for scan in self.scans}
+
+    def values(self) -> Iterator[Value]:
+        """Every reading, in the order of the payload."""
+        for scan in self.scans:
+            for point, value in scan.values.items():
+                quality, status = scan.quality.get(point, ""), scan.status.get(point, "")
+                yield Value(scan.time_ms, scan.device, point, value, quality, status, self.seq, self.clock)
+
+
+_decoder = msgspec.json.Decoder(Content)
+
+
+def content_of(payload: bytes) -> Content | None:
+    """Parse a payload; None where it is not one."""
+    try:
+        return _decoder.decode(_plain(payload))
+    except (zlib.error, msgspec.MsgspecError):
+        return None
+
+
+def decoded(payload: bytes) -> Any:
+    """The JSON of a payload, whatever is in it; raises `zlib.error` or `msgspec.MsgspecError`."""
+    return msgspec.json.decode(_plain(payload))
+
+
+def _plain(payload: bytes) -> bytes:
+    return zlib.decompress(payload) if payload[:1] == b"\x78" else payload
