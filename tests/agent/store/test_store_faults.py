@@ -22,6 +22,7 @@ FAULTS: dict[str, Callable[[Faults], None]] = {
     "eio-all": lambda faults: faults.fail(errno.EIO, "read", *CHANGES),
     "read-only": lambda faults: faults.fail(errno.EROFS, *CHANGES),
 }
+OPENING = FAULTS | {"eio-read": lambda faults: faults.fail(errno.EIO, "read")}
 each_fault = pytest.mark.parametrize("fault", FAULTS.values(), ids=FAULTS.keys())
 
 
@@ -114,18 +115,19 @@ async def test_a_card_that_can_be_read_and_not_written_stops_no_start_and_no_rea
             await check_all_there(lab, store)
 
 
-@pytest.mark.parametrize("fault", ["eio-sync", "eio-all", "read-only"])
+@pytest.mark.parametrize("fault", ["eio-sync", "eio-read", "eio-all", "read-only"])
 async def test_a_store_that_cannot_be_opened_says_so_and_is_undamaged(card_lab: CardLab, fault: str) -> None:
     lab, random = card_lab, Random(1)
     with lab.card() as card:
         async with lab.open() as store:
             await read_and_deliver(lab, store, random, 10)
         for _ in range(3):
-            FAULTS[fault](card.faults)
+            OPENING[fault](card.faults)
             with pytest.raises(StoreError, match=r"outbox\.db"):
                 async with lab.open():
                     pass
             card.faults.heal()
+        assert not list(lab.data.glob("*.corrupt-*"))
         async with lab.open() as store:
             await check_all_there(lab, store)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from card_lab import CardLab
-from card_model import Sync
+from card_model import Rename, Sync
 from faulty_card import NEEDED, can_be_had
 from processes import ready_line, started
 from store_lab import Lab
@@ -56,7 +56,7 @@ class Running:
         while True:
             self.numbers += self.lab.read(self.store)
             assert self.store.is_alive()
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.025)
 
     def handed_on(self, batch: Batch) -> None:
         self.lab.note(self.store, batch, handed_on=True)
@@ -73,7 +73,7 @@ class Running:
 @asynccontextmanager
 async def running(lab: CardLab) -> AsyncIterator[Running]:
     lab.clock, lab.hold_unsynced_s = SystemClock(), 0.0
-    lab.outbox = OutboxSettings(batch_interval_s=0.1, commit_interval_s=0.4, archive_interval_s=1.0)
+    lab.outbox = OutboxSettings(batch_interval_s=0.05, commit_interval_s=0.4, archive_interval_s=1.0)
     async with lab.open() as store:
         seen = Running(lab, store)
         store.on_sealed = seen.handed_on
@@ -88,16 +88,18 @@ async def running(lab: CardLab) -> AsyncIterator[Running]:
 @pytest.mark.skipif(not can_be_had(), reason=NEEDED)
 @pytest.mark.parametrize("delay_s", [1.0, pytest.param(5.0, marks=pytest.mark.soak)])
 async def test_a_sync_of_seconds_blocks_neither_the_loop_nor_reading_nor_what_is_handed_on(
-    card_lab: CardLab, delay_s: float
+    card_lab: CardLab, delay_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = card_lab
+    monkeypatch.setattr("agent.store.committer.RESERVE_AHEAD", round(100 * delay_s))  # or it takes a minute to use them
     with lab.card() as card:
         async with running(lab) as seen:
             card.faults.sync_delay_s = delay_s
             before = len(lab.log.operations)
-            async with asyncio.timeout(10 * delay_s):
-                while sum(isinstance(operation, Sync) for operation in lab.log.operations[before:]) < 4:
+            async with asyncio.timeout(20 * delay_s):
+                while not any(isinstance(operation, Rename) for operation in lab.log.operations[before:]):
                     await asyncio.sleep(0.05)
+                assert sum(isinstance(operation, Sync) for operation in lab.log.operations[before:]) > 2
             seen.check()
             card.faults.heal()
     await check_all_on_card(lab, seen)
