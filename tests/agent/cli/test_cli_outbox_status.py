@@ -14,6 +14,7 @@ from outbox_damage import fill, pages_of, spoil
 from read_only import may_not_write, read_only_folder
 
 from agent.cli.messages import set_language
+from agent.clock import ClockState
 from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.store.checks import CHECK_KEY, picture_check
@@ -101,6 +102,18 @@ async def test_what_was_only_on_the_ram_disk_is_said(lab: Any, oc: Run) -> None:
         lab.kill()
     _, out, _ = oc("outbox", "status")
     assert "5 were on the RAM disk only" in out
+    assert "WRONG" not in out
+
+
+async def test_readings_that_waited_for_the_clock_count_as_waiting(lab: Any, oc: Run) -> None:
+    lab.clock.clock_state = ClockState.UNSYNC
+    async with lab.open() as store:
+        lab.read(store, 7)
+        await lab.live(store, 4.0)
+    account = found(oc, "outbox", "status")["account"]
+    assert (account["accepted"], account["stored"], account["waiting"]) == (7, 7, 7)
+    _, out, _ = oc("outbox", "status")
+    assert "7, 7 of them not in a batch yet" in out
     assert "WRONG" not in out
 
 
