@@ -7,6 +7,7 @@ VENV := .venv
 WHEEL_VENV := .venv-wheel
 LOWEST_VENV := .venv-lowest
 BIN := $(VENV)/bin
+SPREAD := -n 2 --dist worksteal
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -14,8 +15,7 @@ help: ## What can be made
 demo: $(VENV)/ready broker ## Devices, broker, IOC and agent on this machine, with a broker outage in the middle
 	$(BIN)/oc-sim demo
 
-test: lint ## Everything: lint, types, import rules, all tests, and all tests on the built wheel (the two side by side)
-	$(MAKE) --no-print-directory -j2 --output-sync=target unit wheel-test
+test: lint wheel-test ## Everything: lint, types, import rules, and all tests on the built wheel
 
 lint: $(VENV)/ready
 	$(BIN)/ruff check .
@@ -23,11 +23,11 @@ lint: $(VENV)/ready
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-unit: $(VENV)/ready broker
-	$(BIN)/pytest -q
+unit: $(VENV)/ready broker ## All tests on the checkout
+	$(BIN)/pytest -q $(SPREAD)
 
 wheel-test: $(WHEEL_VENV)/ready broker
-	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(WHEEL_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
+	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(WHEEL_VENV)/bin/pytest -q $(SPREAD) -c ../pyproject.toml --rootdir=.. .
 
 lowest: $(VENV)/ready broker ## The tests on the lowest versions that pyproject.toml allows
 	$(BIN)/uv venv --quiet --clear --seed $(LOWEST_VENV)
@@ -35,9 +35,10 @@ lowest: $(VENV)/ready broker ## The tests on the lowest versions that pyproject.
 	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV) --group test ".[sim]"
 	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(LOWEST_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
 
-bench: $(VENV)/ready ## What was measured to choose a library, and a bad RS-485 bus, on this machine
+bench: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus, and the cost of the store, on this machine
 	$(BIN)/python bench/validation_libraries.py
 	$(BIN)/python bench/modbus_bus.py
+	$(BIN)/python bench/store.py
 
 soak: $(VENV)/ready broker lowest ## The long tests, and the tests on the lowest versions
 	$(BIN)/pytest -q --soak

@@ -67,6 +67,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     pictures = Pictures(shelf, store, clock)
     publisher = Publisher(settings, store, clock, uplink_backoff.delays, shelf=shelf)
     store.on_sealed = publisher.on_sealed
+    store.on_salvaged = publisher.on_salvaged
     publisher.on_event = store.append_event
     pollers = _pollers(settings, clock, random, store, pictures)
     if any(device.picture for device in settings.devices):
@@ -142,13 +143,13 @@ async def _health(reporter: Reporter, store: Store, publisher: Publisher, clock:
     """Send the health message each minute; seal a quiet batch where nothing was sealed for ten."""
     high, since_ns = store.high, clock.mono_ns()
     while True:
-        await publisher.publish_health(reporter.health())
+        await publisher.publish_health(await reporter.health())
         await asyncio.sleep(HEALTH_INTERVAL_S)
         now_ns = clock.mono_ns()
         if store.high != high:
             high, since_ns = store.high, now_ns
         elif now_ns - since_ns >= QUIET_S * NS_PER_S:
-            readings = [Reading(point, value, now_ns) for point, value in reporter.health_values().items()]
+            readings = [Reading(point, value, now_ns) for point, value in (await reporter.health_values()).items()]
             store.append(Scan(GATEWAY_DEVICE, now_ns, readings))
 
 

@@ -15,8 +15,8 @@ class SystemFigures(msgspec.Struct, kw_only=True, omit_defaults=True):
 
     cpu_pct: float
     memory_pct: float
-    disk_free_bytes: int
     rss_bytes: int
+    disk_free_bytes: int | None = None
     temperature_c: float | None = None
 
 
@@ -35,7 +35,7 @@ def system_figures(data_dir: Path) -> SystemFigures:
     return SystemFigures(
         cpu_pct=psutil.cpu_percent(),
         memory_pct=psutil.virtual_memory().percent,
-        disk_free_bytes=psutil.disk_usage(str(data_dir)).free,
+        disk_free_bytes=_disk_free_bytes(data_dir),
         rss_bytes=psutil.Process().memory_info().rss,
         temperature_c=_temperature_c(),
     )
@@ -49,6 +49,13 @@ def uptime_s() -> int:
 def hardware() -> Hardware:
     """Model and serial number of the board."""
     return Hardware(model=_device_tree("model"), serial=_device_tree("serial-number"))
+
+
+def _disk_free_bytes(folder: Path) -> int | None:
+    try:
+        return int(psutil.disk_usage(str(folder)).free)
+    except OSError:
+        return None
 
 
 def _device_tree(name: str) -> str:

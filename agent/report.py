@@ -1,5 +1,6 @@
 """What the running agent says of itself: the answer to `oc-agent status` and the health message of the contract."""
 
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from agent.settings import Settings
 from agent.store import Store
 from agent.store.pictures import PictureShelf
 from agent.uplink.publisher import Publisher
+
+QUIET_FIGURES = ("cpu_pct", "memory_pct", "disk_free_bytes")
 
 
 class Reporter:
@@ -66,10 +69,10 @@ class Reporter:
             "ram_disk": self._store.ram_disk,
         }
 
-    def health(self) -> dict[str, Any]:
+    async def health(self) -> dict[str, Any]:
         """The health message without its envelope (contract, `up/health`)."""
-        figures = msgspec.structs.asdict(system_figures(Path(self._settings.gateway.data_dir)))
-        system = {key: value for key, value in figures.items() if value is not None}
+        figures = await asyncio.to_thread(system_figures, Path(self._settings.gateway.data_dir))  # a bad card may hang
+        system = {key: value for key, value in msgspec.structs.asdict(figures).items() if value is not None}
         account = msgspec.structs.asdict(self._store.account())
         del account["waiting"]
         return {
@@ -80,16 +83,11 @@ class Reporter:
             "links": [self._link_counters(poller) for poller in self._pollers],
         }
 
-    def health_values(self) -> dict[str, float | int]:
+    async def health_values(self) -> dict[str, float | int]:
         """The few figures that a quiet gateway seals as readings of the device `_gateway`."""
-        health = self.health()
-        return {
-            "uptime_s": health["uptime_s"],
-            "cpu_pct": health["system"]["cpu_pct"],
-            "memory_pct": health["system"]["memory_pct"],
-            "disk_free_bytes": health["system"]["disk_free_bytes"],
-            "undelivered": health["outbox"]["undelivered"],
-        }
+        health = await self.health()
+        system = {key: health["system"][key] for key in QUIET_FIGURES if key in health["system"]}
+        return {"uptime_s": health["uptime_s"], **system, "undelivered": health["outbox"]["undelivered"]}
 
     def _link_counters(self, poller: LinkPoller) -> dict[str, Any]:
         stats = poller.stats

@@ -167,6 +167,11 @@ class Committer:
                     raise
                 await self._attempted(lambda: self._commit(()))
 
+    def put_off(self, err: Exception) -> None:
+        """The first commit failed: it is made as soon as the card can be written."""
+        self._episode.failed(f"{self._parts.outbox.path}: {err}")
+        self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+
     async def renew(self) -> bool:
         """Where the file was found to be damaged, set it aside and go on with a new one; False where that failed."""
         async with self._lock:
@@ -352,6 +357,8 @@ class Committer:
             damaged = is_damaged(err)
             self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
             self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+            if is_full(err):
+                self._declarer.warn()
             if damaged:  # whoever called takes back first what is not on the card
                 self._parts.damage_seen, self._retry_ns = True, _NEVER
                 self._parts.commit_wake.set()

@@ -172,10 +172,23 @@ def _last(connection: sqlite3.Connection) -> SavedRow | None:
             return row
     except sqlite3.Error:
         pass
-    last = None
-    for row in _sound(_rows(connection, 1, MAX_SEQ, [])):
-        last = row
-    return last
+    for start in (_near_the_end(connection), 1):
+        last = None
+        for row in _sound(_rows(connection, start, MAX_SEQ, [])):
+            last = row
+        if last is not None:
+            return last
+    return None
+
+
+def _near_the_end(connection: sqlite3.Connection) -> int:
+    """A number from which on something can be read, and not much: the file may be long, and reading waits for this."""
+    sql = _sql(connection, SELECT_RANGE)
+    low, high = 1, MAX_SEQ
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if _one(connection, sql, middle, MAX_SEQ) is None else (middle, high)
+    return low
 
 
 def _rows(

@@ -36,7 +36,18 @@ class Declarer:
     def declare(self) -> None:
         """Tell what is to be told now; what is told was on the card before."""
         self._losses()
-        self._low_room()
+        self.warn()
+
+    def warn(self) -> None:
+        """Tell that room runs out, once an episode."""
+        figures, disk, limit = self._figures, self._parts.disk, self._parts.config.outbox.max_bytes
+        free_mb, share = (disk.free_bytes or 0) // 1_000_000, figures.undelivered_bytes / limit
+        if self._begins(DISK, low=disk.low):
+            self._tell(DISK, f"Thẻ nhớ sắp đầy: còn {free_mb} MB", f"The disk is nearly full: {free_mb} MB left")
+        if self._begins(LIMIT, low=share > (FAR_SHARE if self._low[LIMIT] else NEAR_SHARE)):
+            percent = round(100 * share)
+            vi = f"Dữ liệu chưa gửi chiếm {percent} % giới hạn của hộp gửi"
+            self._tell(LIMIT, vi, f"What is undelivered takes {percent} % of the outbox's limit")
 
     def _losses(self) -> None:
         parts, now_ns = self._parts, self._parts.clock.mono_ns()
@@ -58,16 +69,6 @@ class Declarer:
                     held_s=loss.held_s,
                 )
             )
-
-    def _low_room(self) -> None:
-        figures, disk, limit = self._figures, self._parts.disk, self._parts.config.outbox.max_bytes
-        free_mb, share = (disk.free_bytes or 0) // 1_000_000, figures.undelivered_bytes / limit
-        if self._begins(DISK, low=disk.low):
-            self._tell(DISK, f"Thẻ nhớ sắp đầy: còn {free_mb} MB", f"The disk is nearly full: {free_mb} MB left")
-        if self._begins(LIMIT, low=share > (FAR_SHARE if self._low[LIMIT] else NEAR_SHARE)):
-            percent = round(100 * share)
-            vi = f"Dữ liệu chưa gửi chiếm {percent} % giới hạn của hộp gửi"
-            self._tell(LIMIT, vi, f"What is undelivered takes {percent} % of the outbox's limit")
 
     def _begins(self, reason: str, *, low: bool) -> bool:
         before, self._low[reason] = self._low[reason], low

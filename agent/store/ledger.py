@@ -116,7 +116,8 @@ class Ledger:
     @property
     def cursor(self) -> int:
         """Everything in the journal before this is sealed."""
-        return min(self.scan_cursor, self.event_cursor)
+        waiting = [(self.waiting, self.scan_cursor), (self.waiting_events, self.event_cursor)]
+        return min((at for count, at in waiting if count), default=max(self.scan_cursor, self.event_cursor))
 
     @property
     def low(self) -> int:

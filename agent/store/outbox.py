@@ -6,6 +6,7 @@ synchronous=FULL. All SQL that the store runs on its own file is in this module;
 add what reads a file from outside. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 
+import asyncio
 import errno
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
@@ -256,13 +257,16 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
         writer = await stack.enter_async_context(connect)
         writer.text_factory = readable_text
-        for pragma in ("auto_vacuum = INCREMENTAL", "journal_mode = WAL", "synchronous = FULL"):
+        ((pages,),) = await writer.execute_fetchall("PRAGMA page_count")
+        if not pages:  # in a file that is not new it would be written again, for which a full card has no room
+            await writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        for pragma in ("journal_mode = WAL", "synchronous = FULL"):
             await writer.execute(f"PRAGMA {pragma}")
         await writer.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
         await _migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
-        sync_folder(path.parent)
+        await asyncio.to_thread(sync_folder, path.parent)
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)

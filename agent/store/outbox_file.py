@@ -39,7 +39,7 @@ PORTION_ROWS: Final = 128
 PORTION_BYTES: Final = 1024 * 1024
 WINDOW_ROWS: Final = 10_000
 LONGEST_MS: Final = 3_600_000
-"""No batch spans more (`sealer.SPAN_S`)."""
+"""No batch spans more (`building.SPAN_S`)."""
 INDEXED_VERSION: Final = 2
 MAGIC: Final = b"SQLite format 3\0"
 TABLES: Final = 4

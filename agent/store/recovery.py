@@ -69,6 +69,11 @@ class Recovered:
     salvaged: list[Salvaged] = field(default_factory=list)
     loss: Loss | None = None
 
+    @property
+    def brings_something(self) -> bool:
+        """Whether there is something that must be on the card before anything else is read."""
+        return bool(self.batches or self.orphans or self.salvaged)
+
 
 def recover(
     card: Card,

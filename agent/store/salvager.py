@@ -6,6 +6,7 @@ one commit, so an end at any moment neither loses nor doubles a batch. What cann
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -35,6 +36,7 @@ class Salvager:
     """Works through the ledger's salvages: what is undelivered in all of them first, then the archives."""
 
     def __init__(self, parts: Parts, committer: Committer, sealer: Sealer) -> None:
+        self.on_brought: Callable[[int], None] | None = None
         self._parts = parts
         self._committer = committer
         self._sealer = sealer
@@ -62,9 +64,15 @@ class Salvager:
     async def _bring_wanted(self, salvage: Salvage) -> bool:
         chunk = await self._read(salvage, salvage.wanted[0])
         after = salvage.looked_for(chunk.reached, ((row.seq, row.readings) for row in chunk.rows))
+        lowest = self._parts.ledger.high + 1 if salvage.epoch else salvage.wanted[0][0]
         if salvage.epoch:
-            return await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
-        return await self._committer.commit_salvaged([OutboxRow(row.head(), row.payload) for row in chunk.rows], after)
+            done = await self._sealer.seal_orphans([_orphan(row) for row in chunk.rows], after)
+        else:
+            rows = [OutboxRow(row.head(), row.payload) for row in chunk.rows]
+            done = await self._committer.commit_salvaged(rows, after)
+        if done and chunk.rows and self.on_brought is not None:
+            self.on_brought(lowest)
+        return done
 
     async def _bring_rest(self, salvage: Salvage) -> bool:
         if salvage.expected or any(self._parts.ledger.undelivered.overlap(*part) for part in salvage.missing):

@@ -7,11 +7,11 @@ number, it is on the card first. Batches are handed on in the order of their num
 
 import asyncio
 from collections.abc import Callable, Sequence
-from itertools import islice, takewhile
 from typing import Final
 
-from agent.clock import NS_PER_S, ClockState
-from agent.model import Batch, BatchKind, Event
+from agent.clock import NS_PER_S
+from agent.model import Batch, Event
+from agent.store.building import Builder
 from agent.store.committer import Committer
 from agent.store.draft import Built
 from agent.store.ledger import Fresh, Loss
@@ -19,24 +19,15 @@ from agent.store.parts import Parts
 from agent.store.records import (
     BATCH_HEAD_BYTES,
     HEADER_BYTES,
-    KINDS,
-    Record,
     RecordType,
-    SealedHead,
     pack_batch,
     pack_cursors,
 )
-from agent.store.recovery import Orphan, Recovered, Salvaged
+from agent.store.recovery import Orphan, Recovered
 from agent.store.salvage import Salvage
-from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_scans, seal_single, stamped
 
-GATHER_BYTES: Final = 320 * 1024
-"""So much of the journal is looked at for one batch: about what fits into one packet when compressed."""
 HELD_BYTES: Final = 12 * 1024 * 1024
 """So much of the journal may wait for its time; it lies in memory, and a power cut would bring it back as it is."""
-SPAN_S: Final = 3_000
-"""A batch spans no more than this, so none spans an hour: a window of time is one range of the index by time."""
-BATCHES_A_COMMIT: Final = 32
 AGAIN_S: Final = 1.0
 """How soon to look again whether the clock, the card or the numbers allow what they did not allow before."""
 DAMAGED: Final = "journal_damaged"
@@ -49,6 +40,7 @@ class Sealer:
         self.on_sealed: Callable[[Batch], None] | None = None
         self._parts = parts
         self._committer = committer
+        self._builder = Builder(parts)
         self._lock = asyncio.Lock()
         self._not_before_ns = 0
 
@@ -67,7 +59,8 @@ class Sealer:
             return
         scans_due_ns = self._scans_due_ns()
         scans = scans_due_ns is not None and scans_due_ns <= now_ns
-        done = await self.seal(scans=scans)
+        high = self._parts.ledger.high
+        done = await self.seal(scans=scans) or self._parts.ledger.high > high  # what came meanwhile is next
         self._not_before_ns = 0 if done else now_ns + round(AGAIN_S * NS_PER_S)
 
     async def seal(self, *, scans: bool) -> bool:
@@ -100,7 +93,7 @@ class Sealer:
                 return True
             while orphans or rest:
                 left = list(orphans), list(rest)
-                if not await self._committer.commit_built(lambda: self._build_salvaged(orphans, rest)):
+                if not await self._committer.commit_built(lambda: self._builder.salvaged(orphans, rest)):
                     if not await self._committer.renew():
                         return False
                     orphans[:], rest[:] = left
@@ -114,15 +107,7 @@ class Sealer:
             if len(orphans) > ledger.reserved - ledger.high:
                 self._parts.commit_wake.set()
                 return False
-            return await self._committer.commit_orphans(lambda: self._build_orphans(orphans), after)
-
-    def _build_orphans(self, orphans: Sequence[Orphan]) -> list[Built]:
-        ledger = self._parts.ledger
-        built: list[Built] = []
-        for orphan in orphans:
-            before = ledger.scan_cursor if orphan.kind == "data" else ledger.event_cursor
-            built.append(self._build_orphan(orphan, ledger.high + 1 + len(built), ledger.low, before))
-        return built
+            return await self._committer.commit_orphans(lambda: self._builder.orphans(orphans), after)
 
     def _salvaged_all(self) -> None:
         ledger = self._parts.ledger
@@ -181,7 +166,7 @@ class Sealer:
             return False
         if not self._sends_first():
             return await self._seal_onto_card(scans=scans)
-        built = self._build_next(ledger.high + 1, ledger.low, ledger.event_cursor, ledger.scan_cursor, scans=scans)
+        built = self._builder.next(scans=scans)
         if built is None:
             self._find_damage(scans=scans)
             return False
@@ -202,7 +187,7 @@ class Sealer:
 
     async def _seal_onto_card(self, *, scans: bool) -> bool:
         parts, ledger = self._parts, self._parts.ledger
-        built = await self._committer.commit_built(lambda: self._build_some(scans=scans))
+        built = await self._committer.commit_built(lambda: self._builder.due(scans=scans))
         if built:  # without their batches the journal would not tell that these readings are sealed
             parts.note(RecordType.SEALED, len(built), pack_cursors(ledger.scan_cursor, ledger.event_cursor))
         for batch in built:
@@ -229,146 +214,3 @@ class Sealer:
         if ledger.waiting_events or (scans and ledger.waiting):
             gone = ledger.lose_waiting(DAMAGED)
             self._parts.declare_later(Loss(reason=DAMAGED, readings=gone))
-
-    def _build_some(self, *, scans: bool) -> list[Built]:
-        ledger = self._parts.ledger
-        built: list[Built] = []
-        event_cursor, scan_cursor = ledger.event_cursor, ledger.scan_cursor
-        most = min(BATCHES_A_COMMIT, ledger.reserved - ledger.high)
-        while len(built) < most:
-            batch = self._build_next(ledger.high + 1 + len(built), ledger.low, event_cursor, scan_cursor, scans=scans)
-            if batch is None:
-                break
-            built.append(batch)
-            if batch.head.kind != "data":
-                event_cursor = batch.head.cursor
-            else:
-                scan_cursor = batch.head.cursor
-        return built
-
-    def _build_next(self, seq: int, low: int, event_cursor: int, scan_cursor: int, *, scans: bool) -> Built | None:
-        stamp = self._parts.keeper.stamp()
-        if self._parts.ledger.waiting_events:
-            records = self._parts.journal.records(event_cursor)
-            event = next((record for record in records if record.type == RecordType.EVENT), None)
-            if event is not None:
-                return self._build_event(event, stamp, seq, low, event_cursor)
-        found = self._gather(scan_cursor) if scans else []
-        return self._build_scans(found, stamp, seq, low, scan_cursor)[0] if found else None
-
-    def _gather(self, cursor: int) -> list[Record]:
-        """The next scans that are not sealed, about as many as one batch can hold."""
-        found: list[Record] = []
-        size = 0
-        for record in self._parts.journal.records(cursor):
-            if record.type == RecordType.SCAN:
-                found.append(record)
-                size += len(record.body)
-                if size > GATHER_BYTES or len(found) >= MAX_SCANS:
-                    break
-        return found
-
-    def _build_salvaged(self, orphans: list[Orphan], rest: list[Salvaged]) -> list[Built]:
-        """The next batches out of what was salvaged; takes from the lists what it has used."""
-        ledger = self._parts.ledger
-        built: list[Built] = []
-        event_cursor, scan_cursor = ledger.event_cursor, ledger.scan_cursor
-        while (orphans or rest) and len(built) < BATCHES_A_COMMIT:
-            seq = ledger.high + 1 + len(built)
-            if orphans:
-                orphan = orphans.pop(0)
-                before = event_cursor if orphan.kind != "data" else scan_cursor
-                built.append(self._build_orphan(orphan, seq, ledger.low, before))
-                continue
-            first = rest[0]
-            if first.record.type == RecordType.EVENT:
-                batch = self._build_event(first.record, first.stamp, seq, ledger.low, event_cursor)
-                event_cursor = batch.head.cursor
-                del rest[0]
-            else:
-                records = _alike(rest)
-                batch, taken = self._build_scans(records, first.stamp, seq, ledger.low, scan_cursor)
-                scan_cursor = batch.head.cursor
-                del rest[:taken]
-            built.append(batch._replace(unsynced=False))  # another boot's clock: this one's steps say nothing of it
-        return built
-
-    def _build_scans(
-        self, records: Sequence[Record], stamp: Stamp, seq: int, low: int, before: int
-    ) -> tuple[Built, int]:
-        """One batch of as many of `records` as fit, and how many that are."""
-        records = _near(records)
-        times = [stamp.time_ms(record.mono_ns) for record in records]
-        scans = [stamped(record.body, time_ms) for record, time_ms in zip(records, times, strict=True)]
-        envelope = self._envelope(stamp, seq, low)
-        take, payload = seal_scans(envelope, scans, self._parts.config.max_payload_bytes)
-        taken, times = records[:take], times[:take]
-        head = SealedHead(
-            seq=seq,
-            kind="data",
-            readings=sum(record.number for record in taken),
-            sealed_ms=envelope.sealed_ms,
-            sealed_mono_ns=self._parts.clock.mono_ns(),
-            first_ms=min(times),
-            last_ms=max(times),
-            oldest_mono_ns=min(record.mono_ns for record in taken),
-            cursor=max(before, taken[-1].end),
-        )
-        return Built(head, payload, before, stamp.state is ClockState.UNSYNC), take
-
-    def _build_event(self, record: Record, stamp: Stamp, seq: int, low: int, before: int) -> Built:
-        time_ms = stamp.time_ms(record.mono_ns)
-        envelope = self._envelope(stamp, seq, low)
-        kind = KINDS[record.number] if record.number else "event"
-        payload = seal_single(envelope, kind, record.body, time_ms, self._parts.random)
-        head = self._small_head(envelope, kind, 0, time_ms, time_ms, max(before, record.end))
-        return Built(head, payload, before, stamp.state is ClockState.UNSYNC)
-
-    def _build_orphan(self, orphan: Orphan, seq: int, low: int, before: int) -> Built:
-        envelope = self._envelope(self._parts.keeper.stamp(), seq, low)
-        payload = seal_again(envelope, orphan.payload)
-        head = self._small_head(envelope, orphan.kind, orphan.readings, orphan.first_ms, orphan.last_ms, before)
-        return Built(head, payload, before)
-
-    def _small_head(
-        self, envelope: Envelope, kind: BatchKind, readings: int, first_ms: int, last_ms: int, cursor: int
-    ) -> SealedHead:
-        now_ns = self._parts.clock.mono_ns()
-        waiting_ns = self._parts.ledger.oldest_waiting_ns
-        return SealedHead(
-            seq=envelope.seq,
-            kind=kind,
-            readings=readings,
-            sealed_ms=envelope.sealed_ms,
-            sealed_mono_ns=now_ns,
-            first_ms=first_ms,
-            last_ms=last_ms,
-            # An event overtakes older readings; the first batch that is not on the card must be due first.
-            oldest_mono_ns=now_ns if waiting_ns is None else min(now_ns, waiting_ns),
-            cursor=cursor,
-        )
-
-    def _envelope(self, stamp: Stamp, seq: int, low: int) -> Envelope:
-        parts = self._parts
-        return Envelope(
-            gateway=parts.config.gateway,
-            epoch=parts.ledger.epoch,
-            config=parts.config_hash,
-            seq=seq,
-            sealed_ms=parts.clock.wall_ms(),
-            low=low,
-            clock=stamp.state,
-        )
-
-
-def _near(records: Sequence[Record]) -> list[Record]:
-    """Those at the beginning that one batch may span."""
-    end_ns = records[0].mono_ns + SPAN_S * NS_PER_S
-    return list(takewhile(lambda record: record.mono_ns <= end_ns, records))
-
-
-def _alike(salvaged: Sequence[Salvaged]) -> list[Record]:
-    """The scans at the beginning that are stamped alike: one batch has one clock state."""
-    stamp = salvaged[0].stamp
-    scans = takewhile(lambda entry: entry.record.type == RecordType.SCAN and entry.stamp == stamp, salvaged)
-    return [entry.record for entry in islice(scans, MAX_SCANS)]

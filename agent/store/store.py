@@ -132,6 +132,15 @@ class Store:
     def on_sealed(self, callback: Callable[[Batch], None] | None) -> None:
         self._sealer.on_sealed = callback
 
+    @property
+    def on_salvaged(self) -> Callable[[int], None] | None:
+        """Called when undelivered batches are there again: with a number below which there are no new ones."""
+        return self._salvager.on_brought
+
+    @on_salvaged.setter
+    def on_salvaged(self, callback: Callable[[int], None] | None) -> None:
+        self._salvager.on_brought = callback
+
     def append(self, scan: Scan) -> None:
         """Accept what was read: when this returns, it survives kill -9. Never raises for a disk; losses are counted."""
         parts, ledger = self._parts, self._ledger
@@ -293,7 +302,13 @@ class Store:
         """Make the recovered state durable, salvage what is left, say what was lost."""
         if found.loss is not None:
             self._ledger.undeclared.append(found.loss)
-        await self._committer.opening(found.batches)
+        try:
+            await self._committer.opening(found.batches)
+        except (sqlite3.Error, OSError) as err:
+            if found.brings_something or aside is not None:
+                raise
+            self._committer.put_off(err)  # all that is known is on the card or in the journal already: read on
+            return
         if not await self._sealer.salvage(found):
             where = self._parts.outbox.path
             raise StoreError(f"{where}: cannot be written; see the log, free the disk or replace the card")
@@ -314,6 +329,8 @@ class Store:
     async def _all_onto_card(self) -> bool:
         high = self._ledger.high
         done = await self._committer.commit(everything=True)
+        if not done and await self._committer.renew():
+            done = await self._committer.commit(everything=True)
         while done and self._ledger.stored_high < high:
             done = await self._committer.commit(everything=True)
         return done

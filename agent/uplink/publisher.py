@@ -150,6 +150,11 @@ class Publisher:
         if self._sender:
             self._sender.offer(batch)
 
+    def on_salvaged(self, seq: int) -> None:
+        """Undelivered batches are there again that could not be read before, none of them below `seq`."""
+        if self._sender:
+            self._sender.look_again(seq)
+
     async def publish_health(self, figures: dict[str, Any]) -> None:
         """Say how the gateway is, with QoS 0. Without a connection the newest waits for one, older ones are dropped."""
         if self._health is not None:

@@ -136,6 +136,11 @@ class Sender:
             self._rewind(batch.seq)
         self._poke()
 
+    def look_again(self, seq: int) -> None:
+        """The store has batches from `seq` on that it did not have when it was asked."""
+        self._rewind(seq)
+        self._poke()
+
     def acknowledged(self, ranges: Sequence[SeqRange]) -> None:
         """The IOC has these."""
         self._source.mark_delivered(ranges)

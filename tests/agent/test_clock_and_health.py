@@ -31,7 +31,11 @@ def test_our_reading_of_adjtimex_agrees_with_the_python_of_the_machine() -> None
 def test_the_machine_tells_its_figures(tmp_path: Path) -> None:
     figures = system_figures(tmp_path)
     assert 0 < figures.memory_pct < 100
-    assert figures.disk_free_bytes > 0
+    assert figures.disk_free_bytes
     assert figures.rss_bytes > 5_000_000
     assert uptime_s() > 0
     assert isinstance(hardware().model, str)
+
+
+def test_a_disk_that_cannot_be_asked_is_left_out_of_the_figures(tmp_path: Path) -> None:
+    assert system_figures(tmp_path / "gone").disk_free_bytes is None

@@ -123,10 +123,10 @@ class CardLab(Lab):
 
     async def fill(self, store: Store, count: int) -> None:
         """Readings that do not compress: a few of these, and a small file is full."""
-        for number in self.read(store, count):
-            now_ns = self.clock.mono_ns()
-            text = f"{number} {self.random.randbytes(500).hex()}"
-            store.append(Scan("pad", now_ns, [Reading("text", text, now_ns)]))
+        now_ns = self.clock.mono_ns()
+        for _ in self.read(store, count):
+            texts = [Reading(f"p{k}", self.random.randbytes(500).hex(), now_ns) for k in range(4)]
+            store.append(Scan("pad", now_ns, texts))
         await self.live(store, 1.0)
 
     def note(self, store: Store, batch: Batch, *, handed_on: bool = False) -> None:
@@ -138,14 +138,16 @@ class CardLab(Lab):
         self.happened(store, delivered=(store.epoch, batch.seq))
         store.mark_delivered([(batch.seq, batch.seq)])
 
+    def now(self) -> World:
+        """The world as it is now."""
+        return self._world_at(len(self.log.operations))
+
     def cut(self, operation: int, survive: Survive, seed: int) -> World:
         """Cut the power when so many operations were done on the card; gives the world as it is then.
 
         The RAM disk is empty, the next boot begins. The same run may be cut again, at another operation.
         """
-        world = self.world.copy()
-        for fact in takewhile(lambda fact: fact.operation <= operation, self.history):
-            fact.happen(world, self.kept_s)
+        world = self._world_at(operation)
         self.generation += 1
         self.log.state_after(operation, survive, seed, self.data)
         world.lost.update(world.young)
@@ -156,18 +158,23 @@ class CardLab(Lab):
 
     async def check(self, store: Store, world: World) -> None:
         """After a cut: what had to survive did, once; nothing has changed; what is missing is declared."""
+        stored = await self.check_runs_on(store)
+        missing = world.read - set(stored) - world.arrived() - world.lost
+        assert len(missing) <= store.account().lost.get("outbox_full", 0), missing
+        await self._check_declared(store, world)
+
+    async def check_runs_on(self, store: Store) -> list[int]:
+        """What is read from now on is there, each reading once, and the account is right; gives what is stored."""
         self.clock.clock_state = ClockState.SYNC
         fresh = self.read(store, 3)
         await self.live(store, 2.0)
         assert await store.flush()
-        while store._parts.ledger.salvages:
-            await self.live(store, GRAIN_S)
+        await self.salvaged(store)
         stored = await self.stored(store)
         assert len(stored) == len(set(stored)), "a reading is in two undelivered batches"
-        missing = {*world.read, *fresh} - set(stored) - world.arrived() - world.lost
-        assert len(missing) <= store.account().lost.get("outbox_full", 0), missing
+        assert set(fresh) <= set(stored)
         await self.check_account(store)
-        await self._check_declared(store, world)
+        return stored
 
     async def _check_declared(self, store: Store, world: World) -> None:
         """Every number of this epoch was acknowledged, or waits, or is declared lost."""
@@ -182,6 +189,12 @@ class CardLab(Lab):
                 known.add(first, last)
         missing = known.missing(1, store.high)
         assert not missing
+
+    def _world_at(self, operation: int) -> World:
+        world = self.world.copy()
+        for fact in takewhile(lambda fact: fact.operation <= operation, self.history):
+            fact.happen(world, self.kept_s)
+        return world
 
     def happened(self, store: Store, **what: object) -> None:
         """Date what the world outside sees now; nothing but the time where there is no `what`."""

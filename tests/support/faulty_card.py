@@ -45,7 +45,10 @@ class Keeper(Protocol):
 
 @dataclass(slots=True)
 class Faults:
-    """What goes wrong now. `errors`: the errno of each kind of operation; `room_bytes`: so much can still be added."""
+    """What goes wrong now. `errors`: the errno of each kind of operation.
+
+    `room_bytes`: so much can still be added; below 0 where others wait for the room that will be given back.
+    """
 
     errors: dict[Kind, int] = field(default_factory=dict)
     room_bytes: int | None = None
@@ -193,7 +196,7 @@ class FaultyCard:
         grown, room = max(0, offset + size - file.size), self.faults.room_bytes
         if room is None or not grown:
             return size
-        taken = min(grown, room)
+        taken = max(0, min(grown, room))
         self.faults.room_bytes = room - taken
         return size - grown + taken
 
@@ -283,7 +286,7 @@ class _Os:
         if room is None or not self._card.is_folder(_path(path)):
             return found
         figures = list(found)
-        figures[3] = figures[4] = room // found.f_frsize  # f_bfree and f_bavail
+        figures[3] = figures[4] = max(0, room) // found.f_frsize  # f_bfree and f_bavail
         return os.statvfs_result(figures)
 
     def _fsync(self, fd: int) -> None:

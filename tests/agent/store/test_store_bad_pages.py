@@ -50,3 +50,15 @@ async def test_a_bad_page_of_any_kind_stops_no_start(lab: Any, names: tuple[str,
         expected = {*new, *(in_journal if end != "cut" else ())} | (set() if "batch" in names else set(on_card))
         assert set(stored) >= expected
         await lab.check_account(store)
+
+
+async def test_a_bad_page_that_a_clean_stop_meets_costs_nothing_of_what_was_not_on_the_card_yet(lab: Any) -> None:
+    async with lab.open() as store:
+        lab.read(store, 3)
+        await lab.live(store, 4.0)
+        spoil(lab.database, "batch")
+        numbers = lab.read(store, 3)
+    lab.cut_power()
+    async with lab.open() as store:
+        await lab.live(store, 2.0)
+        assert await lab.stored(store) == numbers

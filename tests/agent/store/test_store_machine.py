@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fake_clock import FakeClock
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -111,8 +111,10 @@ class StoreMachine(RuleBasedStateMachine):
             return
         first = choose.choice(batches).seq
         gone = [batch for batch in batches if first <= batch.seq < first + span]
+        full = self.store.account().lost.get("outbox_full", 0)
         forgotten = self.do(self.store.forget([(first, first + span - 1)]))
-        assert forgotten.undelivered <= len(gone)  # a full file drops some first
+        if self.store.account().lost.get("outbox_full", 0) == full:  # else they had to go meanwhile
+            assert forgotten.undelivered >= len(gone)
         self.forgotten.update(n for batch in gone for n in self.lab.numbers(batch))
 
     @rule()
@@ -151,7 +153,7 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.do(self.lab.stored(self.store))
         dropped = self.store.account().lost.get("outbox_full", 0)
         self.lab.clock.wall_at_zero_ms += 2 * 86_400_000
-        for _ in range(11):  # a store in which nothing changes leaves its file alone
+        for _ in range(21):  # two checkpoints; a store in which nothing changes leaves its file alone
             self.append(1)
             self.do(self.lab.live(self.store, 1.0, 1.0))
         gone = set(before) - set(self.do(self.lab.stored(self.store)))
@@ -226,6 +228,8 @@ def _story(examples: int, steps: int, *, derandomize: bool) -> settings:
         stateful_step_count=steps,
         derandomize=derandomize,
         database=None,
+        phases=[Phase.generate],
+        report_multiple_bugs=False,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )

@@ -1,6 +1,7 @@
 """A damaged or copied outbox: set aside, what can be read of it brought over, what cannot declared, no number twice."""
 
 import asyncio
+import re
 import shutil
 import sqlite3
 from contextlib import closing
@@ -8,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from outbox_damage import checkpointed, fill, pages_of, spoil
+from outbox_damage import PAGE, checkpointed, fill, pages_of, spoil
 
 from agent.settings import OutboxSettings
 from agent.store import StoreError
-from agent.store.damaged_file import read_chunk
+from agent.store.damaged_file import read_chunk, undelivered_in
 
 
 async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other(lab: Any) -> None:
@@ -220,3 +221,42 @@ async def test_a_copy_in_which_everything_had_arrived_sends_nothing_again(lab: A
         await lab.live(store, 3.0)
         assert await lab.stored(store) == []
         assert store.account().accepted == 0
+
+
+async def test_the_last_batches_are_found_behind_a_bad_page_without_reading_the_whole_file(lab: Any) -> None:
+    async with lab.open() as store:
+        for _ in range(5):
+            for _ in range(300):
+                lab.event(store)
+            await store.flush()
+        store.mark_delivered([(1, 1_490)])
+    checkpointed(lab.database)
+    data = lab.database.read_bytes()
+    spoil(lab.database, {match.start() // PAGE for match in re.finditer(b'"seq":1500,', data)})
+    looks = []
+    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as connection:
+        connection.set_progress_handler(lambda: looks.append(1) and None, 1_000)
+        _, undelivered = undelivered_in(connection)
+    assert undelivered == [(1_491, 1_500)]
+    assert len(looks) < 10, "a look at every row would take fifteen or more"
+
+
+@pytest.mark.parametrize("copy", [False, True])
+async def test_who_sends_is_told_when_batches_are_there_again(lab: Any, tmp_path: Path, *, copy: bool) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 6)
+        store.mark_delivered([(1, 2)])
+    if copy:
+        shutil.copytree(lab.data, tmp_path / "backup")
+        shutil.rmtree(lab.data)
+        shutil.copytree(tmp_path / "backup", lab.data)
+    told: list[int] = []
+    async with lab.open() as store:
+        store.on_salvaged = told.append
+        before = {batch.seq for batch in await lab.undelivered(store)}
+        if not copy:
+            store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+        await lab.live(store, 3.0)
+        after = {batch.seq for batch in await lab.undelivered(store) if batch.kind == "data"}
+        assert len(after) == 4
+        assert told == [min(after - before) if copy else 3]

@@ -361,3 +361,18 @@ async def test_a_certificate_refused_for_its_dates_is_said_with_the_clock_and_ta
             await until(lambda: ready(publisher))
     finally:
         broker.kill()
+
+
+async def test_batches_that_are_there_again_are_sent_at_once(broker: Mosquitto, tmp_path: Path) -> None:
+    ioc, source = await listener(broker), MemorySource()
+    async with running(broker, source, tmp_path, ack="broker", resend_s=600) as publisher:
+        await until(lambda: ready(publisher))
+        for _ in range(6):
+            source.seal()
+        hidden = {seq: source.batches.pop(seq) for seq in (2, 3)}
+        await until(lambda: source.delivered == [1, 4, 5, 6])
+        source.batches.update(hidden)
+        publisher.on_salvaged(2)
+        await until(lambda: sorted(source.delivered) == [1, 2, 3, 4, 5, 6])
+        assert ioc.seqs("backfill") == [2, 3]
+    ioc.close()
