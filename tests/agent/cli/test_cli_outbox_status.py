@@ -18,6 +18,7 @@ from agent.clock import ClockState
 from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.store.checks import CHECK_KEY, picture_check
+from agent.store.overview import Aside, files_aside
 
 
 async def filled(lab: Any) -> None:
@@ -303,3 +304,10 @@ async def test_a_live_file_is_verified_while_data_is_forgotten(lab: Any, oc: Run
         async with control_server(lab.runtime, {}, {"forget": partial(carry_out, store)}):
             assert (await asyncio.to_thread(oc, "outbox", "forget", "--seq", "2-3", "--yes"))[0] == 0
             assert (await asyncio.to_thread(oc, "outbox", "verify"))[0] == 0
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_left_out(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "outbox.db.corrupt-2").write_bytes(b"12345")
+    there = [tmp_path / "outbox.db.corrupt-1", tmp_path / "outbox.db.corrupt-2"]
+    monkeypatch.setattr("agent.store.overview.aside_files", lambda _: there)
+    assert files_aside(tmp_path / "outbox.db") == [Aside("outbox.db.corrupt-2", 5)]
