@@ -214,6 +214,7 @@ def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
     _check_values(site)
     _check_order(site)
     _check_schema(messages)
+    _check_health(messages)
 
 
 def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) -> dict[str, Any]:
@@ -314,9 +315,19 @@ def _check_schema(messages: list[tuple[str, bytes]]) -> None:
             schema = {**SCHEMA, "$ref": f"#/$defs/{name}"}
             validators[name] = jsonschema.Draft202012Validator(schema)
         if payload:
-            text = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-            validators[name].validate(json.loads(text))
+            validators[name].validate(_decoded(payload))
     assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
+
+
+def _check_health(messages: list[tuple[str, bytes]]) -> None:
+    accounts = [_decoded(payload)["outbox"]["account"] for topic, payload in messages if topic.endswith("/up/health")]
+    for account in accounts:
+        assert account["accepted"] == account["delivered"] + account["stored"] + sum(account["lost"].values())
+    assert accounts
+
+
+def _decoded(payload: bytes) -> Any:
+    return json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload)
 
 
 def _message_name(topic: str) -> str:

@@ -1,6 +1,7 @@
 """An overview of an outbox, the same from the running store and from a file that nobody has open."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -84,7 +85,11 @@ def overview_of(file: OutboxFile, now_ms: int) -> Overview:
 
 def files_aside(path: Path) -> list[Aside]:
     """The files beside `path` that were set aside."""
-    return [Aside(file.name, file.stat().st_size) for file in aside_files(path)]
+    found = []
+    for file in aside_files(path):
+        with suppress(FileNotFoundError):
+            found.append(Aside(file.name, file.stat().st_size))
+    return found
 
 
 def salvaging(salvages: Iterable[Salvage]) -> list[Salvaging]:

@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import socket
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import Popen, closed_port, python_module, started, wait_until
@@ -159,3 +161,32 @@ def test_a_data_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     log = (tmp_path / "log").read_text(encoding="utf-8")
     assert str(tmp_path / "data") in log
     assert "Traceback" not in log
+
+
+def _outbox(folder: Path, *arguments: str) -> Any:
+    """What `oc-agent outbox …` gives as JSON, as a process of its own."""
+    command = python_module("agent", "--lang", "en", "--config", folder / "agent.toml", "outbox", *arguments, "--json")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def test_the_outbox_of_a_running_agent_is_shown_verified_and_forgotten(tmp_path: Path, systemd: Systemd) -> None:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        wait_until(lambda: _outbox(tmp_path, "show")["batches"], 20, "the first batch is on the card")
+        status = _outbox(tmp_path, "status")
+        account = status["account"]
+        assert (status["source"], status["undelivered"] >= 1) == ("agent", True)
+        assert account["accepted"] == account["stored"] >= 1
+        assert _outbox(tmp_path, "verify")["ok"]
+        batches = _outbox(tmp_path, "show", "--limit", "0")["batches"]
+        readings = sum(batch["readings"] for batch in batches)
+        given = _outbox(tmp_path, "forget", "--seq", f"1-{batches[-1]['seq']}", "--yes")["forgotten"]["batches"]
+        assert (given["undelivered"], given["readings"]) == (len(batches), readings)
+        assert _outbox(tmp_path, "status")["account"]["lost"] == {"forgotten": readings}
+        assert _outbox(tmp_path, "verify")["ok"]
+        account = json.loads(_end(agent).splitlines()[-1])
+    assert account["lost"] == {"forgotten": readings}
+    assert _outbox(tmp_path, "status")["source"] == "file"
+    assert _outbox(tmp_path, "verify")["ok"]

@@ -126,10 +126,11 @@ def _by_agent(settings: Settings, order: ForgetOrder) -> Given:
 
 async def _by_ourselves(settings: Settings, orders: Sequence[ForgetOrder]) -> list[Given]:
     """Open the store as the user whose it is; without its runtime folder nothing is in the journal."""
-    logging.getLogger("agent").setLevel(logging.ERROR)  # what is lost is said here in better words
     _become_owner(own_file(settings))
-    config = store_config(settings)
+    config, log = store_config(settings), logging.getLogger("agent")
     with ExitStack() as stack:
+        stack.callback(log.setLevel, log.level)
+        log.setLevel(logging.ERROR)  # what is lost is said in better words than the log's
         if not config.runtime_dir.is_dir():
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="oc-agent-"))
             config = msgspec.structs.replace(config, runtime_dir=Path(folder))

@@ -141,9 +141,10 @@ async def test_forget_by_age_takes_whole_batches_only_and_leaves_what_was_not_na
     await filled(lab)
     ((last_ms,),) = lab.sql("SELECT last_ms FROM batch WHERE seq = 7")
     for state, before, gone in [
+        ("--delivered", lab.sql("SELECT last_ms FROM batch WHERE seq = 2")[0][0], [1]),
+        ("--delivered", "2036-01-01", [2, 3, 4]),
         ("--undelivered", last_ms, [5, 6]),
         ("--undelivered", last_ms + 1, [7]),
-        ("--delivered", last_ms, [1, 2, 3, 4]),
     ]:
         there = seqs(lab)
         code, _, _ = await asyncio.to_thread(oc, "outbox", "forget", state, "--before", before, "--yes")

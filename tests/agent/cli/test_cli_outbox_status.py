@@ -14,9 +14,11 @@ from outbox_damage import fill, pages_of, spoil
 from read_only import may_not_write, read_only_folder
 
 from agent.cli.messages import set_language
+from agent.clock import ClockState
 from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.store.checks import CHECK_KEY, picture_check
+from agent.store.overview import Aside, files_aside
 
 
 async def filled(lab: Any) -> None:
@@ -101,6 +103,18 @@ async def test_what_was_only_on_the_ram_disk_is_said(lab: Any, oc: Run) -> None:
         lab.kill()
     _, out, _ = oc("outbox", "status")
     assert "5 were on the RAM disk only" in out
+    assert "WRONG" not in out
+
+
+async def test_readings_that_waited_for_the_clock_count_as_waiting(lab: Any, oc: Run) -> None:
+    lab.clock.clock_state = ClockState.UNSYNC
+    async with lab.open() as store:
+        lab.read(store, 7)
+        await lab.live(store, 4.0)
+    account = found(oc, "outbox", "status")["account"]
+    assert (account["accepted"], account["stored"], account["waiting"]) == (7, 7, 7)
+    _, out, _ = oc("outbox", "status")
+    assert "7, 7 of them not in a batch yet" in out
     assert "WRONG" not in out
 
 
@@ -290,3 +304,10 @@ async def test_a_live_file_is_verified_while_data_is_forgotten(lab: Any, oc: Run
         async with control_server(lab.runtime, {}, {"forget": partial(carry_out, store)}):
             assert (await asyncio.to_thread(oc, "outbox", "forget", "--seq", "2-3", "--yes"))[0] == 0
             assert (await asyncio.to_thread(oc, "outbox", "verify"))[0] == 0
+
+
+def test_a_file_that_vanishes_while_it_is_looked_at_is_left_out(tmp_path: Path, monkeypatch: Any) -> None:
+    (tmp_path / "outbox.db.corrupt-2").write_bytes(b"12345")
+    there = [tmp_path / "outbox.db.corrupt-1", tmp_path / "outbox.db.corrupt-2"]
+    monkeypatch.setattr("agent.store.overview.aside_files", lambda _: there)
+    assert files_aside(tmp_path / "outbox.db") == [Aside("outbox.db.corrupt-2", 5)]

@@ -1,5 +1,6 @@
 """Reading an outbox file from outside: of a running agent, a copy with its WAL, a folder that cannot be written."""
 
+import errno
 import shutil
 import sqlite3
 from contextlib import closing
@@ -110,6 +111,23 @@ async def test_a_file_that_may_not_be_read_is_told_so(lab: Any) -> None:
         with may_not_write(folder), pytest.raises(UnreadableFile) as caught, open_file(folder / "outbox.db"):
             pass
     assert caught.value.why == "forbidden"
+
+
+async def test_no_room_for_the_temporary_copy_is_told_with_its_place(lab: Any, monkeypatch: Any) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with read_only_folder() as folder:
+        async with lab.open() as store:
+            await fill(lab, store, 1)
+            for name in ("outbox.db", "outbox.db-wal"):
+                (folder / name).write_bytes((lab.data / name).read_bytes())
+        with may_not_write(folder), pytest.raises(UnreadableFile) as caught, open_file(folder / "outbox.db"):
+            pass
+    assert caught.value.why == "failed"
+    assert "oc-outbox-" in caught.value.detail
+    assert "No space left" in caught.value.detail
 
 
 async def test_a_window_of_time_is_one_range_of_the_index_and_misses_no_batch(lab: Any) -> None:
