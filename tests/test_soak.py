@@ -103,11 +103,12 @@ class Gateway:
         if self._process is not None:
             self._ended()
         shutil.rmtree(self.mirror, ignore_errors=True)
-        script = Path(__file__).parent / "support" / "agent_on_faulty_card.py"
-        where = map(str, (script, self.data, self.mirror, self._control))
+        support = Path(__file__).parent / "support"
+        where = map(str, (support / "agent_on_faulty_card.py", self.data, self.mirror, self._control))
         command = [sys.executable, *where, "--config", str(self.config), "run"]
         self._running = ExitStack()
-        self._process = self._running.enter_context(started(command, self.log))
+        environment = {**os.environ, "PYTHONPATH": str(support)}
+        self._process = self._running.enter_context(started(command, self.log, env=environment))
 
     def end(self, how: signal.Signals) -> str:
         """End the agent; gives what it said at last."""
@@ -181,6 +182,7 @@ class Soak:
         self.broker.start()
         self.start_ioc()
         self.gateway.keep_running()
+        wait_until(lambda: self.devices.served, 20, "the agent reads")
 
     def start_ioc(self) -> None:
         self._ioc = ExitStack()
