@@ -13,6 +13,8 @@
 11. A failing card stops no reading, and what was read reaches it when it works again.
 12. A corrupt file is set aside and the agent runs on.
 13. Readings of an unsynchronised clock wait, and are stamped with the right time when it is known.
+14. A batch leaves at least once; again only where the end came before the mark, and then under the same number.
+15. An older file is brought up to date with every row; a newer one is refused by name.
 
 Readings go into the journal (RAM disk) at once, leave as sealed batches, and go onto the card when they are not
 delivered in time (`outbox.py`). Uplinks see `agent.model.BatchSource`; nothing here knows of MQTT or of devices.

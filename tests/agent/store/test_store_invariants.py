@@ -4,6 +4,7 @@ import asyncio
 import os
 import sqlite3
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -570,6 +571,68 @@ async def test_a_file_of_a_newer_version_is_refused_by_name_and_left_alone(lab: 
         async with lab.open():
             pass
     assert not list(lab.data.glob("*corrupt*"))
+
+
+@pytest.mark.parametrize("end", ["kill", "cut_power"])
+async def test_a_batch_leaves_again_only_where_the_end_came_before_the_mark_and_then_under_the_same_number(
+    lab: Any, end: str
+) -> None:
+    lab.outbox = OutboxSettings(commit_interval_s=0)
+    async with lab.open() as store:
+        for _ in range(4):
+            lab.read(store, 2)
+            await lab.live(store, 1.0)
+        first = {batch.seq: batch.payload for batch in await lab.undelivered(store)}
+        store.mark_delivered([(1, 2)])
+        await lab.live(store, 70.0, step_s=1.0)
+        store.mark_delivered([(3, 3)])  # in the journal, and not on the card
+        getattr(lab, end)()
+    async with lab.open() as store:
+        again = {batch.seq: batch.payload for batch in await lab.undelivered(store) if batch.kind == "data"}
+        expected = {4} if end == "kill" else {3, 4}
+        assert again == {seq: first[seq] for seq in expected}
+
+
+async def test_an_older_file_is_brought_up_to_date_with_every_row(lab: Any) -> None:
+    async with lab.open() as store:
+        for _ in range(6):
+            lab.read(store, 3)
+            await lab.live(store, 1.5)
+        store.mark_delivered([(1, 2)])
+        epoch = store.epoch
+    rows = lab.sql("SELECT seq, payload FROM batch ORDER BY seq")
+    with closing(sqlite3.connect(lab.database)) as connection:
+        connection.executescript(
+            "DROP INDEX batch_last_ms; ALTER TABLE batch DROP COLUMN crc; PRAGMA user_version = 1;"
+            "DELETE FROM meta WHERE key IN ('check', 'salvages', 'unsynced');"
+        )
+    lab.data.joinpath("outbox.numbers").unlink()
+    async with lab.open() as store:
+        assert store.epoch == epoch
+        assert lab.sql("SELECT seq, payload FROM batch ORDER BY seq") == rows
+        assert sorted(await lab.stored(store)) == list(range(7, 19))
+        assert (store.account().accepted, store.account().delivered) == (18, 6)
+        await lab.live(store, 2.0)
+        await lab.check_account(store)
+    assert not list(lab.data.glob("*.corrupt-*"))
+
+
+async def test_the_file_shrinks_again_when_what_filled_it_has_gone(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.store.retention.SHRINK_ABOVE_BYTES", 100_000)
+    lab.outbox = OutboxSettings(retention_days=1.0, archive_interval_s=5.0)
+    async with lab.open() as store:
+        for _ in range(20):
+            noise = [Reading(f"p{k}", lab.random.random(), lab.clock.mono_ns()) for k in range(5_000)]
+            store.append(Scan("d", lab.clock.mono_ns(), noise))
+            await lab.live(store, 1.0, step_s=1.0)
+        await store.flush()
+        full = lab.sql("PRAGMA page_count")[0][0]
+        store.mark_delivered([(1, store.high)])
+        lab.clock.advance(2 * 86_400)
+        for _ in range(20):
+            lab.read(store)
+            await lab.live(store, 1.0, step_s=1.0)
+        assert lab.sql("PRAGMA page_count")[0][0] < full / 2
 
 
 async def test_run_seals_commits_and_stops_when_it_is_cancelled(tmp_path: Path, lab: Any) -> None:
