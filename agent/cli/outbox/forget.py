@@ -5,29 +5,19 @@ running agent does it, or, where none runs, this command opens the outbox itself
 """
 
 import argparse
-import asyncio
-import logging
-import os
-import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
-from pathlib import Path
 
 import msgspec
 
-from agent.app import store_config
 from agent.cli.messages import tr
+from agent.cli.outbox.owner import carried_out
 from agent.cli.outbox.selection import common
 from agent.cli.outbox.target import opened, own_file
 from agent.cli.outbox.texts import ranges_text, seq_ranges, size_text, time_ms
 from agent.cli.output import Failed, say, show_json, show_line
-from agent.clock import SystemClock
 from agent.configuration import load_configuration
-from agent.control import AgentNotRunning, OrderRefused, order_agent
-from agent.forgetting import ForgetOrder, Given, give_up
+from agent.forgetting import ForgetOrder, Given
 from agent.model import SeqRange
-from agent.settings import Settings
-from agent.store import Forgotten, StoreError, open_store
 from agent.store.outbox_file import OutboxFile
 from agent.store.overview import Aside, overview_of
 from agent.store.ranges import RangeSet
@@ -66,7 +56,7 @@ def main(args: argparse.Namespace) -> int:
         return 1
     if not plan.batches and not plan.files:
         say(tr("there is nothing like that"))
-    given = _carried_out(settings, plan)
+    given = carried_out(settings, _orders(plan))
     if args.json:
         show_json({"forgotten": given})
     else:
@@ -105,58 +95,10 @@ def _plan(file: OutboxFile, args: argparse.Namespace) -> Plan:
     return Plan(ranges=found.ranges(), batches=batches, undelivered=waiting, readings=readings)
 
 
-def _carried_out(settings: Settings, plan: Plan) -> Given:
-    orders = [ForgetOrder(aside=True)] if plan.files else []
-    for at in range(0, len(plan.ranges), RANGES_AN_ORDER):
-        orders.append(ForgetOrder(ranges=plan.ranges[at : at + RANGES_AN_ORDER]))
-    try:
-        return _sum([_by_agent(settings, order) for order in orders])
-    except AgentNotRunning:
-        return _sum(asyncio.run(_by_ourselves(settings, orders)))
-    except PermissionError as err:
-        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
-    except OrderRefused as err:
-        raise Failed(tr("the agent refuses: {why}", why=err)) from err
-
-
-def _by_agent(settings: Settings, order: ForgetOrder) -> Given:
-    arguments = msgspec.to_builtins(order)
-    return msgspec.convert(order_agent(Path(settings.gateway.runtime_dir), "forget", arguments), Given)
-
-
-async def _by_ourselves(settings: Settings, orders: Sequence[ForgetOrder]) -> list[Given]:
-    """Open the store as the user whose it is; without its runtime folder nothing is in the journal."""
-    _become_owner(own_file(settings))
-    config, log = store_config(settings), logging.getLogger("agent")
-    with ExitStack() as stack:
-        stack.callback(log.setLevel, log.level)
-        log.setLevel(logging.ERROR)  # what is lost is said in better words than the log's
-        if not config.runtime_dir.is_dir():
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="oc-agent-"))
-            config = msgspec.structs.replace(config, runtime_dir=Path(folder))
-        try:
-            async with open_store(config, SystemClock()) as store:
-                return [await give_up(store, order) for order in orders]
-        except (StoreError, OSError) as err:
-            raise Failed(str(err)) from err
-
-
-def _become_owner(path: Path) -> None:
-    """Root works as the owner of the file: what the store writes must be the service's afterwards."""
-    owner = path.stat()
-    if os.geteuid() == 0 and owner.st_uid != 0:
-        os.setgroups([owner.st_gid])
-        os.setgid(owner.st_gid)
-        os.setuid(owner.st_uid)
-
-
-def _sum(given: Sequence[Given]) -> Given:
-    batches = Forgotten(
-        batches=sum(one.batches.batches for one in given),
-        undelivered=sum(one.batches.undelivered for one in given),
-        readings=sum(one.batches.readings for one in given),
-    )
-    return Given(batches, [name for one in given for name in one.files])
+def _orders(plan: Plan) -> list[ForgetOrder]:
+    ranges = plan.ranges
+    parts = [ranges[at : at + RANGES_AN_ORDER] for at in range(0, len(ranges), RANGES_AN_ORDER)]
+    return [*([ForgetOrder(aside=True)] if plan.files else []), *(ForgetOrder(ranges=part) for part in parts)]
 
 
 def _show_plan(plan: Plan, *, as_json: bool) -> None:

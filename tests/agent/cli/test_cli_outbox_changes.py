@@ -12,7 +12,7 @@ import pytest
 from outbox_cli import Run, found
 from outbox_damage import fill, pages_of, spoil
 
-from agent.cli.outbox import forget
+from agent.cli.outbox import owner
 from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.settings import OutboxSettings
@@ -251,8 +251,8 @@ def test_root_works_as_the_owner_of_the_outbox(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr(Path, "stat", lambda _: Owner)
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    forget._become_owner(path)
+    owner._become_owner(path)
     assert done == []
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    forget._become_owner(path)
+    owner._become_owner(path)
     assert done == [("setgroups", [991]), ("setgid", 991), ("setuid", 990)]

@@ -73,8 +73,8 @@ def test_check_shows_every_problem_and_exits_78(capsys: pytest.CaptureFixture[st
 def test_a_missing_configuration_exits_78_and_names_the_file(
     capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    for verb in ("check", "run", "status"):
-        code, _, err = _run(capsys, "--config", tmp_path / "none.toml", verb)
+    for verb in (["check"], ["run"], ["status"], ["outbox", "status"], ["outbox", "forget", "--seq", "1"]):
+        code, _, err = _run(capsys, "--config", tmp_path / "none.toml", *verb)
         assert code == 78
         assert "none.toml" in err
 
