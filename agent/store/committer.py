@@ -15,6 +15,8 @@ from typing import Any, Final
 
 from agent.clock import NS_PER_S
 from agent.model import SeqRange
+from agent.store.damage.renewal import renew, swap
+from agent.store.damage.salvage import Salvage
 from agent.store.declaring import Declarer
 from agent.store.draft import Built, Draft
 from agent.store.figures import Figures
@@ -22,9 +24,7 @@ from agent.store.ledger import Card
 from agent.store.outbox import MAX_EVICTED, OutboxRow, RawPiece, is_damaged, is_full
 from agent.store.parts import Parts
 from agent.store.ranges import RangeSet
-from agent.store.renewal import renew, swap
 from agent.store.retention import Retention
-from agent.store.salvage import Salvage
 from agent.supervise import Episode
 
 log = logging.getLogger(__name__)

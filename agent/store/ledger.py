@@ -12,9 +12,9 @@ import msgspec
 
 from agent.clock import ClockState
 from agent.model import Account, SeqRange
+from agent.store.damage.salvage import Salvage
 from agent.store.ranges import RangeSet
 from agent.store.records import Anchor, SealedHead
-from agent.store.salvage import Salvage
 
 DELIVERED: Final = "delivered"
 REJECTED: Final = "rejected"

@@ -19,7 +19,9 @@ import msgspec
 
 from agent.clock import Clock
 from agent.model import SeqRange
-from agent.store.damaged_file import undelivered_of
+from agent.store.damage.damaged_file import undelivered_of
+from agent.store.damage.renewal import aside_name, finish, make_new
+from agent.store.damage.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.disk import Disk
 from agent.store.journal import Journal, OldSegment, is_ram_disk, last_number, old_segments
 from agent.store.ledger import Card, Ledger
@@ -29,8 +31,6 @@ from agent.store.parts import Parts, StoreConfig, StoreError
 from agent.store.ranges import RangeSet
 from agent.store.records import OFFSET_BITS
 from agent.store.recovery import numbers_in, recover, unsealed_readings
-from agent.store.renewal import aside_name, finish, make_new
-from agent.store.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.store import Store
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode

@@ -2,7 +2,7 @@
 
 One connection writes and checkpoints, a second one only reads (SQLite up to 3.51.2 can damage a WAL file when two
 connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is durable when it returns: WAL with
-synchronous=FULL. All SQL that the store runs on its own file is in this module; `damaged_file.py` and `outbox_file.py`
+synchronous=FULL. All SQL that the store runs on its own file is in this module; `damage` and `inspection`
 add what reads a file from outside. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 

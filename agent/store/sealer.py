@@ -13,6 +13,7 @@ from agent.clock import NS_PER_S
 from agent.model import Batch, Event
 from agent.store.building import Builder
 from agent.store.committer import Committer
+from agent.store.damage.salvage import Salvage
 from agent.store.draft import Built
 from agent.store.ledger import Fresh, Loss
 from agent.store.parts import Parts
@@ -24,7 +25,6 @@ from agent.store.records import (
     pack_cursors,
 )
 from agent.store.recovery import Orphan, Recovered
-from agent.store.salvage import Salvage
 
 HELD_BYTES: Final = 12 * 1024 * 1024
 """So much of the journal may wait for its time; it lies in memory, and a power cut would bring it back as it is."""

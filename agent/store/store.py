@@ -32,16 +32,16 @@ import msgspec
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
 from agent.store.committer import Committer
+from agent.store.damage.renewal import delete_files, spare_files
+from agent.store.damage.salvage import Salvage
+from agent.store.damage.salvager import Salvager
+from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
-from agent.store.overview import Overview, files_aside, salvaging
 from agent.store.parts import Parts, StoreError, set_aside_event
 from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
-from agent.store.renewal import delete_files, spare_files
-from agent.store.salvage import Salvage
-from agent.store.salvager import Salvager
 from agent.store.sealer import Sealer
 from agent.store.sealing import scan_fragments
 

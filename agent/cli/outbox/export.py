@@ -21,8 +21,8 @@ from agent.cli.outbox.selection import Selection, add_selection, selection_of
 from agent.cli.outbox.target import add_file, file_of, opened
 from agent.cli.outbox.texts import ranges_text, time_text
 from agent.cli.output import Failed, say
-from agent.store.contents import Value, content_of
-from agent.store.outbox_file import OutboxFile
+from agent.store.inspection.contents import Value, content_of
+from agent.store.inspection.outbox_file import OutboxFile
 from agent.store.ranges import RangeSet
 
 COLUMNS = ("time", "device", "point", "value", "quality", "status", "seq", "clock")

@@ -13,9 +13,9 @@ from agent.cli.messages import tr
 from agent.cli.outbox.target import explained
 from agent.cli.outbox.texts import ranges_text
 from agent.cli.output import Failed, say, show_json, show_line
+from agent.store.damage.rescue import NothingLeft, Rescued, rescue
+from agent.store.inspection.outbox_file import UnreadableFile
 from agent.store.opening import OUTBOX_NAME
-from agent.store.outbox_file import UnreadableFile
-from agent.store.rescue import NothingLeft, Rescued, rescue
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

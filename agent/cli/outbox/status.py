@@ -18,7 +18,7 @@ from agent.cli.output import Failed, show_json, show_line, show_table
 from agent.configuration import load_configuration
 from agent.control import AgentNotRunning, ask_agent
 from agent.settings import OutboxSettings, Settings
-from agent.store.overview import Overview, overview_of
+from agent.store.inspection.overview import Overview, overview_of
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):

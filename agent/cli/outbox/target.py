@@ -9,9 +9,9 @@ from agent.cli.messages import tr
 from agent.cli.output import Failed, say
 from agent.configuration import load_configuration
 from agent.settings import Settings
+from agent.store.inspection.outbox_file import OutboxFile, UnreadableFile, open_file
 from agent.store.opening import OUTBOX_NAME
 from agent.store.outbox import Damaged, known_version
-from agent.store.outbox_file import OutboxFile, UnreadableFile, open_file
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:

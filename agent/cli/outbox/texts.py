@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from agent.cli.messages import tr
 from agent.cli.output import Failed
 from agent.model import SeqRange
-from agent.store.damaged_file import MAX_SEQ
+from agent.store.damage.damaged_file import MAX_SEQ
 
 _START = datetime(1970, 1, 1, tzinfo=UTC)
 _MS_DIGITS = range(11, 16)

@@ -10,7 +10,7 @@ from agent.cli.messages import tr
 from agent.cli.outbox.target import add_file, file_of, opened
 from agent.cli.outbox.texts import ranges_text
 from agent.cli.output import show_json, show_line
-from agent.store.verification import (
+from agent.store.inspection.verification import (
     AccountCheck,
     Check,
     Payloads,

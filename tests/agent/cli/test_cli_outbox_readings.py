@@ -19,7 +19,7 @@ from agent.cli.outbox.export import _values
 from agent.cli.outbox.selection import Selection
 from agent.clock import ClockState
 from agent.model import Scan
-from agent.store.outbox_file import open_file
+from agent.store.inspection.outbox_file import open_file
 from agent.store.ranges import RangeSet
 from drivers.api import Quality, Reading
 
@@ -240,7 +240,7 @@ async def test_a_full_disk_is_explained(lab: Any, oc: Run, tmp_path: Path) -> No
 
 
 async def test_export_holds_a_portion_in_memory_and_not_the_file(lab: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("agent.store.outbox_file.PORTION_ROWS", 2)
+    monkeypatch.setattr("agent.store.inspection.outbox_file.PORTION_ROWS", 2)
     async with lab.open() as store:
         await fill(lab, store, 10)
     everything = Selection(seqs=None, devices=frozenset(), from_ms=None, to_ms=None, undelivered=False)

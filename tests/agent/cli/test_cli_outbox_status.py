@@ -18,7 +18,7 @@ from agent.clock import ClockState
 from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.store.checks import CHECK_KEY, picture_check
-from agent.store.overview import Aside, files_aside
+from agent.store.inspection.overview import Aside, files_aside
 
 
 async def filled(lab: Any) -> None:
@@ -127,7 +127,7 @@ async def test_an_account_that_does_not_add_up_is_called_wrong(lab: Any, oc: Run
 async def test_files_that_were_set_aside_and_what_is_saved_of_them_are_shown(
     lab: Any, oc: Run, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("agent.store.salvager.PORTION_BATCHES", 3)
+    monkeypatch.setattr("agent.store.damage.salvager.PORTION_BATCHES", 3)
     async with lab.open() as store:
         await fill(lab, store, 12)
         store._parts.damaged(sqlite3.DatabaseError("a bad page"))
@@ -280,7 +280,7 @@ def spoil_head(path: Path) -> None:
 
 async def test_a_file_that_is_held_is_said_so(lab: Any, oc: Run, monkeypatch: Any) -> None:
     await filled(lab)
-    monkeypatch.setattr("agent.store.outbox_file.BUSY_TIMEOUT_S", 0.01)
+    monkeypatch.setattr("agent.store.inspection.outbox_file.BUSY_TIMEOUT_S", 0.01)
     with closing(sqlite3.connect(lab.database, isolation_level=None)) as other:
         other.execute("PRAGMA locking_mode = EXCLUSIVE")
         other.execute("BEGIN EXCLUSIVE")
@@ -309,5 +309,5 @@ async def test_a_live_file_is_verified_while_data_is_forgotten(lab: Any, oc: Run
 def test_a_file_that_vanishes_while_it_is_looked_at_is_left_out(tmp_path: Path, monkeypatch: Any) -> None:
     (tmp_path / "outbox.db.corrupt-2").write_bytes(b"12345")
     there = [tmp_path / "outbox.db.corrupt-1", tmp_path / "outbox.db.corrupt-2"]
-    monkeypatch.setattr("agent.store.overview.aside_files", lambda _: there)
+    monkeypatch.setattr("agent.store.inspection.overview.aside_files", lambda _: there)
     assert files_aside(tmp_path / "outbox.db") == [Aside("outbox.db.corrupt-2", 5)]

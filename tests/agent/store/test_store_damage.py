@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from agent.settings import OutboxSettings
-from agent.store.damaged_file import read_chunk
+from agent.store.damage.damaged_file import read_chunk
 
 
 async def test_a_batch_whose_bytes_changed_on_the_card_is_never_sent_and_is_declared(lab: Any) -> None:

@@ -27,7 +27,7 @@ from agent.clock import NS_PER_S, ClockState
 from agent.model import Scan
 from agent.settings import OutboxSettings
 from agent.store import Store
-from agent.store.damaged_file import read_chunk
+from agent.store.damage.damaged_file import read_chunk
 from drivers.api import Reading
 
 GRAIN_S = 0.25

@@ -12,7 +12,7 @@ from outbox_damage import checkpointed, fill, pages_of, spoil
 from read_only import may_not_write, read_only_folder
 
 from agent.settings import OutboxSettings
-from agent.store.outbox_file import SELECT_WINDOW, OutboxFile, UnreadableFile, open_file
+from agent.store.inspection.outbox_file import SELECT_WINDOW, OutboxFile, UnreadableFile, open_file
 
 EVERYTHING = [(1, 1_000)]
 
@@ -22,7 +22,7 @@ def seqs(file: OutboxFile) -> list[int]:
 
 
 async def test_a_running_agent_is_read_and_never_held_up(lab: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("agent.store.outbox_file.PORTION_ROWS", 3)
+    monkeypatch.setattr("agent.store.inspection.outbox_file.PORTION_ROWS", 3)
     async with lab.open() as store:
         await fill(lab, store, 10)
         with open_file(lab.database) as file:
@@ -157,7 +157,7 @@ async def test_a_window_of_time_is_one_range_of_the_index_and_misses_no_batch(la
 
 
 async def test_a_window_is_read_in_portions_of_the_index(lab: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("agent.store.outbox_file.WINDOW_ROWS", 2)
+    monkeypatch.setattr("agent.store.inspection.outbox_file.WINDOW_ROWS", 2)
     async with lab.open() as store:
         await fill(lab, store, 9)
     with open_file(lab.database) as file:
@@ -168,7 +168,7 @@ async def test_a_window_is_read_in_portions_of_the_index(lab: Any, monkeypatch: 
 async def test_backwards_the_same_batches_come_with_the_newest_first(
     lab: Any, monkeypatch: Any, *, damage: bool
 ) -> None:
-    monkeypatch.setattr("agent.store.outbox_file.PORTION_ROWS", 7)
+    monkeypatch.setattr("agent.store.inspection.outbox_file.PORTION_ROWS", 7)
     async with lab.open() as store:
         await fill(lab, store, 40)
         store.mark_delivered([(1, 40)])

@@ -9,9 +9,9 @@ import pytest
 from outbox_damage import fill, pages_of, spoil
 
 from agent.settings import OutboxSettings
-from agent.store.outbox_file import UnreadableFile, open_file
-from agent.store.rescue import NothingLeft, Rescued, rescue
-from agent.store.verification import AccountCheck, verify
+from agent.store.damage.rescue import NothingLeft, Rescued, rescue
+from agent.store.inspection.outbox_file import UnreadableFile, open_file
+from agent.store.inspection.verification import AccountCheck, verify
 
 
 def rows(path: Path) -> dict[int, Any]:
@@ -128,7 +128,7 @@ async def test_readings_that_were_not_sealed_and_losses_not_declared_yet_come_al
 async def test_what_is_only_in_a_file_that_was_set_aside_is_missing_and_counted(
     lab: Any, tmp_path: Path, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("agent.store.salvager.PORTION_BATCHES", 4)
+    monkeypatch.setattr("agent.store.damage.salvager.PORTION_BATCHES", 4)
     async with lab.open() as store:
         await fill(lab, store, 12)
         store._parts.damaged(sqlite3.DatabaseError("a bad page"))

@@ -13,7 +13,7 @@ from outbox_damage import PAGE, checkpointed, fill, pages_of, spoil
 
 from agent.settings import OutboxSettings
 from agent.store import StoreError
-from agent.store.damaged_file import read_chunk, undelivered_in
+from agent.store.damage.damaged_file import read_chunk, undelivered_in
 
 
 async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other(lab: Any) -> None:
@@ -56,7 +56,7 @@ async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other
 async def test_a_salvage_that_is_killed_goes_on_and_brings_each_batch_once(
     lab: Any, steps: int, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("agent.store.salvager.PORTION_BATCHES", 4)
+    monkeypatch.setattr("agent.store.damage.salvager.PORTION_BATCHES", 4)
     lab.outbox = OutboxSettings(archive_interval_s=2.0)
     async with lab.open() as store:
         await fill(lab, store, 30)

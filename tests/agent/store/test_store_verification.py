@@ -12,8 +12,8 @@ from outbox_damage import fill, pages_of, spoil
 from agent.clock import ClockState
 from agent.settings import OutboxSettings
 from agent.store.checks import CHECK_KEY, picture_check, row_check
-from agent.store.outbox_file import open_file
-from agent.store.verification import verify
+from agent.store.inspection.outbox_file import open_file
+from agent.store.inspection.verification import verify
 
 
 def checks(path: Path) -> dict[str, Any]:
@@ -117,7 +117,7 @@ async def test_a_file_that_waits_for_the_clock_passes(lab: Any) -> None:
 
 
 async def test_a_file_passes_while_another_is_being_salvaged(lab: Any, monkeypatch: Any) -> None:
-    monkeypatch.setattr("agent.store.salvager.PORTION_BATCHES", 3)
+    monkeypatch.setattr("agent.store.damage.salvager.PORTION_BATCHES", 3)
     async with lab.open() as store:
         await fill(lab, store, 12)
         store.mark_delivered([(1, 2)])

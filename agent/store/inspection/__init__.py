@@ -1,0 +1,1 @@
+"""An outbox file as others than its owner see it: read, shown, verified. Changes nothing."""
