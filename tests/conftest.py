@@ -14,7 +14,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests")
-    parser.addoption("--soak-seconds", default="600", metavar="N", help="how long the soak of the whole agent takes")
+    parser.addoption("--soak-seconds", type=float, default=600.0, help="how long the soak of the whole agent takes")
+    parser.addoption("--soak-seed", type=int, help="the seed that a soak has printed; default: another each time")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -214,6 +214,7 @@ class Soak:
             "file locked": self._lock,
             "page bad": lambda: self.gateway.spoil_a_page(self.random),
             "broker killed": self._kill_broker,
+            "broker silent": self._silence_broker,
             "IOC stopped": self._stop_ioc,
             "clock stepped": self._step_clock,
         }
@@ -314,6 +315,11 @@ class Soak:
         self.live(self.random.uniform(1.0, 10.0))
         self.broker.start()
 
+    def _silence_broker(self) -> None:
+        self.broker.pause()
+        self.live(self.random.uniform(1.0, 10.0))
+        self.broker.resume()
+
     def _stop_ioc(self) -> None:
         self.stop_ioc()
         self.live(self.random.uniform(1.0, 10.0))
@@ -348,8 +354,8 @@ def runtime_dir() -> Iterator[Path]:
 def test_whatever_fails_every_reading_arrives_or_is_declared_lost(
     length: str, request: pytest.FixtureRequest, tmp_path: Path, runtime_dir: Path, mosquitto: str
 ) -> None:
-    seconds = 0.0 if length == "short" else float(request.config.getoption("--soak-seconds"))
-    seed = 1 if length == "short" else int(time.time())
+    options = request.config.option
+    seconds, seed = (0.0, 1) if length == "short" else (options.soak_seconds, options.soak_seed or int(time.time()))
     print(f"\nseed {seed}, {seconds:g} s")
     with CountingDevices() as devices:
         soak = Soak(tmp_path, runtime_dir, mosquitto, devices, seed)

@@ -228,7 +228,8 @@ def name_again(folder: Path, identities: dict[str, str]) -> None:
     """
     numbers = Numbers(folder)
     if numbers.known:
-        here = {identity: file_identity(folder / name) for name, identity in identities.items()}
+        there = {name: identity for name, identity in identities.items() if (folder / name).exists()}
+        here = {identity: file_identity(folder / name) for name, identity in there.items()}
         files = [here.get(identity, identity) for identity in numbers._content.files]
         numbers.write(numbers.epoch, numbers.bound_of(numbers.epoch), files)
 

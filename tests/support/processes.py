@@ -94,6 +94,15 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
+    def pause(self) -> None:
+        """It is there and says nothing, until `resume`."""
+        assert self._process
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self._process
+        self._process.send_signal(signal.SIGCONT)
+
     def _answers(self) -> bool:
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", self.port)) == 0
