@@ -31,7 +31,7 @@ class BrokerDown(Exception):
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """`mqtt://[user@]host[:port]`, or `mqtts://` with the CA of the machine or of a file."""
+    """`mqtt://[user@]host[:port]`, or `mqtts://` with the CA of the machine or of a file, and a certificate of our own."""
 
     host: str
     port: int
@@ -39,6 +39,8 @@ class BrokerAddress:
     username: str | None = None
     ca_file: str | None = None
     password: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
     def __str__(self) -> str:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
@@ -164,7 +166,10 @@ def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) ->
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
-        client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        if broker.cert_file:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+        client.tls_set_context(context)
     return client
 
 
