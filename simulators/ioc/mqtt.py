@@ -153,6 +153,17 @@ async def connect(
         _detach(client, loop)
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho forgets it there."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 # the signature is the library's
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) -> paho.Client:
     client = paho.Client(
         CallbackAPIVersion.VERSION2,
@@ -167,6 +178,7 @@ def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) ->
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
         context = ssl.create_default_context(cafile=broker.ca_file)
+        context.sslsocket_class = _TlsSocket
         if broker.cert_file:
             context.load_cert_chain(broker.cert_file, broker.key_file)
         client.tls_set_context(context)

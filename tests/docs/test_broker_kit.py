@@ -2,16 +2,13 @@
 than its own topics, and each line that keeps it so is needed."""
 
 import re
-import socket
-import ssl
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from broker_kit import GATEWAYS, KIT, Certificates, KitBroker, script, shipped, site_certificates
+from broker_kit import GATEWAYS, KIT, Certificates, KitBroker, script, shipped
 
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 
@@ -63,11 +60,6 @@ CONFIG_MUTATIONS = (
 )
 
 
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
-    return site_certificates(tmp_path_factory.mktemp("kit") / "pki")
-
-
 @contextmanager
 def running(binary: str, folder: Path, certificates: Certificates, *changes: Mutation) -> Iterator[KitBroker]:
     """The broker of the kit, with these lines changed."""
@@ -83,14 +75,6 @@ def running(binary: str, folder: Path, certificates: Certificates, *changes: Mut
         yield broker
     finally:
         broker.kill()
-
-
-@pytest.fixture(scope="module")
-def broker(
-    tmp_path_factory: pytest.TempPathFactory, mosquitto: str, certificates: Certificates
-) -> Iterator[KitBroker]:
-    with running(mosquitto, tmp_path_factory.mktemp("kit") / "etc", certificates) as one:
-        yield one
 
 
 def site(broker: KitBroker, certificates: Certificates) -> Any:
