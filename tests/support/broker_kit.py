@@ -36,23 +36,23 @@ class Certificates:
 
     def __init__(self, folder: Path) -> None:
         self.pki = folder
-        self._script = script("make-certs")
+        self.script = script("make-certs")
 
     def make(self, *arguments: str) -> None:
         """Run make-certs; it must succeed."""
         umask = os.umask(0o022)
         try:
-            assert self._script.main(["--pki", str(self.pki), *arguments]) == 0
+            assert self.script.main(["--pki", str(self.pki), *arguments]) == 0
         finally:
             os.umask(umask)
 
     @contextmanager
     def days_ago(self, days: float) -> Iterator[None]:
-        self._script.now = lambda: datetime.now(UTC) - timedelta(days=days)
+        self.script.now = lambda: datetime.now(UTC) - timedelta(days=days)
         try:
             yield
         finally:
-            self._script.now = lambda: datetime.now(UTC)
+            self.script.now = lambda: datetime.now(UTC)
 
     @property
     def broker(self) -> Path:
