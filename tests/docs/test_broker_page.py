@@ -56,12 +56,14 @@ class Machine:
     def __init__(self, folder: Path, mosquitto: str) -> None:
         self.folder, self.port = folder, free_port()
         self.home, self.etc, self._bin = folder / "home", folder / "etc", folder / "bin"
+        self._path = os.pathsep.join([str(self._bin), str(Path(sys.executable).parent), os.environ["PATH"]])
         for made in (self.home, self.etc / "certs", self.etc / "lib", self._bin, folder / "docs"):
             made.mkdir(parents=True)
         shutil.copytree(KIT, folder / "docs" / "broker", ignore=shutil.ignore_patterns("pki*", "__pycache__"))
         (folder / "docs" / "broker" / "mosquitto.conf").write_text(shipped(self.etc, self.port), encoding="ascii")
         shims = {"sudo": '#!/bin/sh\nexec "$@"\n', "apt-get": "#!/bin/sh\n"}
-        shims["oc-sim"] = f'#!/bin/sh\nexec {sys.executable} -m simulators "$@"\n'
+        path = os.pathsep.join(sys.path)
+        shims["oc-sim"] = f"#!/bin/sh\nPYTHONPATH='{path}' exec {sys.executable} -m simulators \"$@\"\n"
         shims["systemctl"] = SYSTEMCTL.format(run=folder, mosquitto=mosquitto, etc=self.etc, port=self.port)
         shims["install"] = INSTALL.format(install=shutil.which("install"))
         for name, text in shims.items():
@@ -79,7 +81,7 @@ class Machine:
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", block],
             cwd=copy if copy.is_dir() else self.folder,
-            env={**os.environ, "HOME": str(self.home), "PATH": f"{self._bin}:{os.environ['PATH']}", "PYTHONPATH": os.pathsep.join(sys.path)},
+            env={**os.environ, "HOME": str(self.home), "PATH": self._path},
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
         assert done.returncode == 0, f"{block}\n{done.stdout}\n{done.stderr}\n{self.log()}"
