@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 from broker_kit import GATEWAYS, KIT, Certificates, KitBroker, script, shipped
 
+from agent.uplink.mqtt import MqttOptions, Will, connect
+
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 
 prove: Any = script("prove") if KIT.is_dir() else None
@@ -116,3 +118,40 @@ def test_every_line_of_the_acl_is_needed() -> None:
     assert {one.line for one in ACL_MUTATIONS} == rights
     checks = {check.__name__ for check in CHECKS} - {"without_a_certificate_nobody_comes_in"}  # test_broker_tls.py
     assert {one.check for one in (*ACL_MUTATIONS, *CONFIG_MUTATIONS)} == checks
+
+
+async def test_the_limits_of_the_contract_are_what_the_broker_says(
+    broker: KitBroker, certificates: Certificates
+) -> None:
+    own = certificates.pki / "gateways" / "prove-a"
+    files = {f"{name}_file": str(own / f"{name}.pem") for name in ("ca", "cert", "key")}
+    will = Will("ocg/v1/prove-a/up/status", b"{}")
+    host, port = broker.address
+    options = MqttOptions(host=host, port=port, client_id="prove-a", will=will, keepalive_s=1_200, **files)
+    async with connect(options, lambda _topic, _payload: None) as session:
+        said = session.limits
+    assert (said.receive_maximum, said.maximum_packet_size, said.server_keep_alive_s) == (100, 65_536, 300)
+
+
+def test_nobody_publishes_with_qos_2(broker: KitBroker, certificates: Certificates) -> None:
+    here = site(broker, certificates)
+    with here.client(here.folder_a) as a, pytest.raises(prove.Broken):
+        a.publish(here.up("prove-a", "data"), b"x", qos=2)
+
+
+def test_what_is_retained_and_what_waits_outlives_a_restart(
+    tmp_path: Path, mosquitto: str, certificates: Certificates
+) -> None:
+    with running(mosquitto, tmp_path / "etc", certificates) as broker:
+        here = site(broker, certificates)
+        with here.client(prove.INGEST, session_s=600) as ingest:
+            ingest.subscribe("ocg/v1/+/up/data")
+        with here.client(here.folder_a) as a:
+            assert a.publish(here.up("prove-a", "birth"), b"born", retain=True) == 0x10  # nobody subscribes: retained
+            assert a.publish(here.up("prove-a", "data"), b"waits") == 0
+        broker.stop()
+        broker.start()
+        with here.client(prove.INGEST, session_s=600) as ingest:
+            ingest.wait_for(here.up("prove-a", "data"), b"waits")
+            ingest.subscribe("ocg/v1/+/up/birth")
+            ingest.wait_for(here.up("prove-a", "birth"), b"born")
