@@ -31,6 +31,7 @@ import msgspec
 
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
+from agent.ranges import RangeSet
 from agent.store.committer import Committer
 from agent.store.damage.renewal import delete_files, spare_files
 from agent.store.damage.salvage import Salvage
@@ -39,7 +40,6 @@ from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
 from agent.store.parts import Parts, StoreError, set_aside_event
-from agent.store.ranges import RangeSet
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer

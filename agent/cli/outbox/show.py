@@ -16,10 +16,10 @@ from agent.cli.outbox.selection import Selection, add_selection, selection_of
 from agent.cli.outbox.target import add_file, file_of, opened
 from agent.cli.outbox.texts import ranges_text, time_text
 from agent.cli.output import Failed, say, show_json, show_table
+from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import SavedRow
 from agent.store.inspection.contents import content_of, decoded
 from agent.store.inspection.outbox_file import OutboxFile
-from agent.store.ranges import RangeSet
 
 DEFAULT_LIMIT = 20
 

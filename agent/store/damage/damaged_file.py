@@ -16,9 +16,9 @@ from urllib.parse import quote
 import msgspec
 
 from agent.model import BatchKind, SeqRange
+from agent.ranges import RangeSet
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
-from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 
 MAX_SEQ: Final = (1 << 53) - 1

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.checks import readable_text
 from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held, undelivered_in
 from agent.store.ledger import Card
@@ -32,7 +33,6 @@ from agent.store.outbox import (
     known_version,
     picture_of,
 )
-from agent.store.ranges import RangeSet
 from agent.store.recovery import unsealed_readings
 
 PORTION_ROWS: Final = 128
