@@ -1,19 +1,22 @@
 """What the gateway says of itself, as messages ready to publish: status, births, health. No I/O."""
 
 from collections.abc import Collection, Iterator
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from agent.clock import Clock
 from agent.health import Hardware
 from agent.model import BatchSource
+from agent.packing import packed
 from agent.settings import Settings
 from agent.uplink.birth import Moment, birth, config_hash, device_births
 from agent.uplink.encoders import Message
-from agent.uplink.encoders.ocg1 import packed
 from agent.uplink.status import Why, health, status
 from agent.uplink.topics import Topics
+
+SMALLEST: Final = 6
+"""The level of zlib for what is said seldom."""
 
 
 class Sayings:
@@ -52,4 +55,4 @@ class Sayings:
 
 
 def _message(topic: str, said: dict[str, Any]) -> Message:
-    return Message(topic, packed(msgspec.json.encode(said)), retain=True)
+    return Message(topic, packed(msgspec.json.encode(said), SMALLEST), retain=True)

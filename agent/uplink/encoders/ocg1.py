@@ -1,6 +1,5 @@
 """The default format, contract version 1: the sealed bytes are the payload. Pure."""
 
-import zlib
 from typing import Final
 
 from agent.model import Batch
@@ -8,7 +7,6 @@ from agent.uplink.encoders import Lane, Message
 from agent.uplink.topics import Topics
 
 DATA_EXPIRY_S: Final = 7 * 86_400
-COMPRESS_ABOVE_BYTES: Final = 512
 
 
 class Ocg1:
@@ -22,11 +20,3 @@ class Ocg1:
         """Data has a topic for each lane; everything else has one."""
         topic = self._data[lane] if batch.kind == "data" else self._others[batch.kind]
         return Message(topic, batch.payload, DATA_EXPIRY_S)
-
-
-def packed(json: bytes) -> bytes:
-    """JSON as it leaves: its zlib stream (RFC 1950) where that is smaller and the text is over 512 bytes."""
-    if len(json) <= COMPRESS_ABOVE_BYTES:
-        return json
-    squeezed = zlib.compress(json)
-    return squeezed if len(squeezed) < len(json) else json

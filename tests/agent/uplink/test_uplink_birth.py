@@ -12,9 +12,10 @@ from uplink_helpers import GATEWAY, MemorySource, said, settings
 
 from agent.health import Hardware
 from agent.model import Batch
+from agent.packing import packed
 from agent.settings import DeviceSettings, LinkSettings, PictureKeys, PolledPoint, Settings, SiteSettings
 from agent.uplink.birth import config_hash
-from agent.uplink.encoders.ocg1 import Ocg1, packed
+from agent.uplink.encoders.ocg1 import Ocg1
 from agent.uplink.sayings import Sayings
 from agent.uplink.topics import Topics
 from drivers.profile import Point, Profile
