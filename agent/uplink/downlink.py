@@ -1,8 +1,4 @@
-"""What the IOC says: topic and payload in, a typed message out. Pure.
-
-Promises: nothing that arrives raises; what breaks the contract comes out as `Bad`, with a word for the counter, and
-changes nothing. Sizes are bounded before anything is parsed. Unknown fields are passed over (contract, payloads).
-"""
+"""What the IOC can say, as types: they are what every format reads its messages into. Pure."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -10,11 +6,6 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 import msgspec
 
 from agent.model import SeqRange
-from agent.packing import plain
-from agent.uplink.topics import IOC_STATE, Topics
-
-MAX_BYTES: Final = 256 * 1024
-MAX_PLAIN_BYTES: Final = 1024 * 1024
 
 Epoch = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 Seq = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
@@ -90,35 +81,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
 
 
+BAD_COMMAND: Final = "command"
+
+
 class Bad(NamedTuple):
-    """A message that breaks the contract; `reason` is one word, for counting."""
+    """A message that breaks the contract; `reason` is one word, for counting: `BAD_COMMAND` for a command."""
 
     reason: str
     detail: str
 
 
 Down = Ack | IocState | NoIocState | OwnStatus | Replay | Command | Bad
-
-
-def read_down(topics: Topics, topic: str, payload: bytes) -> Down | None:
-    """What a message says; None for an empty one that only clears a retained message."""
-    types: dict[str, type[Ack | IocState | OwnStatus | Replay | Command]] = {
-        IOC_STATE: IocState,
-        topics.ack: Ack,
-        topics.replay: Replay,
-        topics.command: Command,
-        topics.status: OwnStatus,
-    }
-    if topic not in types:
-        return Bad("topic", topic[:100])
-    if not payload:
-        return NoIocState() if topic == IOC_STATE else None
-    if len(payload) > MAX_BYTES:
-        return Bad("payload", f"{topic}: {len(payload)} bytes are too many")
-    try:
-        return msgspec.json.decode(plain(payload, MAX_PLAIN_BYTES), type=types[topic])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as err:
-        return Bad("payload", f"{topic}: {err}"[:300])
 
 
 def acked_ranges(ack: Ack, epoch: str, high: int) -> Sequence[SeqRange] | Bad:

@@ -19,6 +19,7 @@ from agent.model import Batch, Result, SeqRange
 from agent.packing import plain
 from agent.ranges import RangeSet
 from agent.uplink.downlink import Replay
+from agent.uplink.notices import Notices
 
 MAX_WAITING: Final = 8
 MAX_ANSWERED: Final = 100
@@ -78,14 +79,17 @@ class ReplayJob:
         """Whether the broker has everything that was asked for."""
         return not (self.left or self._ready or self._flying)
 
-    def take(self, batches: Sequence[Batch]) -> None:
-        """Take in what the archive gave for `left`: nothing of it up to the last of these is left, nor if none came."""
-        last = batches[-1].seq if batches else None
-        if last is None:
-            self.left = RangeSet()
+    def meant(self, batches: Sequence[Batch]) -> list[Batch]:
+        """Those that have what was asked for. Unpacks each; any thread may call it."""
+        return [batch for batch in batches if self.request.ranges or holds(batch.payload, self.request)]
+
+    def take(self, batches: Sequence[Batch], meant: Sequence[Batch]) -> None:
+        """Take in what the archive gave for `left`, and what of it is meant; no batches: there is nothing more."""
+        if batches:
+            self.left.discard(0, batches[-1].seq)
         else:
-            self.left.discard(0, last)
-        self._ready.extend(batch for batch in batches if self._is_meant(batch))
+            self.left = RangeSet()
+        self._ready.extend(meant)
 
     def pop(self) -> Batch:
         """The next batch; it is on its way until `arrived`, `returned` or `passed`."""
@@ -125,17 +129,14 @@ class ReplayJob:
             missing=[] if error else missing[:MAX_RANGES],
         )
 
-    def _is_meant(self, batch: Batch) -> bool:
-        return bool(self.request.ranges) or holds(batch.payload, self.request)
-
 
 class Replays:
-    """The requests of the IOC, in the order in which they came. `on_result` takes what became of each."""
+    """The requests of the IOC, in the order in which they came. `notices.result` takes what became of each."""
 
-    def __init__(self, mono_ns: Callable[[], int]) -> None:
-        self.on_result: Callable[[Result], None] = lambda _: None
+    def __init__(self, mono_ns: Callable[[], int], notices: Notices) -> None:
         self.on_asked: Callable[[], None] = lambda: None
         self._mono_ns = mono_ns
+        self._notices = notices
         self._waiting: deque[Replay] = deque()
         self._answered: deque[str] = deque(maxlen=MAX_ANSWERED)
         self.job: ReplayJob | None = None
@@ -149,6 +150,11 @@ class Replays:
     def waiting(self) -> Replay | None:
         """The request that comes next, where none is on its way."""
         return self._waiting[0] if self._waiting and self.job is None else None
+
+    @property
+    def wants_reading(self) -> bool:
+        """Whether something should be read from the archive."""
+        return self.waiting is not None or (self.job is not None and self.job.hungry)
 
     def ask(self, request: Replay, epoch: str) -> bool:
         """Take a request of the IOC, or its wish to cancel one; False where there is nothing to do about it."""
@@ -188,7 +194,7 @@ class Replays:
 
     def _answer(self, result: Result) -> None:
         self._answered.append(result.id)
-        self.on_result(result)
+        self._notices.result(result)
 
     def _refusal(self, request: Replay, epoch: str) -> str | None:
         if request.ranges:
