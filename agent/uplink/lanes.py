@@ -78,6 +78,10 @@ class Backlog:
         return seq in self._seqs
 
     @property
+    def has_next(self) -> bool:
+        return bool(self._batches)
+
+    @property
     def next(self) -> Batch:
         return self._batches[0]
 

@@ -105,7 +105,7 @@ class Sender:
                 tasks.create_task(self._read_ahead(), name="uplink backlog")
                 tasks.create_task(self._reader.run(self._wake.set), name="uplink replay")
         finally:
-            if self._replays.job:
+            if self._replays.job is not None:
                 self._replays.job.interrupted()
             self._quiet.set()
 
@@ -297,7 +297,7 @@ class Sender:
         return not held and batch.seq not in self._window  # of a replay that was cancelled, and was asked for again
 
     def _fits(self, late: Backlog | ReplayJob) -> bool:
-        return bool(late) and self._window.has_room("backfill", len(late.next.payload))
+        return late.has_next and self._window.has_room("backfill", len(late.next.payload))
 
     def _may_send(self) -> bool:
         return self._peer.online is not False

@@ -1,11 +1,13 @@
 """A broker of one's own, and the helpers beside this file."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from processes import Mosquitto
+
+from agent.clock import SystemClock
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -17,3 +19,9 @@ def broker(mosquitto: str, tmp_path: Path) -> Iterator[Mosquitto]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def wall_ms() -> Callable[[], int]:
+    """The wall clock, in milliseconds since 1970."""
+    return SystemClock().wall_ms
