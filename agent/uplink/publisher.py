@@ -411,6 +411,7 @@ class Publisher:
             key_file=uplink.key_file,
             username=uplink.username,
             password_file=uplink.password_file,
+            frequent=self._topics.frequent,
         )
 
 
