@@ -52,40 +52,40 @@ _OUR_FAULT: Final = "a fault of this agent or of what stands between it and the 
 _LATER: Final = "tried again, more slowly each time"
 _OPERATOR: Final = "ask who runs the broker"
 _ENDS: Final = {
-    0x00: ("normal disconnection", ""),
-    0x80: ("unspecified error", _LOG),
-    0x81: ("malformed packet", _OUR_FAULT),
-    0x82: ("protocol error", _OUR_FAULT),
-    0x83: ("implementation specific error", _LOG),
-    0x84: ("unsupported protocol version", 'set uplink.protocol = "{other}"'),
-    0x85: ("client identifier not valid", "it does not take gateway.id as client id: see its rules for them"),
-    0x86: ("bad user name or password", "see uplink.username and uplink.password_file"),
-    0x87: ("not authorised", "see its access rules for this gateway's certificate or user, and uplink.username"),
-    0x88: ("server unavailable", _LATER),
-    0x89: ("server busy", _LATER),
-    0x8A: ("banned", f"{_OPERATOR} to lift it"),
-    0x8B: ("server shutting down", "tried again until it is back"),
-    0x8C: ("bad authentication method", f"it wants one that this agent does not have: {_OPERATOR}"),
-    0x8D: ("keep alive timeout", "it heard nothing from us for too long: see the line"),
-    0x8E: ("session taken over", "two gateways with one gateway.id, or somebody has its key"),
-    0x8F: ("topic filter invalid", _OUR_FAULT),
-    0x90: ("topic name invalid", f"it does not take the topics of the contract: {_OPERATOR}"),
-    0x93: ("receive maximum exceeded", _OUR_FAULT),
-    0x94: ("topic alias invalid", _OUR_FAULT),
-    0x95: ("packet too large", "what is too large is found and put aside; see its maximum packet size"),
-    0x96: ("message rate too high", _LATER),
-    0x97: ("quota exceeded", _LATER),
-    0x98: ("administrative action", _OPERATOR),
-    0x99: ("payload format invalid", "what it does not take is found and put aside"),
-    0x9A: ("retain not supported", "the contract needs a broker that retains messages"),
+    0x00: ("Normal disconnection", ""),
+    0x80: ("Unspecified error", _LOG),
+    0x81: ("Malformed packet", _OUR_FAULT),
+    0x82: ("Protocol error", _OUR_FAULT),
+    0x83: ("Implementation specific error", _LOG),
+    0x84: ("Unsupported protocol version", 'set uplink.protocol = "{other}"'),
+    0x85: ("Client identifier not valid", "it does not take gateway.id as client id: see its rules for them"),
+    0x86: ("Bad user name or password", "see uplink.username and uplink.password_file"),
+    0x87: ("Not authorized", "see its access rules for this gateway's certificate or user, and uplink.username"),
+    0x88: ("Server unavailable", _LATER),
+    0x89: ("Server busy", _LATER),
+    0x8A: ("Banned", f"{_OPERATOR} to lift it"),
+    0x8B: ("Server shutting down", "tried again until it is back"),
+    0x8C: ("Bad authentication method", f"it wants one that this agent does not have: {_OPERATOR}"),
+    0x8D: ("Keep alive timeout", "it heard nothing from us for too long: see the line"),
+    0x8E: ("Session taken over", "two gateways with one gateway.id, or somebody has its key"),
+    0x8F: ("Topic filter invalid", _OUR_FAULT),
+    0x90: ("Topic name invalid", f"it does not take the topics of the contract: {_OPERATOR}"),
+    0x93: ("Receive maximum exceeded", _OUR_FAULT),
+    0x94: ("Topic alias invalid", _OUR_FAULT),
+    0x95: ("Packet too large", "what is too large is found and put aside; see its maximum packet size"),
+    0x96: ("Message rate too high", _LATER),
+    0x97: ("Quota exceeded", _LATER),
+    0x98: ("Administrative action", _OPERATOR),
+    0x99: ("Payload format invalid", "what it does not take is found and put aside"),
+    0x9A: ("Retain not supported", "the contract needs a broker that retains messages"),
     0x9B: ("QoS not supported", "the contract needs a broker with QoS 1"),
-    0x9C: ("use another server", "set uplink.host and uplink.port"),
-    0x9D: ("server moved", "set uplink.host and uplink.port"),
-    0x9E: ("shared subscriptions not supported", _OUR_FAULT),
-    0x9F: ("connection rate exceeded", _LATER),
-    0xA0: ("maximum connect time", ""),
-    0xA1: ("subscription identifiers not supported", _OUR_FAULT),
-    0xA2: ("wildcard subscriptions not supported", _OUR_FAULT),
+    0x9C: ("Use another server", "set uplink.host and uplink.port"),
+    0x9D: ("Server moved", "set uplink.host and uplink.port"),
+    0x9E: ("Shared subscriptions not supported", _OUR_FAULT),
+    0x9F: ("Connection rate exceeded", _LATER),
+    0xA0: ("Maximum connect time", ""),
+    0xA1: ("Subscription identifiers not supported", _OUR_FAULT),
+    0xA2: ("Wildcard subscriptions not supported", _OUR_FAULT),
 }
 _SOON: Final = frozenset({0x00, 0x8B, 0x8D, 0x8E, 0x95, 0x98, 0x99, 0xA0})
 
@@ -107,7 +107,7 @@ def max_pause_s(code: int) -> float:
 
 def end_text(code: int, protocol: Literal["5", "3.1.1"]) -> str:
     """Why there is no connection, for people: the name of the code of a CONNACK or DISCONNECT, and what to try."""
-    name, advice = _ENDS.get(code, ("a reason that MQTT does not know", _LOG))
+    name, advice = _ENDS.get(code, ("A code that MQTT does not know", _LOG))
     advice = advice.format(other="3.1.1" if protocol == "5" else "5")
     return f"{name} (0x{code:02X}){': ' if advice else ''}{advice}"
 

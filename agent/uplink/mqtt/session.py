@@ -190,7 +190,7 @@ class MqttSession:
         loop.add_reader(sock, self._read)
         if client.want_write():
             loop.add_writer(sock, client.loop_write)
-        self._timer = loop.call_later(MISC_S, self._misc)
+        self._timer = loop.call_later(self._misc_s(), self._misc)
 
     def _read(self) -> None:
         """What has arrived, and what TLS has unpacked already: the socket will not wake us for that."""
@@ -199,13 +199,13 @@ class MqttSession:
             self._client.loop_read()
 
     def _misc(self) -> None:
-        """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent.
-
-        It keeps the interval that the broker has asked for (Server Keep Alive) where that is another than ours.
-        """
-        every_s = min(MISC_S, self._client.keepalive / 4) if self._client.keepalive else MISC_S
-        self._timer = self._loop.call_later(every_s, self._misc)
+        """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent."""
+        self._timer = self._loop.call_later(self._misc_s(), self._misc)
         self._client.loop_misc()
+
+    def _misc_s(self) -> float:
+        """How often to look. paho's interval is the server's (Server Keep Alive) where that has one of its own."""
+        return min(MISC_S, self._client.keepalive / 4) if self._client.keepalive else MISC_S
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, said: Properties | None) -> None:
         if self._connected.done():
@@ -222,8 +222,12 @@ class MqttSession:
             self._end(kind(f"{self._options.broker} ended the connection: {why}", code.value))
         elif str(code) == "Keep alive timeout":
             self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
-        elif str(code) != "Protocol error":
+        elif str(code) != "Protocol error" and self._connected.done():
             self._end(UplinkDown(f"{self._options.broker}: the connection was cut"))
+        elif str(code) != "Protocol error":
+            self._end(
+                UplinkDown(f"{self._options.broker} closed the connection instead of answering: {self._doubts()}")
+            )
         elif not self._connected.done() and self._options.protocol == "3.1.1":
             self._end(self._refused(UNSUPPORTED_PROTOCOL, said))  # paho says no more of return code 1
         else:
@@ -232,6 +236,11 @@ class MqttSession:
     def _refused(self, code: int, said: Properties | None) -> UplinkRefused:
         why = f"{end_text(code, self._options.protocol)}{in_words(said)}"
         return UplinkRefused(f"{self._options.broker} refuses us: {why}", code)
+
+    def _doubts(self) -> str:
+        """What may be wrong with a broker that does not say what is."""
+        tls = "is this its port for TLS?" if self._options.tls else "is this its port without TLS?"
+        return f"{tls} Does it speak MQTT {self._options.protocol}?"
 
     def _named(self, topic: str, done: asyncio.Future[int]) -> None:
         """What became of a message that went out by the name of its topic."""
