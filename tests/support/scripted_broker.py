@@ -139,7 +139,7 @@ class ScriptedBroker:
         self.retained: dict[str, bytes] = {}
         self._attempts = 0
         self._server: asyncio.Server | None = None
-        self._serving: set[asyncio.Task[None]] = set()
+        self._serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     @property
     def link(self) -> Link:
@@ -159,9 +159,10 @@ class ScriptedBroker:
     async def __aexit__(self, *_: object) -> None:
         assert self._server
         self._server.close()
-        for task in self._serving:
-            task.cancel()
-        await asyncio.gather(*self._serving, return_exceptions=True)
+        for writer in self._serving.values():
+            writer.transport.abort()
+        if self._serving:
+            await asyncio.wait(self._serving)
 
     def received(self, link: Link, message: Published) -> None:
         """Check it against the contract, answer, pass it on."""
@@ -181,15 +182,15 @@ class ScriptedBroker:
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task
-        self._serving.add(task)
+        self._serving[task] = writer
         try:
             await self._serve(reader, writer)
-        except (asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        except (asyncio.IncompleteReadError, ConnectionError):
             pass
         except (BadPacket, UnicodeDecodeError) as err:
             self.errors.append(str(err))
         finally:
-            self._serving.discard(task)
+            del self._serving[task]
             if not writer.is_closing():
                 writer.close()
             with suppress(ConnectionError):

@@ -121,7 +121,7 @@ async def test_a_return_code_of_3_1_1_is_said_by_name_with_what_to_try(
 async def test_a_broker_that_knows_3_1_1_only_is_said_with_what_to_set(scripted: ScriptedBroker) -> None:
     """Such a broker answers a CONNECT of MQTT 5 as it would one of its own time: return code 1, no properties."""
     scripted.connacks = [Connack(1)]
-    with pytest.raises(UplinkRefused, match='Unsupported protocol version .* set uplink.protocol = "3.1.1"'):
+    with pytest.raises(UplinkRefused, match=r'Unsupported protocol version .* set uplink\.protocol = "3\.1\.1"'):
         async with connect(options(scripted), nothing):
             pass
 
