@@ -1,12 +1,11 @@
 """Births, status and health: valid by the contract's schema, and what they say."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import pytest
+from contract_check import valid
 from fake_clock import FakeClock
 from uplink_helpers import GATEWAY, MemorySource, said, settings
 
@@ -19,9 +18,6 @@ from agent.uplink.sayings import Sayings
 from agent.uplink.topics import Topics
 from drivers.profile import Point, Profile
 
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "docs" / "contract" / "ocg-1.schema.json"
-SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-
 
 class Spec:
     kind = "modbus"
@@ -29,12 +25,6 @@ class Spec:
 
 class Options:
     transport = "rtu"
-
-
-def valid(name: str, payload: bytes) -> dict[str, Any]:
-    message = said(payload)
-    jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"}).validate(message)
-    return message
 
 
 def site(folder: Path) -> Settings:
