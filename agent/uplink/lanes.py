@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from agent.model import Batch
-from agent.uplink.encoders import Lane
+from agent.uplink.formats import Lane
+from agent.uplink.replaying import ReplayJob
 
 MAX_WINDOW: Final = 20
 LIVE_BYTES: Final = 2 * 1024 * 1024
@@ -117,10 +118,11 @@ class Backlog:
 
 
 class InFlight(NamedTuple):
-    """A batch that was sent and has no PUBACK yet."""
+    """A batch that was sent and has no PUBACK yet; `job` is the replay that it belongs to."""
 
     batch: Batch
     lane: Lane
+    job: ReplayJob | None = None
 
 
 class Window:
@@ -148,11 +150,11 @@ class Window:
         fits = self._backfill_bytes + payload_bytes <= BACKFILL_IN_FLIGHT_BYTES
         return fits and self._backfill_count < self._for_backfill
 
-    def add(self, batch: Batch, lane: Lane) -> None:
-        self._batches[batch.seq] = InFlight(batch, lane)
-        if lane == "backfill":
+    def add(self, sent: InFlight) -> None:
+        self._batches[sent.batch.seq] = sent
+        if sent.lane == "backfill":
             self._backfill_count += 1
-            self._backfill_bytes += len(batch.payload)
+            self._backfill_bytes += len(sent.batch.payload)
 
     def remove(self, seq: int) -> InFlight:
         sent = self._batches.pop(seq)

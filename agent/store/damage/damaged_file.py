@@ -6,7 +6,6 @@ when its checksum fits, one without a checksum (version 1) when its payload says
 """
 
 import sqlite3
-import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,9 +15,10 @@ from urllib.parse import quote
 import msgspec
 
 from agent.model import BatchKind, SeqRange
+from agent.packing import NotPacked, plain
+from agent.ranges import RangeSet
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
-from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 
 MAX_SEQ: Final = (1 << 53) - 1
@@ -267,7 +267,6 @@ def _examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[
 
 def _envelope(payload: bytes) -> _Envelope | None:
     try:
-        plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-        return msgspec.json.decode(plain, type=_Envelope)
-    except (zlib.error, msgspec.MsgspecError, TypeError):
+        return msgspec.json.decode(plain(payload), type=_Envelope)
+    except (NotPacked, msgspec.MsgspecError, TypeError):
         return None

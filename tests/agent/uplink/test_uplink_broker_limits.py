@@ -13,9 +13,9 @@ from scripted_broker import Connack, ScriptedBroker
 from uplink_helpers import GATEWAY, MemorySource, listener, ready, running, until
 
 from agent.uplink.errors import MessageRejected
+from agent.uplink.formats.ocg1.topics import Topics
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
 from agent.uplink.mqtt.wire import LARGEST_HEAD_BYTES, Wire
-from agent.uplink.topics import Topics
 
 UP = f"ocg/v1/{GATEWAY}/up/"
 FREQUENT = Topics(GATEWAY).frequent

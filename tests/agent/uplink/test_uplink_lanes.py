@@ -10,7 +10,7 @@ from agent.clock import NS_PER_S
 from agent.model import Batch
 from agent.supervise import Backoff
 from agent.uplink.downlink import IocState, NoIocState
-from agent.uplink.lanes import BACKFILL_IN_FLIGHT_BYTES, Backlog, LiveQueue, Window
+from agent.uplink.lanes import BACKFILL_IN_FLIGHT_BYTES, Backlog, InFlight, LiveQueue, Window
 from agent.uplink.pacing import Pause, TokenBucket
 from agent.uplink.peer import Peer
 from agent.uplink.reasons import Verdict, max_pause_s, reason_name, verdict
@@ -116,14 +116,14 @@ def test_whatever_is_undelivered_is_above_the_cursor_or_read_ahead_or_elsewhere(
 def test_the_window_obeys_the_broker(receive_maximum: int, size: int) -> None:
     window = Window(receive_maximum)
     while window.has_room("live", 10):
-        window.add(batch(len(window) + 1), "live")
+        window.add(InFlight(batch(len(window) + 1), "live"))
     assert len(window) == size
 
 
 def test_backfill_takes_at_most_three_quarters_of_the_window() -> None:
     window = Window(20)
     while window.has_room("backfill", 10):
-        window.add(batch(len(window) + 1), "backfill")
+        window.add(InFlight(batch(len(window) + 1), "backfill"))
     assert len(window) == 15
     assert window.has_room("live", 10)
     window.remove(1)
@@ -133,7 +133,7 @@ def test_backfill_takes_at_most_three_quarters_of_the_window() -> None:
 def test_backfill_leaves_the_line_to_live_data_however_long_its_batches_are() -> None:
     window = Window(20)
     assert window.has_room("backfill", 2 * BACKFILL_IN_FLIGHT_BYTES)
-    window.add(batch(1, BACKFILL_IN_FLIGHT_BYTES), "backfill")
+    window.add(InFlight(batch(1, BACKFILL_IN_FLIGHT_BYTES), "backfill"))
     assert not window.has_room("backfill", 1)
     assert window.has_room("live", 60_000)
 

@@ -218,7 +218,7 @@ async def test_after_a_takeover_a_minute_passes_and_the_ioc_is_told(
     monkeypatch.setattr(publisher_module.asyncio, "sleep", counted)
     events: list[Event] = []
     async with running(scripted, MemorySource(), tmp_path) as publisher:
-        publisher.on_event = events.append
+        publisher.notices.event = events.append
         await until(lambda: ready(publisher))
         scripted.link.end(0x8E)
         await until(lambda: events)

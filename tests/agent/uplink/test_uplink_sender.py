@@ -3,20 +3,24 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 import pytest
 from fake_clock import FakeClock
-from uplink_helpers import MemorySource, until
+from uplink_helpers import MemorySource, settings, until
 
+from agent.model import Result
 from agent.uplink.downlink import IocState
-from agent.uplink.encoders.ocg1 import Ocg1
 from agent.uplink.errors import MessageRejected, UplinkDown
+from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.mqtt import Limits
+from agent.uplink.notices import Notices
 from agent.uplink.peer import Peer
-from agent.uplink.sender import Pace, Progress, Sender
-from agent.uplink.topics import Topics
+from agent.uplink.progress import Pace, Progress
+from agent.uplink.replaying import Replays
+from agent.uplink.sender import Route, Sender
 
 
 class PlayedBroker:
@@ -59,12 +63,22 @@ class Bench:
         self.peer = Peer(ack, "5", 10.0)
         self.peer.connected(self.clock.mono_ns())
         self.progress = Progress()
-        self.pace = Pace(**pace)
+        self.results: list[Result] = []
+        self.replays = Replays(self.clock.mono_ns, Notices(result=self.results.append))
+        self.route = Route(
+            source=self.source,
+            format=Ocg1(settings(1, Path())),
+            clock=self.clock,
+            peer=self.peer,
+            replays=self.replays,
+            pace=Pace(**pace),
+            progress=self.progress,
+            random=Random(1),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sender]:
-        encoder = Ocg1(Topics("dng-hc-01"))
-        sender = Sender(self.session, self.source, encoder, self.clock, self.peer, self.pace, Random(1), self.progress)
+        sender = Sender(self.session, self.route)
         self.source.on_sealed = sender.offer
         self.task = asyncio.create_task(sender.run(), name="lanes")
         try:

@@ -42,6 +42,8 @@ class MemorySource:
         self.high = 0
         self.connections = 0
         self.batches: dict[int, Batch] = {}
+        self.archive: dict[int, Batch] = {}
+        self.unreadable = False
         self.delivered: list[int] = []
         self.dead: list[int] = []
         self.on_sealed: Callable[[Batch], None] = lambda batch: None
@@ -62,6 +64,17 @@ class MemorySource:
             found.append(self.batches[seq])
         return found
 
+    async def window(self, from_ms: int, to_ms: int) -> Sequence[SeqRange] | None:
+        await asyncio.sleep(0)
+        return None if self.unreadable else [(seq, seq) for seq in self.archive]
+
+    async def sealed(self, ranges: Sequence[SeqRange], max_batches: int, max_bytes: int) -> Sequence[Batch] | None:
+        await asyncio.sleep(0)
+        if self.unreadable:
+            return None
+        found = [b for seq, b in sorted(self.archive.items()) if any(first <= seq <= last for first, last in ranges)]
+        return found[:max_batches]
+
     def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
         for first, last in ranges:
             for seq in [seq for seq in self.batches if first <= seq <= last]:
@@ -78,7 +91,7 @@ class MemorySource:
         low = min(self.batches, default=self.high)
         payload = json.dumps(batch_message(kind, self.high, low, size)).encode()
         batch = Batch(seq=self.high, kind=kind, payload=payload, readings=readings, sealed_ms=SEALED_MS)
-        self.batches[batch.seq] = batch
+        self.batches[batch.seq] = self.archive[batch.seq] = batch
         self.on_sealed(batch)
         return batch
 
@@ -237,7 +250,7 @@ async def running(
 
 
 def ready(publisher: Publisher) -> bool:
-    return publisher.state().connected and publisher._sender is not None
+    return publisher.state().connected and publisher._hearing.sender is not None
 
 
 async def listener(broker: Mosquitto, *topics: str) -> Ioc:
