@@ -203,6 +203,11 @@ class Publisher:
             ignored=dict(self._inbox.ignored),
         )
 
+    def figures(self) -> dict[str, Any]:
+        """What health says of the uplink: what the broker forbids and refuses."""
+        progress = self._progress
+        return {"alarms": list(progress.alarms.values()), "rejected": dict(progress.rejected)}
+
     def is_alive(self) -> bool:
         """Whether the loop of `run` turns; for the watchdog. A broker that is away is no reason to restart."""
         return self._clock.mono_ns() < self._alive_until_ns
