@@ -370,6 +370,7 @@ class Publisher:
             key_file=uplink.key_file,
             username=uplink.username,
             password_file=uplink.password_file,
+            frequent=tuple(self._format.frequent),
         )
 
 

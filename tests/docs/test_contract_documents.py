@@ -4,24 +4,17 @@ import copy
 import json
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
+from contract_check import CONTRACT, README, SCHEMA, validator
 
-CONTRACT = Path(__file__).resolve().parent.parent.parent / "docs" / "contract"
-SCHEMA = json.loads((CONTRACT / "ocg-1.schema.json").read_text(encoding="utf-8"))
-README = (CONTRACT / "README.md").read_text(encoding="utf-8")
 EXAMPLES = [(name, json.loads(text)) for name, text in re.findall(r"```json (\w+)\n(.*?)```", README, re.DOTALL)]
 MESSAGES = {
     "birth", "device_birth", "status", "data", "event", "snapshot", "result", "health", "ack", "replay", "cmd",
     "ioc_state",
 }  # fmt: skip
-
-
-def validator(name: str) -> jsonschema.Draft202012Validator:
-    return jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"})
 
 
 def example(name: str) -> Any:

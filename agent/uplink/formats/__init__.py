@@ -44,6 +44,10 @@ class Format(Protocol):
     def subscriptions(self) -> Sequence[str]:
         """What the gateway listens to, the state of the IOC first: it decides what is sent."""
 
+    @property
+    def frequent(self) -> Sequence[str]:
+        """Topics that are published often, the most frequent first: they are worth a short name at the broker."""
+
     def encode(self, batch: Batch, lane: Lane) -> Message:
         """The message for `batch` on `lane`; the same batch gives the same payload each time."""
 

@@ -1,12 +1,11 @@
 """Births, status and health: valid by the contract's schema, and what they say."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import pytest
+from contract_check import valid
 from uplink_helpers import EPOCH, GATEWAY, said, settings
 
 from agent.health import Hardware
@@ -17,9 +16,6 @@ from agent.uplink.formats import Moment
 from agent.uplink.formats.ocg1 import Ocg1, config_hash
 from drivers.profile import Point, Profile
 
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "docs" / "contract" / "ocg-1.schema.json"
-SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
-
 
 class Spec:
     kind = "modbus"
@@ -27,12 +23,6 @@ class Spec:
 
 class Options:
     transport = "rtu"
-
-
-def valid(name: str, payload: bytes) -> dict[str, Any]:
-    message = said(payload)
-    jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"}).validate(message)
-    return message
 
 
 def site(folder: Path) -> Settings:

@@ -37,6 +37,11 @@ class Ocg1:
         """What the gateway listens to."""
         return self._topics.subscriptions
 
+    @property
+    def frequent(self) -> tuple[str, ...]:
+        """The lanes, events and health; a broker may allow short names for a few only."""
+        return self._topics.frequent
+
     def encode(self, batch: Batch, lane: Lane) -> Message:
         """Data has a topic for each lane; everything else has one."""
         topic = self._data[lane] if batch.kind == "data" else self._others[batch.kind]
