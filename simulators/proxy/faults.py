@@ -17,7 +17,7 @@ NAMES: Final[tuple[FaultName, ...]] = get_args(FaultName)
 ENDS: Final = frozenset({"cut", "rst", "half_open", "refuse", "blackhole"})
 """After these the connection is of no use any more; the others only disturb it."""
 SLOW_CHUNK_BYTES: Final = 32
-_FURTHEST: Final = {"up": 30_000, "down": 3_000}
+_FURTHEST: Final = {"up": 20_000, "down": 1_000}
 """A gateway sends more than it hears."""
 
 
@@ -106,7 +106,9 @@ class Course:
 def drawn(seed: int, names: Sequence[FaultName] = NAMES, *, max_s: float = 1.0) -> Iterator[tuple[Fault, ...]]:
     """For ever the faults of one connection after another: one that ends it, before that sometimes one that disturbs.
 
-    Bytes are drawn so that the first ones, CONNECT and CONNACK, are met as often as the thousands after them.
+    A name that stands in `names` twice is drawn twice as often. No fault waits longer than `max_s` seconds.
+    Of two bytes one is anywhere, the other is drawn so that the first ones, CONNECT and CONNACK, are met as often as
+    the thousands after them.
     """
     random = Random(seed)
     ending = [name for name in names if name in ENDS]
@@ -120,10 +122,11 @@ def drawn(seed: int, names: Sequence[FaultName] = NAMES, *, max_s: float = 1.0) 
 
 def _drawn(random: Random, names: Sequence[FaultName], max_s: float) -> Fault:
     direction: Direction = random.choice(("up", "down"))
+    furthest, share = _FURTHEST[direction], random.random()
     return Fault(
         name=random.choice(names),
         direction=direction,
-        at_byte=int(_FURTHEST[direction] ** random.random()),
+        at_byte=int(random.choice((furthest * share, furthest**share))),
         seconds=random.uniform(0.05, max_s),
         length=random.randrange(1, 2_000),
         bytes_per_s=random.uniform(500, 20_000),
