@@ -78,6 +78,7 @@ class Meddler:
         self._packets: dict[Direction, Packets] = {"up": Packets(), "down": Packets()}
         self._version: Version | None = None
         self._connected = False
+        self._aliases: dict[tuple[Direction, int], str] = {}
         self._earlier: deque[Publish] = deque(maxlen=REMEMBERED)
 
     def take(self, direction: Direction, data: bytes) -> list[Out]:
@@ -97,15 +98,29 @@ class Meddler:
         elif kind == CONNACK:
             self._connected = True
         elif kind == PUBLISH:
-            message = read_publish(packet, self._known_version())
+            message = self._named(direction, read_publish(packet, self._known_version()))
             return self._up(packet, message, orders) if direction == "up" else self._down(packet, message, orders)
         elif kind == PUBACK and direction == "down" and self._happens("puback lost", orders.pubacks_lost):
             return []
         return [Out(direction, packet)]
 
+    def _named(self, direction: Direction, message: Publish) -> Publish:
+        """With its topic, where it came by an alias only; with an alias only where it makes one."""
+        if not message.alias:
+            return message
+        key = (direction, message.alias)
+        if message.topic:
+            self._aliases[key] = message.topic
+            return message
+        return replace(message, topic=self._aliases.get(key, ""), alias=0)
+
     def _up(self, packet: bytes, message: Publish, orders: Meddling) -> list[Out]:
-        refusable = message.qos == 1 and message.topic.endswith(tuple(orders.refused_topics))
-        if refusable and self._happens("refused", orders.refused):
+        refusable = message.qos == 1 and not message.alias  # without the alias the broker would not know the next ones
+        if (
+            refusable
+            and message.topic.endswith(tuple(orders.refused_topics))
+            and self._happens("refused", orders.refused)
+        ):
             code = self._random.choice(orders.codes) if self._version == 5 else 0
             return [Out("down", puback(message.packet_id, code))]
         self._watch("up", message)
@@ -123,7 +138,7 @@ class Meddler:
         if self._earlier and self._happens("stale", orders.stale):
             again.append(self._random.choice(self._earlier))
         self._earlier.append(message)
-        copies = [publish(replace(one, qos=0, dup=False, packet_id=0), self._known_version()) for one in again]
+        copies = [publish(replace(one, qos=0, dup=False, packet_id=0, alias=0), self._known_version()) for one in again]
         return [Out("down", packet, late_s), *(Out("down", copy) for copy in copies)]
 
     def _happens(self, name: str, share: float) -> bool:

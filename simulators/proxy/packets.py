@@ -15,6 +15,12 @@ PUBLISH: Final = 3
 PUBACK: Final = 4
 MAX_PACKET_BYTES: Final = 4 * 1024 * 1024
 _MAX_LENGTH_BYTES: Final = 4
+_TOPIC_ALIAS: Final = 0x23
+_SUBSCRIPTION_IDENTIFIER: Final = 0x0B
+_FIXED: Final = {0x01: 1, 0x02: 4}
+"""Payload Format Indicator, Message Expiry Interval; how many bytes each has."""
+_STRINGS: Final = {0x03: 1, 0x08: 1, 0x09: 1, 0x26: 2}
+"""Content Type, Response Topic, Correlation Data, User Property; of how many strings each consists."""
 
 
 class NotMqtt(Exception):
@@ -23,7 +29,7 @@ class NotMqtt(Exception):
 
 @dataclass(frozen=True)
 class Publish:
-    """A PUBLISH, without its MQTT 5 properties; `packet_id` is 0 with QoS 0."""
+    """A PUBLISH, with the topic alias of its MQTT 5 properties and no other; what it does not have is 0."""
 
     topic: str
     payload: bytes
@@ -31,6 +37,7 @@ class Publish:
     retain: bool = False
     dup: bool = False
     packet_id: int = 0
+    alias: int = 0
 
 
 class Packets:
@@ -72,15 +79,17 @@ def read_publish(packet: bytes, version: Version) -> Publish:
     if len(body) < at:
         raise NotMqtt(f"a PUBLISH that is cut off: {packet[:16].hex()}")
     packet_id = int.from_bytes(body[end:at], "big")
+    alias = 0
     if version == 5:
         length, used = _length(body[at:])
+        alias = _topic_alias(body[at + used : at + used + length])
         at += used + length
     topic = body[2:end].decode("utf-8", "replace")
-    return Publish(topic, body[at:], qos, bool(flags & 1), bool(flags & 8), packet_id)
+    return Publish(topic, body[at:], qos, bool(flags & 1), bool(flags & 8), packet_id, alias)
 
 
 def publish(message: Publish, version: Version) -> bytes:
-    """A PUBLISH without properties."""
+    """A PUBLISH without properties, by the name of its topic."""
     flags = message.dup << 3 | message.qos << 1 | message.retain
     topic = message.topic.encode()
     body = len(topic).to_bytes(2, "big") + topic
@@ -92,6 +101,25 @@ def publish(message: Publish, version: Version) -> bytes:
 def puback(packet_id: int, code: int = 0) -> bytes:
     """A PUBACK; a `code` other than 0 exists in MQTT 5 only."""
     return _packet(PUBACK << 4, packet_id.to_bytes(2, "big") + (bytes((code,)) if code else b""))
+
+
+def _topic_alias(properties: bytes) -> int:
+    """The topic alias among the properties of a PUBLISH (MQTT 5, 3.3.2.3); 0 for none."""
+    at = 0
+    while at < len(properties):
+        identifier, at = properties[at], at + 1
+        if identifier == _TOPIC_ALIAS:
+            return int.from_bytes(properties[at : at + 2], "big")
+        if identifier == _SUBSCRIPTION_IDENTIFIER:
+            at += _length(properties[at:])[1]
+        elif identifier in _FIXED:
+            at += _FIXED[identifier]
+        elif identifier in _STRINGS:
+            for _ in range(_STRINGS[identifier]):
+                at += 2 + int.from_bytes(properties[at : at + 2], "big")
+        else:
+            raise NotMqtt(f"a PUBLISH has no property 0x{identifier:02X}: {properties[:16].hex()}")
+    return 0
 
 
 def _packet(first: int, body: bytes) -> bytes:

@@ -42,7 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="reports as JSON lines")
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds; default: at SIGTERM")
     parser.add_argument("--every", type=float, default=5.0, metavar="N", help="a report every N seconds; default 5")
-    parser.add_argument("--ack-every", type=float, default=ACK_EVERY_S, metavar="N", help="acknowledge every N s; default 1")
+    parser.add_argument(
+        "--ack-every", type=float, default=ACK_EVERY_S, metavar="N", help="acknowledge every N s; default 1"
+    )
     parser.add_argument("--no-ack", action="store_true", help="do not acknowledge: the broker's word counts")
     parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version; default 5")
 

@@ -101,6 +101,23 @@ def test_a_refused_message_gets_its_code_and_the_broker_never_sees_it() -> None:
     assert [message.topic for _, message in bench.seen] == [BIRTH.topic, DATA.topic]
 
 
+def test_a_message_that_comes_by_a_topic_alias_is_known_and_the_one_that_makes_it_goes_on() -> None:
+    bench = Bench(refused=1.0, refused_topics=("up/data",), codes=(0x97,))
+    alias = b"\x03\x23\x00\x01"
+    topic = DATA.topic.encode()
+    body = len(topic).to_bytes(2, "big") + topic + b"\x00\x05" + alias + b"first"
+    first = bytes((0x32, len(body))) + body
+    then = b"\x32\x0d\x00\x00\x00\x06" + alias + b"again"
+    assert bench.meddler.take("up", first) == [Out("up", first)]
+    assert bench.meddler.take("up", then) == [Out("down", puback(6, 0x97))]
+    bench.orders = None
+    assert bench.meddler.take("up", then) == [Out("up", then)]
+    assert [(message.topic, message.payload) for _, message in bench.seen] == [
+        (DATA.topic, b"first"),
+        (DATA.topic, b"again"),
+    ]
+
+
 def test_on_3_1_1_a_refusal_can_only_lie() -> None:
     assert Bench(4, refused=1.0, refused_topics=("up/data",), codes=(0x97,)).up(DATA) == [Out("down", puback(300))]
 

@@ -46,14 +46,23 @@ def test_packets_are_found_however_they_are_cut(messages: list[Publish], cuts: l
     assert all(packet_type(packet) == PUBLISH for packet in found)
 
 
-def test_properties_of_mqtt_5_are_skipped() -> None:
+def test_of_the_properties_of_mqtt_5_the_topic_alias_is_found() -> None:
     properties = Properties(PacketTypes.PUBLISH)
     properties.MessageExpiryInterval = 604_800
+    properties.PayloadFormatIndicator = 1
     properties.UserProperty = [("a", "b" * 200)]
+    properties.SubscriptionIdentifier = 200
+    properties.CorrelationData = b"\x23\x00\x09"
+    properties.TopicAlias = 0x1234
     body = b"\x00\x03a/b" + b"\x01\x02" + properties.pack() + b"payload"
     packet = bytes((0x3A, 0x80 | len(body) % 128, len(body) // 128)) + body
     assert Packets().feed(packet) == [packet]
-    assert read_publish(packet, 5) == Publish("a/b", b"payload", qos=1, dup=True, packet_id=0x0102)
+    assert read_publish(packet, 5) == Publish("a/b", b"payload", qos=1, dup=True, packet_id=0x0102, alias=0x1234)
+
+
+def test_a_property_that_no_publish_has_is_refused_by_name() -> None:
+    with pytest.raises(NotMqtt):
+        read_publish(b"\x30\x07\x00\x01a\x03\x11\x00\x00", 5)
 
 
 @pytest.mark.parametrize(("name", "level", "version"), [(b"MQTT", 4, 4), (b"MQTT", 5, 5)])

@@ -38,7 +38,9 @@ async def usurp(port: int, gateway: str, seconds: float, version: Version, *, sa
 
 def _status(gateway: str) -> Publish:
     said = {"v": 1, "gateway": gateway, "online": True, "why": "connect", "epoch": "f" * 16, "boot": 1, "connection": 1}
-    return Publish(f"ocg/v1/{gateway}/up/status", json.dumps(said | {"time_ms": 1, "config": "0" * 8}).encode(), retain=True)
+    return Publish(
+        f"ocg/v1/{gateway}/up/status", json.dumps(said | {"time_ms": 1, "config": "0" * 8}).encode(), retain=True
+    )
 
 
 def _connect(client_id: str, version: Version) -> bytes:

@@ -74,12 +74,12 @@ class SteadyClock:
 class IocProcess:
     """The reference IOC; its database outlives it."""
 
-    def __init__(self, folder: Path, port: int) -> None:
+    def __init__(self, folder: Path, port: int, ack_every_s: float) -> None:
         self.db = folder / "ioc.db"
         self._log = folder / "ioc.log"
         self._command = python_module(
             "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{port}", "--db", self.db,
-            "--json", "--every", "3600", "--ack-every", "0.5",
+            "--json", "--every", "3600", "--ack-every", str(ack_every_s),
         )  # fmt: skip
         self._running = ExitStack()
         self._process: Popen | None = None
@@ -184,7 +184,8 @@ class UplinkLab:
     def check(self, report: dict[str, Any], *, dead: bool = False) -> None:
         """Nothing lost, nothing wrong, nothing twice, every account agrees. `dead`: some were refused for good."""
         account = self.store.account()
-        assert account.balanced and account.stored == 0, account
+        assert account.balanced, account
+        assert account.stored == 0, account
         assert set(account.lost) == ({"rejected"} if dead else set()), account
         ioc = IocAccount(self.ioc.db, report)
         ioc.check_readings(self.truth, account)
@@ -223,6 +224,7 @@ async def uplink_lab(
     protocol: Protocol = "5",
     max_queued_messages: int = 0,
     batch_interval_s: float = 0.05,
+    ack_every_s: float = 0.3,
     ioc_faults: Sequence[Fault] = (),
 ) -> AsyncIterator[UplinkLab]:
     """Everything runs; where the test fails it says the seed and what has happened so far."""
@@ -234,7 +236,7 @@ async def uplink_lab(
         proxy(broker.port, seed=seed, watch=sent.watch) as way,
         proxy(broker.port, seed=seed + 1, watch=arrived.watch) as ioc_way,
     ):
-        ioc = IocProcess(folder, ioc_way.port)
+        ioc = IocProcess(folder, ioc_way.port, ack_every_s)
         ioc_way.faults = iter([ioc_faults])
         file, data = folder / "agent.toml", folder / "data"
         text = CONFIG.format(
