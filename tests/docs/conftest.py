@@ -1,7 +1,6 @@
 """The broker kit's certificates, and a broker as it is shipped."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from broker_kit import Certificates, KitBroker, site_certificates
@@ -14,9 +13,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def broker(
-    tmp_path_factory: pytest.TempPathFactory, mosquitto: str, certificates: Certificates
-) -> Iterator[KitBroker]:
+def broker(tmp_path_factory: pytest.TempPathFactory, mosquitto: str, certificates: Certificates) -> Iterator[KitBroker]:
     one = KitBroker(mosquitto, tmp_path_factory.mktemp("kit") / "etc", certificates)
     one.start()
     yield one

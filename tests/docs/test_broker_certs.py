@@ -19,7 +19,21 @@ BAD_IDS = (
     "gw\n", "gw\nioc", "gw\0", "gẃ", "ìoc", "ioc\u200b", "../ca", ".", "a/CN=ioc-ingest", "a,CN=b", "a\\x00b",
     "ioc", "ioc-ingest", "ioc-command", "ioc-", "ioc-x",
 )  # fmt: skip
-BAD_HOSTS = ("*.example.vn", "*", "Mqtt.example.vn", "a..b", "-a", "a-", "a.", ".a", "a_b", "10.0.0.1", "a" * 65, "a\n", "a/CN=b")
+BAD_HOSTS = (
+    "*.example.vn",
+    "*",
+    "Mqtt.example.vn",
+    "a..b",
+    "-a",
+    "a-",
+    "a.",
+    ".a",
+    "a_b",
+    "10.0.0.1",
+    "a" * 65,
+    "a\n",
+    "a/CN=b",
+)
 
 
 def run(folder: Path, *arguments: str, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
@@ -77,7 +91,9 @@ def test_a_broker_has_a_host_name_without_wildcards(name: str, tmp_path: Path) -
 
 def test_only_the_accounts_of_the_acl_are_services(tmp_path: Path) -> None:
     names = script("make-certs").SERVICES
-    users = [line.split()[1] for line in (KIT / "acl").read_text(encoding="ascii").splitlines() if line.startswith("user ")]
+    users = [
+        line.split()[1] for line in (KIT / "acl").read_text(encoding="ascii").splitlines() if line.startswith("user ")
+    ]
     assert list(names) == users
     for name in ("ioc-other", "../gateways/dng-hc-01", "dng-hc-01", "broker"):
         for verb in (("service",), ("renew", "service"), ("revoke", "service")):
@@ -85,7 +101,13 @@ def test_only_the_accounts_of_the_acl_are_services(tmp_path: Path) -> None:
 
 
 def test_files_are_for_their_owner_only_whatever_the_umask(tmp_path: Path) -> None:
-    for arguments in (("ca",), ("broker", "localhost"), ("gateway", "gw"), ("renew", "gateway", "gw"), ("revoke", "gateway", "gw")):
+    for arguments in (
+        ("ca",),
+        ("broker", "localhost"),
+        ("gateway", "gw"),
+        ("renew", "gateway", "gw"),
+        ("revoke", "gateway", "gw"),
+    ):
         done = run(tmp_path, *arguments, umask=0)
         assert done.returncode == 0, done.stderr
     modes = {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "pki").rglob("*") if path.is_file()}
@@ -94,7 +116,11 @@ def test_files_are_for_their_owner_only_whatever_the_umask(tmp_path: Path) -> No
 
 
 def test_each_certificate_is_good_for_its_part_only(site: Certificates) -> None:
-    ca, server, client = site.pki / "ca.pem", site.pki / "brokers/mqtt.example.vn/cert.pem", site.pki / "gateways/dng-hc-01/cert.pem"
+    ca, server, client = (
+        site.pki / "ca.pem",
+        site.pki / "brokers/mqtt.example.vn/cert.pem",
+        site.pki / "gateways/dng-hc-01/cert.pem",
+    )
     for certificate, purpose, good in (
         (server, "sslserver", True), (server, "sslclient", False), (client, "sslclient", True), (client, "sslserver", False),
     ):  # fmt: skip
@@ -110,7 +136,12 @@ def test_each_certificate_is_good_for_its_part_only(site: Certificates) -> None:
 
 def test_a_second_time_changes_nothing(site: Certificates, capsys: pytest.CaptureFixture[str]) -> None:
     before = everything(site.pki)
-    for arguments in (("ca",), ("broker", "mqtt.example.vn", "fd00::1", "10.1.2.3"), ("gateway", "dng-hc-01"), ("show",)):
+    for arguments in (
+        ("ca",),
+        ("broker", "mqtt.example.vn", "fd00::1", "10.1.2.3"),
+        ("gateway", "dng-hc-01"),
+        ("show",),
+    ):
         site.make(*arguments)
     assert everything(site.pki) == before
     assert capsys.readouterr().out.count("nothing was changed") == 3
@@ -132,7 +163,9 @@ def test_what_was_cut_off_is_finished_with_the_same_key(site: Certificates) -> N
     (home / "request.pem").unlink()
     site.make("gateway", "dng-hc-01")
     assert (home / "key.pem").read_bytes() == key
-    assert "Certificate will not expire" in openssl("x509", "-in", home / "cert.pem", "-noout", "-checkend", 700 * 86_400)
+    assert "Certificate will not expire" in openssl(
+        "x509", "-in", home / "cert.pem", "-noout", "-checkend", 700 * 86_400
+    )
     authority = (site.pki / "ca.key").read_bytes()
     (site.pki / "ca.pem").unlink()
     site.make("ca")
@@ -154,8 +187,12 @@ def test_renewing_keeps_the_key_and_the_names(site: Certificates) -> None:
         site.make("renew", kind, name)
         after = everything(home)
         assert {path.name for path in before if before[path] != after[path]} == {"cert.pem"}
-        assert openssl("x509", "-in", home / "cert.pem", "-noout", "-pubkey") == openssl("pkey", "-in", home / "key.pem", "-pubout")
-    assert "IP Address:10.1.2.3" in openssl("x509", "-in", site.pki / "brokers/mqtt.example.vn/cert.pem", "-noout", "-text")
+        assert openssl("x509", "-in", home / "cert.pem", "-noout", "-pubkey") == openssl(
+            "pkey", "-in", home / "key.pem", "-pubout"
+        )
+    assert "IP Address:10.1.2.3" in openssl(
+        "x509", "-in", site.pki / "brokers/mqtt.example.vn/cert.pem", "-noout", "-text"
+    )
 
 
 def test_what_was_never_made_is_not_renewed(site: Certificates, tmp_path: Path) -> None:
@@ -170,7 +207,11 @@ def test_revoking_takes_every_certificate_of_the_name_and_of_no_other(site: Cert
     site.make("renew", "gateway", "mqtt")
     issued = {path.stem for path in (site.pki / "issued").iterdir()}
     site.make("revoke", "gateway", "mqtt")
-    revoked = {line.split("\t")[3] for line in (site.pki / "index.txt").read_text(encoding="ascii").splitlines() if line[0] == "R"}
+    revoked = {
+        line.split("\t")[3]
+        for line in (site.pki / "index.txt").read_text(encoding="ascii").splitlines()
+        if line[0] == "R"
+    }
     assert len(revoked) == 2
     verified = [
         openssl("verify", "-crl_check", "-CAfile", site.pki / "ca.pem", "-CRLfile", site.pki / "crl.pem", site.pki / "issued" / f"{one}.pem")
@@ -203,7 +244,19 @@ def test_a_key_that_was_made_on_the_gateway_stays_there(site: Certificates, tmp_
 
 
 def test_a_request_with_a_weak_key_is_refused(site: Certificates, tmp_path: Path) -> None:
-    openssl("req", "-new", "-newkey", "rsa:1024", "-nodes", "-keyout", tmp_path / "k", "-subj", "/CN=x", "-out", tmp_path / "csr")
+    openssl(
+        "req",
+        "-new",
+        "-newkey",
+        "rsa:1024",
+        "-nodes",
+        "-keyout",
+        tmp_path / "k",
+        "-subj",
+        "/CN=x",
+        "-out",
+        tmp_path / "csr",
+    )
     done = run(tmp_path, "gateway", "gw-3", "--request", "csr")
     assert (done.returncode, "the key must be EC P-256" in done.stderr) == (1, True)
     assert not (site.pki / "gateways" / "gw-3" / "cert.pem").exists()
@@ -222,7 +275,13 @@ def test_show_says_what_must_be_renewed(tmp_path: Path, capsys: pytest.CaptureFi
     assert site.script.main(["--pki", str(site.pki), "show"]) == 1
     lines = {" ".join(line.split()[2:]): line.split()[:2] for line in capsys.readouterr().out.splitlines()}
     states = {name: state for name, (_, state) in lines.items()}
-    assert states == {"ca": "ok", "gateway a": "SOON", "gateway b": "ok", "service ioc-ingest": "ok", "service ioc-command": "revoked"}
+    assert states == {
+        "ca": "ok",
+        "gateway a": "SOON",
+        "gateway b": "ok",
+        "service ioc-ingest": "ok",
+        "service ioc-command": "revoked",
+    }
     soon = datetime.now(UTC) + timedelta(days=731 - 710)
     assert lines["gateway a"][0] in {f"{soon:%Y-%m-%d}", f"{soon - timedelta(minutes=5):%Y-%m-%d}"}
     site.make("renew", "gateway", "a")
