@@ -34,6 +34,7 @@ class Lines:
 
     config = "none"
     subscriptions = ("other/status",)
+    frequent = ("other/lines",)
 
     def encode(self, batch: Batch, lane: Lane) -> Message:
         content = msgspec.json.decode(plain(batch.payload))
