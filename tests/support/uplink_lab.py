@@ -249,7 +249,7 @@ async def uplink_lab(
             async with open_store(store_config(settings), clock, random) as store:
                 tuning = Tuning(barrier_s=1.0, silence_s=0.6)
                 publisher = Publisher(settings, store, clock, lambda: _soon(random), random=random, tuning=tuning)
-                store.on_sealed, publisher.on_event = publisher.on_sealed, store.append_event
+                store.on_sealed, publisher.notices.event = publisher.on_sealed, store.append_event
                 lab = UplinkLab(
                     random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
                 )  # fmt: skip
