@@ -27,7 +27,7 @@ from simulators.ioc.mqtt import BrokerAddress, parse_broker
 from simulators.ioc.picture_files import PictureFiles
 from simulators.ioc.pictures import Pictures
 from simulators.ioc.report import as_text, report
-from simulators.ioc.service import IocService
+from simulators.ioc.service import ACK_EVERY_S, IocService
 from simulators.output import SpareOutput, show_line, stop_signal, wait_for
 
 LAST_WORDS_S = 2.0
@@ -44,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="reports as JSON lines")
     parser.add_argument("--seconds", type=float, metavar="N", help="end after N seconds; default: at SIGTERM")
     parser.add_argument("--every", type=float, default=5.0, metavar="N", help="a report every N seconds; default 5")
+    parser.add_argument(
+        "--ack-every", type=float, default=ACK_EVERY_S, metavar="N", help="acknowledge every N s; default 1"
+    )
     parser.add_argument("--no-ack", action="store_true", help="do not acknowledge: the broker's word counts")
     parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version; default 5")
 
@@ -53,7 +56,9 @@ def main(args: argparse.Namespace) -> int:
     try:
         database.open()
         ingest = Ingest(database, pictures=_pictures(args.pictures))
-        service = IocService(ingest, _address(args), protocol=args.protocol, ack=not args.no_ack)
+        service = IocService(
+            ingest, _address(args), protocol=args.protocol, ack=not args.no_ack, ack_every_s=args.ack_every
+        )
         asyncio.run(_serve(service, args))
     except sqlite3.Error as err:
         print(f"error: the database {args.db or 'in memory'} failed: {err}", file=sys.stderr)
