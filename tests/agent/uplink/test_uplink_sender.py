@@ -21,6 +21,7 @@ from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
 from agent.uplink.replaying import Replays
 from agent.uplink.sender import Route, Sender
+from agent.uplink.suspicion import Suspicion
 
 
 class PlayedBroker:
@@ -74,6 +75,7 @@ class Bench:
             pace=Pace(**pace),
             progress=self.progress,
             random=Random(1),
+            suspicion=Suspicion(),
         )
 
     @asynccontextmanager
