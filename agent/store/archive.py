@@ -58,6 +58,9 @@ class Archive:
                 log.warning("%s: batches %s are damaged and cannot be sent again", outbox.path, found.damaged)
             if found.batches:
                 return found.batches
+            if found.damaged:
+                wanted.discard(1, found.damaged[-1])
+                looked_up_to = -1
         return self.from_journal(islice((seq for seq in ledger.fresh if seq in wanted), max_batches), max_bytes)
 
     def from_journal(self, seqs: Iterable[int], max_bytes: int) -> list[Batch]:

@@ -20,7 +20,7 @@ import msgspec
 from agent.clock import Clock
 from agent.model import SeqRange
 from agent.ranges import RangeSet
-from agent.store.damage.damaged_file import undelivered_of
+from agent.store.damage.damaged_word import undelivered_of
 from agent.store.damage.renewal import aside_name, finish, make_new
 from agent.store.damage.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.disk import Disk

@@ -78,6 +78,10 @@ class Backlog:
         return seq in self._seqs
 
     @property
+    def has_next(self) -> bool:
+        return bool(self._batches)
+
+    @property
     def next(self) -> Batch:
         return self._batches[0]
 
@@ -132,6 +136,7 @@ class Window:
         self.size = max(1, min(MAX_WINDOW, receive_maximum))
         self._for_backfill = max(1, self.size * 3 // 4)
         self._batches: dict[int, InFlight] = {}
+        self.backfill_readings = 0
         self._backfill_count = 0
         self._backfill_bytes = 0
 
@@ -157,12 +162,14 @@ class Window:
     def add(self, sent: InFlight) -> None:
         self._batches[sent.batch.seq] = sent
         if sent.lane == "backfill":
+            self.backfill_readings += sent.batch.readings
             self._backfill_count += 1
             self._backfill_bytes += len(sent.batch.payload)
 
     def remove(self, seq: int) -> InFlight:
         sent = self._batches.pop(seq)
         if sent.lane == "backfill":
+            self.backfill_readings -= sent.batch.readings
             self._backfill_count -= 1
             self._backfill_bytes -= len(sent.batch.payload)
         return sent

@@ -53,17 +53,15 @@ class ReplayJob:
     def __init__(self, request: Replay, ranges: Sequence[SeqRange]) -> None:
         self.request = request
         self.left = RangeSet(ranges)
-        self._asked = RangeSet(ranges) if request.ranges else RangeSet()
+        self._asked = RangeSet(request.ranges)
         self._ready: deque[Batch] = deque()
         self._flying: dict[int, Batch] = {}
         self._sent = RangeSet()
         self._readings = 0
 
-    def __len__(self) -> int:
-        return len(self._ready)
-
-    def __contains__(self, seq: int) -> bool:
-        return seq in self._flying
+    @property
+    def has_next(self) -> bool:
+        return bool(self._ready)
 
     @property
     def next(self) -> Batch:

@@ -114,7 +114,7 @@ class Sender:
         finally:
             if self._down:
                 self._ended(self._down)
-            if self._replays.job:
+            if self._replays.job is not None:
                 self._replays.job.interrupted()
             self._quiet.set()
 
@@ -323,7 +323,11 @@ class Sender:
         """Whose batch goes next on backfill; None where none may go now."""
         if self._backfill_wait_s(now_ns):
             return None
-        backlog = self._backlog if self._unconfirmed.has_room and self._fits(self._backlog) else None
+        backlog = (
+            self._backlog
+            if self._unconfirmed.has_room(self._window.backfill_readings) and self._fits(self._backlog)
+            else None
+        )
         job = self._replays.job
         if job and not (self._fits(job) and self._may_go_again(job.next, now_ns)):
             job = None
@@ -336,7 +340,7 @@ class Sender:
         return not held and batch.seq not in self._window  # of a replay that was cancelled, and was asked for again
 
     def _fits(self, late: Backlog | ReplayJob) -> bool:
-        return bool(late) and self._window.has_room("backfill", len(late.next.payload))
+        return late.has_next and self._window.has_room("backfill", len(late.next.payload))
 
     def _may_send(self) -> bool:
         return self._peer.online is not False

@@ -74,12 +74,13 @@ def stop(process: Popen, seconds: float = 20) -> str:
 class Mosquitto:
     """A real broker on loopback that can be killed and started again on the same port."""
 
-    def __init__(self, binary: str, folder: Path) -> None:
+    def __init__(self, binary: str, folder: Path, *, max_queued_messages: int = 0) -> None:
         self.port = free_port()
         self._binary = binary
         self._config = folder / "mosquitto.conf"
         self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\nmax_queued_messages 0\n",
+            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
+            f"max_queued_messages {max_queued_messages}\n",
             encoding="ascii",
         )
         self._process: subprocess.Popen[bytes] | None = None

@@ -17,7 +17,8 @@ from urllib.parse import quote
 from agent.model import SeqRange
 from agent.ranges import RangeSet
 from agent.store.checks import readable_text
-from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held, undelivered_in
+from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held
+from agent.store.damage.damaged_word import undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
     BUSY_TIMEOUT_S,

@@ -98,7 +98,7 @@ def salvaging(salvages: Iterable[Salvage]) -> list[Salvaging]:
         Salvaging(
             name=salvage.name,
             reason=salvage.reason,
-            wanted=RangeSet(salvage.wanted).count,
+            wanted=RangeSet(salvage.open).count,
             saved=salvage.saved,
             readings=salvage.readings,
             missing=RangeSet(salvage.missing).count,

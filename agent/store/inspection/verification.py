@@ -119,7 +119,7 @@ def left_over(census: Census, card: Card) -> int:
 
 def _fits(census: Census, card: Card) -> Iterator[Check]:
     salvages = [salvage for salvage in card.salvages if not salvage.epoch]
-    elsewhere = RangeSet(part for salvage in salvages for part in (*salvage.wanted, *salvage.missing))
+    elsewhere = RangeSet(part for salvage in salvages for part in (*salvage.open, *salvage.missing))
     undelivered, waiting = RangeSet(census.picture.undelivered), census.waiting
     absent = RangeSet(() if waiting is None else waiting.absent)
     in_salvage = RangeSet(part for ours in elsewhere.ranges() for part in absent.discard(*ours))

@@ -1,7 +1,7 @@
 """A broker of one's own, and the helpers beside this file. Everything that the agent publishes here is checked."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import pytest
 from contract_check import faults_of
 from processes import Mosquitto
 
+from agent.clock import SystemClock
 from agent.uplink.mqtt import MqttSession
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -21,6 +22,12 @@ def broker(mosquitto: str, tmp_path: Path) -> Iterator[Mosquitto]:
     server.start()
     yield server
     server.kill()
+
+
+@pytest.fixture
+def wall_ms() -> Callable[[], int]:
+    """The wall clock, in milliseconds since 1970."""
+    return SystemClock().wall_ms
 
 
 @pytest.fixture(autouse=True)

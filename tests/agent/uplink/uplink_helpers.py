@@ -44,6 +44,7 @@ class MemorySource:
         self.batches: dict[int, Batch] = {}
         self.archive: dict[int, Batch] = {}
         self.unreadable = False
+        self.handed_on = 0
         self.delivered: list[int] = []
         self.dead: list[int] = []
         self.limit: int | None = None
@@ -63,6 +64,7 @@ class MemorySource:
             if found and sum(len(b.payload) for b in found) + len(self.batches[seq].payload) > max_bytes:
                 break
             found.append(self.batches[seq])
+        self.handed_on += len(found)
         return found
 
     async def window(self, from_ms: int, to_ms: int) -> Sequence[SeqRange] | None:
