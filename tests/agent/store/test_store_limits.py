@@ -180,6 +180,26 @@ async def test_what_waited_before_the_limit_was_told_is_below_it_too(lab: Lab) -
         assert sum(sizes) > 15_000
 
 
+async def test_the_id_of_an_event_is_a_ulid_and_the_same_in_every_resend_and_after_kill_9_and_a_power_cut(
+    lab: Lab,
+) -> None:
+    async with lab.open() as store:
+        lab.event(store)
+        await lab.live(store, 10)
+        (first,) = [decoded(batch.payload)["event"] for batch in await lab.undelivered(store)]
+        validator("event").validate(decoded(lab.sent[store.epoch, 1]))
+        lab.kill()
+    async with lab.open() as store:
+        (killed,) = [decoded(batch.payload)["event"] for batch in await lab.undelivered(store)]
+        await lab.live(store, 10)
+        lab.cut_power()
+    async with lab.open() as store:
+        again = [decoded(batch.payload) for batch in await lab.undelivered(store)]
+    (cut,) = [message["event"] for message in again if message["event"]["type"] == "device.down"]
+    assert first["id"] == killed["id"] == cut["id"]
+    assert first == killed == cut
+
+
 def _read_much(lab: Lab, store: Any) -> None:
     """A scan of 40 KiB that does not compress well."""
     random = Random(9)
