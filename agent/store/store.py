@@ -40,11 +40,11 @@ from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
-from agent.store.parts import Parts, StoreError, set_aside_event
+from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
-from agent.store.sealing import scan_fragments
+from agent.store.sealing import FRAGMENT_BYTES, scan_fragments
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ class Store:
         parts, ledger = self._parts, self._ledger
         if not scan.readings:
             return
-        for fragment in scan_fragments(scan, parts.config.max_payload_bytes // 2):
+        for fragment in scan_fragments(scan, min(FRAGMENT_BYTES, parts.max_payload_bytes // 2)):
             first = ledger.oldest_waiting_ns is None or ledger.oldest_unsaved_ns is None
             little_waits = not self._sealer.much_waits()
             try:
@@ -193,6 +193,11 @@ class Store:
     def mark_dead(self, seq: int) -> None:
         """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
         self._settle([(seq, seq)], REJECTED)
+
+    def limit_payload(self, max_bytes: int | None) -> None:
+        """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
+        most = self._parts.config.max_payload_bytes
+        self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
 
     async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
         """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.

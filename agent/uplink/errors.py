@@ -5,12 +5,14 @@ class UplinkDown(Exception):
     """There is no connection, or it has ended: everything in flight is undelivered; connect again.
 
     `reason` is for people. `code` is the reason code of the broker's CONNACK or DISCONNECT, where it sent one.
+    `in_flight` is how many messages waited for their PUBACK when the connection ended.
     """
 
     def __init__(self, reason: str, code: int | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
+        self.in_flight = 0
 
 
 class NotTheTime(UplinkDown):

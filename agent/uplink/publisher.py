@@ -39,6 +39,7 @@ from agent.uplink.remembered import Remembered
 from agent.uplink.replaying import Replays
 from agent.uplink.sayings import Sayings
 from agent.uplink.sender import Route, Sender
+from agent.uplink.suspicion import Suspicion
 
 log = logging.getLogger(__name__)
 
@@ -351,6 +352,7 @@ class Publisher:
             ),
             progress=self._progress,
             random=self._random,
+            suspicion=Suspicion(),
         )
 
     def _options(self) -> MqttOptions:

@@ -1,8 +1,12 @@
 """How to reach the broker, what it says when we vanish, and what it allows."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
+
+LARGEST_HEAD_BYTES: Final = 18
+"""The most that a PUBLISH has beside topic and payload: type 1, length 4, length of topic 2, packet id 2, length of
+properties 1, Message Expiry Interval 5, Topic Alias 3 (MQTT 5, 3.3)."""
 
 
 class Will(msgspec.Struct, frozen=True):
@@ -45,3 +49,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     maximum_packet_size: int | None = None
     topic_alias_maximum: int = 0
     server_keep_alive_s: int | None = None
+
+    def max_payload_bytes(self, topic: str) -> int | None:
+        """What fits into one message on `topic`; None without a limit."""
+        if self.maximum_packet_size is None:
+            return None
+        return self.maximum_packet_size - len(topic.encode()) - LARGEST_HEAD_BYTES

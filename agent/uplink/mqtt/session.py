@@ -261,6 +261,7 @@ class MqttSession:
     def _end(self, down: UplinkDown) -> None:
         """Close, and fail everything that waits. The first reason is the one that counts."""
         if not self.closed.done():
+            down.in_flight = self.in_flight
             self.closed.set_result(down)
         waiting: list[asyncio.Future[Any]] = [self._connected, *self._acks.values(), *self._subscribed.values()]
         for future in waiting:

@@ -15,7 +15,8 @@ from uplink_helpers import GATEWAY, MemorySource, listener, ready, running, unti
 from agent.uplink.errors import MessageRejected
 from agent.uplink.formats.ocg1.topics import Topics
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
-from agent.uplink.mqtt.wire import LARGEST_HEAD_BYTES, Wire
+from agent.uplink.mqtt.options import LARGEST_HEAD_BYTES
+from agent.uplink.mqtt.wire import Wire
 
 UP = f"ocg/v1/{GATEWAY}/up/"
 FREQUENT = Topics(GATEWAY).frequent

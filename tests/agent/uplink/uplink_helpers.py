@@ -47,6 +47,7 @@ class MemorySource:
         self.handed_on = 0
         self.delivered: list[int] = []
         self.dead: list[int] = []
+        self.limit: int | None = None
         self.on_sealed: Callable[[Batch], None] = lambda batch: None
 
     def new_connection(self) -> int:
@@ -86,6 +87,9 @@ class MemorySource:
     def mark_dead(self, seq: int) -> None:
         if self.batches.pop(seq, None):
             self.dead.append(seq)
+
+    def limit_payload(self, max_bytes: int | None) -> None:
+        self.limit = max_bytes
 
     def seal(self, kind: BatchKind = "data", readings: int = 10, size: int = 0) -> Batch:
         """One more batch of the contract, at least `size` bytes long, handed on as the store does."""
@@ -232,11 +236,12 @@ async def running(
     folder: Path,
     *,
     decide_s: float = 0.0,
+    silence_s: float = 5.0,
     shelf: Shelf | None = None,
     **uplink: Any,
 ) -> AsyncIterator[Publisher]:
     """A publisher that runs while the context is open."""
-    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=5.0)
+    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=silence_s)
     publisher = Publisher(
         settings(broker.port, folder, **uplink), source, SystemClock(), quick, tuning=tuning, shelf=shelf
     )
