@@ -191,13 +191,15 @@ class Connection:
         return side in self._gone
 
     async def _close(self, *, reset: bool) -> None:
-        writers = [side.writer for side in self._from.values()]
-        if not reset:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_S):
-                    await asyncio.gather(*(_say_goodbye(side) for side in self._from.values()))
-        for writer in writers:
-            close(writer, reset=reset)
+        sides = self._from.values()
+        try:
+            if not reset:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        await asyncio.gather(*(_say_goodbye(side) for side in sides))
+        finally:
+            for side in sides:
+                close(side.writer, reset=reset)
 
 
 async def _say_goodbye(side: Side) -> None:
