@@ -51,18 +51,24 @@ archive_interval_s = 3.0
 
 
 class SteadyClock:
-    """The machine's monotonic clock, and a wall clock that nobody sets: each reading has a time that is known."""
+    """The machine's monotonic clock, and a wall clock that nobody sets: each reading has a time that is known.
+
+    The wall clock stands still between two looks at the other one: else two looks a moment apart, as the store takes
+    them, may differ by a millisecond.
+    """
 
     boot_id = "11111111-2222-3333-4444-555555555555"
 
     def __init__(self) -> None:
         self._offset_ms = time.time_ns() // NS_PER_MS - time.monotonic_ns() // NS_PER_MS
+        self._now_ns = time.monotonic_ns()
 
     def mono_ns(self) -> int:
-        return time.monotonic_ns()
+        self._now_ns = time.monotonic_ns()
+        return self._now_ns
 
     def wall_ms(self) -> int:
-        return self.time_ms(time.monotonic_ns())
+        return self.time_ms(self._now_ns)
 
     def time_ms(self, mono_ns: int) -> int:
         return self._offset_ms + mono_ns // NS_PER_MS
