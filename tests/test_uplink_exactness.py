@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from rival import usurp
+from mqtt_strangers import listen_for_ever, usurp
 from uplink_account import GATEWAY
 from uplink_lab import Protocol, UplinkLab, uplink_lab
 
@@ -126,12 +126,15 @@ async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtim
 
 
 async def test_a_broker_that_is_killed_forgets_what_was_retained(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
+    """While somebody else listens, whom the broker passes on to, and who acknowledges nothing."""
     async with uplink_lab(tmp_path, runtime, mosquitto, seed=5) as lab:
+        dashboard = asyncio.create_task(listen_for_ever(lab.broker.port))
         for away_s in (0.0, 0.7):
             await lab.until(lambda: lab.publisher.state().ioc_online, 10, "the IOC is there")
-            await lab.some_time(0.2, 0.6)
+            await lab.some_time(0.3, 0.6)
             await lab.restart_broker(away_s)
         await _check(lab)
+        dashboard.cancel()
 
 
 async def test_refusals_that_pass_lose_nothing(tmp_path: Path, runtime: Path, mosquitto: str) -> None:

@@ -253,7 +253,7 @@ async def uplink_lab(
         try:
             await asyncio.to_thread(ioc.start)
             async with open_store(store_config(settings), clock, random) as store:
-                tuning = Tuning(barrier_s=1.0, silence_s=0.6)
+                tuning = Tuning(decide_s=0.1, barrier_s=1.0, silence_s=0.6)
                 publisher = Publisher(settings, store, clock, lambda: _soon(random), random=random, tuning=tuning)
                 store.on_sealed, publisher.on_event = publisher.on_sealed, store.append_event
                 lab = UplinkLab(
