@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 from mqtt_strangers import listen_for_ever, usurp
-from uplink_account import GATEWAY
+from uplink_account import GATEWAY, IocAccount
 from uplink_lab import Protocol, UplinkLab, uplink_lab
 
 from simulators.proxy.faults import Fault, FaultName, drawn
@@ -109,8 +109,9 @@ async def test_a_session_that_another_client_takes_over(tmp_path: Path, runtime:
             await lab.until(lambda: lab.publisher.state().connected, 10, "it is connected")
             await lab.some_time(0.3, 0.5)
             await _takeover(lab, 0.8, says_so=says_so)
-        await _check(lab)
+        ioc = await _check(lab)
         assert lab.way.connections > 2
+        assert ioc.events("security.takeover")
 
 
 async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
@@ -180,7 +181,7 @@ async def _everything(folder: Path, runtime: Path, mosquitto: str, seed: int, pr
 async def _takeover(lab: UplinkLab, seconds: float, *, says_so: bool) -> None:
     lab.tell(f"another client takes the session for {seconds:.2f} s{', and says so' if says_so else ''}")
     version = 5 if lab.protocol == "5" else 4
-    assert await usurp(lab.broker.port, GATEWAY, seconds, version, says_so=says_so)
+    await usurp(lab.broker.port, GATEWAY, seconds, version, says_so=says_so)
 
 
 async def _lie(lab: UplinkLab) -> None:
@@ -211,10 +212,10 @@ async def _cut_the_ioc(lab: UplinkLab) -> None:
     lab.ioc_way.cut(reset=True)
 
 
-async def _check(lab: UplinkLab, *, dead: bool = False) -> None:
+async def _check(lab: UplinkLab, *, dead: bool = False) -> IocAccount:
     report = await lab.finish()
     print(lab.figures())
-    lab.check(report, dead=dead)
+    return lab.check(report, dead=dead)
 
 
 TROUBLES: Final[tuple[Callable[[UplinkLab], Awaitable[object]], ...]] = (

@@ -113,11 +113,16 @@ class IocAccount:
 
     def check_events(self, truth: Truth, *, lost: bool) -> None:
         """Each event is there once."""
-        rows = self._rows("SELECT body FROM event WHERE type = 'device.down'")
-        found = Counter(json.loads(body)["reason"] for (body,) in rows)
+        found = Counter(event["reason"] for event in self.events("device.down"))
         assert set(found) <= set(truth.events)
         assert lost or len(found) == len(truth.events), "an event is missing"
         assert all(count == 1 for count in found.values()), "an event came twice"
+
+    def events(self, type_: str) -> list[dict[str, Any]]:
+        """The events of one type."""
+        return [
+            json.loads(body) for (body,) in self._rows(f"SELECT body FROM event WHERE type = '{type_}' ORDER BY id")
+        ]
 
     def check_duplicates(self, arrived: Arrivals, *, uncut: bool) -> None:
         """What reached the IOC more than once is one message, and one duplicate for each time it came again.

@@ -187,7 +187,7 @@ class UplinkLab:
         await self.publisher.drain()
         return await asyncio.to_thread(self.ioc.stop)
 
-    def check(self, report: dict[str, Any], *, dead: bool = False) -> None:
+    def check(self, report: dict[str, Any], *, dead: bool = False) -> IocAccount:
         """Nothing lost, nothing wrong, nothing twice, every account agrees. `dead`: some were refused for good."""
         account = self.store.account()
         assert account.balanced, account
@@ -199,6 +199,7 @@ class UplinkLab:
         ioc.check_numbers(self.store, lost=dead)
         ioc.check_duplicates(self.arrived, uncut=self.ioc_uncut)
         assert self.sent.changed == self.arrived.changed == [], "a resend had other bytes"
+        return ioc
 
     def figures(self) -> str:
         """What was done, in one line."""
