@@ -92,12 +92,16 @@ async def test_while_the_ioc_is_away_nothing_is_sent_and_then_everything(
 
 
 async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    slow = (Fault(name="stall", direction="down", at_byte=5_000, seconds=3.0),)
+    stuck = (Fault(name="stall", direction="down", at_byte=5_000, seconds=3_600.0),)
     async with uplink_lab(
-        tmp_path, runtime, mosquitto, seed=2, max_queued_messages=50, batch_interval_s=0.02, ioc_faults=slow
+        tmp_path, runtime, mosquitto, seed=2, max_queued_messages=50, batch_interval_s=0.02, ioc_faults=stuck
     ) as lab:
-        await lab.until(lambda: lab.ioc_way.done["stall"], 10, "the IOC is slow")
-        await lab.some_time(3.0, 3.5)
+        waiting = 2 * 50  # more than the queue and what is in flight
+        await lab.until(
+            lambda: lab.sent.counts.total() > lab.arrived.counts.total() + waiting, 30, "the IOC does not keep up"
+        )
+        lab.tell("the IOC goes on")
+        lab.ioc_way.heal()
         await _check(lab)
         assert lab.sent.counts.total() > lab.arrived.counts.total(), "the broker has dropped nothing"
         assert not lab.publisher.state().rejected, "the broker has said so"
@@ -105,12 +109,16 @@ async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, ru
 
 async def test_a_session_that_another_client_takes_over(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
     async with uplink_lab(tmp_path, runtime, mosquitto, seed=3) as lab:
-        for says_so in (False, True):
-            await lab.until(lambda: lab.publisher.state().connected, 10, "it is connected")
-            await lab.some_time(0.3, 0.5)
-            await _takeover(lab, 0.8, says_so=says_so)
+        await lab.until(lambda: lab.publisher.state().acked, 10, "it sends")
+        connections = lab.way.connections
+        silent = asyncio.create_task(_takeover(lab, 30, says_so=False))
+        await lab.until(lambda: lab.way.connections > connections + 3, 20, "it was thrown out")
+        silent.cancel()
+        await lab.until(lambda: lab.publisher.state().connected, 10, "it is back")
+        loud = asyncio.create_task(_takeover(lab, 30, says_so=True))
+        await lab.until(lambda: "security.takeover" in lab.reported, 20, "it knows of the other")
+        loud.cancel()
         ioc = await _check(lab)
-        assert lab.way.connections > 2
         assert ioc.events("security.takeover")
 
 

@@ -232,6 +232,14 @@ async def test_what_only_disturbs_changes_no_byte(bench: Bench, fault: Fault) ->
     assert (bench.way.done, bench.way.cuts) == ({fault.name: 1}, 0)
 
 
+async def test_healing_ends_a_stall_at_once(bench: Bench) -> None:
+    client = await bench.client(Fault(name="stall", at_byte=50, seconds=3_600.0))
+    client.send(DATA)
+    await _until(lambda: bench.server.received == [bytearray(DATA[:50])])
+    bench.way.heal()
+    await _until(lambda: bench.server.received == [bytearray(DATA)])
+
+
 async def test_when_the_broker_is_away_the_client_is_reset(bench: Bench) -> None:
     async with proxy(bench.way.port) as before:
         bench.way.refuse(5.0)

@@ -21,6 +21,7 @@ from uplink_account import Arrivals, IocAccount, Truth
 from agent.app import store_config
 from agent.clock import NS_PER_MS, ClockState
 from agent.configuration import load_configuration
+from agent.model import Event
 from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher, Tuning
 from simulators.proxy.faults import Fault
@@ -127,10 +128,16 @@ class UplinkLab:
     broker_runs: bool = True
     began_s: float = field(default_factory=time.monotonic)
     so_far: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
 
     def tell(self, what: str) -> None:
         """Remember what happens, for whom must find out why it failed."""
         self.so_far.append(f"{time.monotonic() - self.began_s:7.2f} s  {what}")
+
+    def report(self, event: Event) -> None:
+        """The uplink has something to say about itself."""
+        self.reported.append(event.type)
+        self.store.append_event(event)
 
     async def read_for_ever(self) -> None:
         """Read one scan after another."""
@@ -256,10 +263,11 @@ async def uplink_lab(
             async with open_store(store_config(settings), clock, random) as store:
                 tuning = Tuning(decide_s=0.1, barrier_s=1.0, silence_s=0.6)
                 publisher = Publisher(settings, store, clock, lambda: _soon(random), random=random, tuning=tuning)
-                store.on_sealed, publisher.on_event = publisher.on_sealed, store.append_event
+                store.on_sealed = publisher.on_sealed
                 lab = UplinkLab(
                     random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
                 )  # fmt: skip
+                publisher.on_event = lab.report
                 async with _running(lab):
                     try:
                         yield lab
