@@ -79,6 +79,7 @@ class Reporter:
             "uptime_s": uptime_s(),
             "clock": {"state": self._clock.state()},
             "outbox": {**msgspec.structs.asdict(self._store.stats()), "account": account},
+            "uplink": self._publisher.figures(),
             "system": system,
             "links": [self._link_counters(poller) for poller in self._pollers],
         }

@@ -9,18 +9,15 @@ import signal
 import sqlite3
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import paho.mqtt.client as paho
 import pytest
+from broker_recorder import Recorded, Recorder
+from contract_check import decoded
 from processes import Mosquitto, Popen, free_port, python_module, ready_line, started, stop, wait_until
-
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs/contract/ocg-1.schema.json").read_text(encoding="utf-8"))
 
 CONFIG = """\
 [gateway]
@@ -112,24 +109,6 @@ POLLED_EACH_HALF_SECOND = [
 ]  # fmt: skip
 
 
-class Recorder:
-    """Keeps every message that any client publishes, as the broker passes it on."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-        self._client.on_message = lambda _client, _userdata, m: self.messages.append((m.topic, m.payload))
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-
-    def stop(self) -> list[tuple[str, bytes]]:
-        self._client.disconnect()
-        self._client.loop_stop()
-        return self.messages
-
-
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
     """A folder on a RAM disk where the machine has one."""
@@ -213,7 +192,8 @@ def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
     _check_account(site, account)
     _check_values(site)
     _check_order(site)
-    _check_schema(messages)
+    kinds = recorder.check()
+    assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
     _check_health(messages)
 
 
@@ -305,35 +285,8 @@ def _check_order(site: Site) -> None:
         assert seqs == sorted(seqs), f"{lane} is out of order"
 
 
-def _check_schema(messages: list[tuple[str, bytes]]) -> None:
-    validators: dict[str, Any] = {}
-    kinds = set()
-    for topic, payload in messages:
-        name = _message_name(topic)
-        kinds.add(name)
-        if name not in validators:
-            schema = {**SCHEMA, "$ref": f"#/$defs/{name}"}
-            validators[name] = jsonschema.Draft202012Validator(schema)
-        if payload:
-            validators[name].validate(_decoded(payload))
-    assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
-
-
-def _check_health(messages: list[tuple[str, bytes]]) -> None:
-    accounts = [_decoded(payload)["outbox"]["account"] for topic, payload in messages if topic.endswith("/up/health")]
+def _check_health(messages: list[Recorded]) -> None:
+    accounts = [decoded(m.payload)["outbox"]["account"] for m in messages if m.topic.endswith("/up/health")]
     for account in accounts:
         assert account["accepted"] == account["delivered"] + account["stored"] + sum(account["lost"].values())
     assert accounts
-
-
-def _decoded(payload: bytes) -> Any:
-    return json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload)
-
-
-def _message_name(topic: str) -> str:
-    parts = topic.split("/")
-    if parts[2] == "ioc":
-        return "ioc_state"
-    if parts[3:5] == ["up", "birth"]:
-        return "device_birth" if len(parts) == 6 else "birth"
-    return {"backfill": "data"}.get(parts[4], parts[4])

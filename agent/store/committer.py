@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from agent.clock import NS_PER_S
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.renewal import renew, swap
 from agent.store.damage.salvage import Salvage
 from agent.store.declaring import Declarer
@@ -23,7 +24,6 @@ from agent.store.figures import Figures
 from agent.store.ledger import Card
 from agent.store.outbox import MAX_EVICTED, OutboxRow, RawPiece, is_damaged, is_full
 from agent.store.parts import Parts
-from agent.store.ranges import RangeSet
 from agent.store.retention import Retention
 from agent.supervise import Episode
 

@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from agent.ranges import RangeSet
 from agent.store.ledger import Card, Loss
 from agent.store.outbox import EvictedRow, OutboxRow, RawPiece
-from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 
 

@@ -19,7 +19,8 @@ import msgspec
 
 from agent.clock import Clock
 from agent.model import SeqRange
-from agent.store.damage.damaged_file import undelivered_of
+from agent.ranges import RangeSet
+from agent.store.damage.damaged_word import undelivered_of
 from agent.store.damage.renewal import aside_name, finish, make_new
 from agent.store.damage.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.disk import Disk
@@ -28,7 +29,6 @@ from agent.store.ledger import Card, Ledger
 from agent.store.numbers import Numbers
 from agent.store.outbox import Damaged, NewerSchema, Outbox, Picture, RawPiece, is_damaged, open_outbox
 from agent.store.parts import Parts, StoreConfig, StoreError
-from agent.store.ranges import RangeSet
 from agent.store.records import OFFSET_BITS
 from agent.store.recovery import numbers_in, recover, unsealed_readings
 from agent.store.store import Store

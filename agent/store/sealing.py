@@ -6,7 +6,6 @@ fills the holes, joins the fragments behind an envelope and compresses. The form
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
 from random import Random
 from typing import Final, NamedTuple
@@ -15,12 +14,12 @@ import msgspec
 
 from agent.clock import NS_PER_MS, ClockState
 from agent.model import BatchKind, Event, Result, Scan, Snapshot
+from agent.packing import head_of, packed, plain
 from drivers.api import Quality, Reading
 
 MAX_SCANS: Final = 5_000
 MAX_PLAIN_BYTES: Final = 1024 * 1024
 MAX_TEXT: Final = 1_024
-COMPRESS_ABOVE_BYTES: Final = 512
 ENVELOPE_BYTES: Final = 300
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HOLE = struct.Struct("<H")
@@ -110,8 +109,15 @@ def snapshot_fragment(snapshot: Snapshot) -> Fragment:
 
 
 def result_fragment(result: Result) -> Fragment:
-    """Encode what became of a command."""
-    rest = {"ok": result.ok} | ({} if result.error is None else {"error": result.error})
+    """Encode what became of a command or a replay."""
+    rest = {
+        "ok": result.ok,
+        "error": result.error,
+        "readings": result.readings,
+        "ranges": [list(r) for r in result.ranges] or None,
+        "missing": [list(r) for r in result.missing] or None,
+    }
+    rest = {key: value for key, value in rest.items() if value is not None}
     head = b'"id":%b,"time_ms":' % _encode(result.id)
     return Fragment(0, _with_hole(head, b"," + _encode(rest)[1:]))
 
@@ -138,7 +144,7 @@ def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tu
             break
         take += 1
     while True:
-        payload = _squeezed(head + b",".join(scans[:take]) + b"]}")
+        payload = packed(head + b",".join(scans[:take]) + b"]}")
         if len(payload) <= max_bytes or take == 1:
             return take, payload
         take = max(1, min(take - 1, take * max_bytes * 9 // (len(payload) * 10)))
@@ -147,21 +153,20 @@ def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tu
 def seal_single(envelope: Envelope, kind: BatchKind, body: bytes, time_ms: int, random: Random) -> bytes:
     """Seal what is alone in its batch: an event, which gets its id now, a snapshot or a result."""
     own_id = b'"id":"%b",' % ulid(time_ms, random).encode("ascii") if kind == "event" else b""
-    return _squeezed(envelope.head() + b'"%b":{' % kind.encode("ascii") + own_id + stamped(body, time_ms) + b"}")
+    return packed(envelope.head() + b'"%b":{' % kind.encode("ascii") + own_id + stamped(body, time_ms) + b"}")
 
 
 def seal_again(envelope: Envelope, payload: bytes) -> bytes:
     """Put the content of a batch of a lost epoch, times and all, behind a new envelope."""
-    plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-    starts = (plain.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
+    text = plain(payload)
+    starts = (text.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
     start = min(found for found in starts if found >= 0)
-    return _squeezed(envelope.head() + plain[start + 1 :])
+    return packed(envelope.head() + text[start + 1 :])
 
 
 def is_unsynced(payload: bytes) -> bool:
     """Whether the envelope says that the clock was never set before its times were made."""
-    head = zlib.decompressobj().decompress(payload, ENVELOPE_BYTES) if payload[:1] == b"\x78" else payload
-    return b'"clock":"unsync"' in head[:ENVELOPE_BYTES]
+    return b'"clock":"unsync"' in head_of(payload, ENVELOPE_BYTES)
 
 
 def ulid(time_ms: int, random: Random) -> str:
@@ -187,10 +192,3 @@ def _with(reading: Reading, value: str | None, quality: Quality) -> Reading:
 
 def _with_hole(head: bytes, tail: bytes) -> bytes:
     return _HOLE.pack(len(head)) + head + tail
-
-
-def _squeezed(plain: bytes) -> bytes:
-    if len(plain) <= COMPRESS_ABOVE_BYTES:
-        return plain
-    packed = zlib.compress(plain, 1)
-    return packed if len(packed) < len(plain) else plain

@@ -4,7 +4,7 @@
 class UplinkDown(Exception):
     """There is no connection, or it has ended: everything in flight is undelivered; connect again.
 
-    `reason` is for people. `code` is the reason code of the broker's DISCONNECT, where it sent one (MQTT 5, 3.14.2.1).
+    `reason` is for people. `code` is the reason code of the broker's CONNACK or DISCONNECT, where it sent one.
     """
 
     def __init__(self, reason: str, code: int | None = None) -> None:
@@ -18,7 +18,7 @@ class NotTheTime(UplinkDown):
 
 
 class UplinkRefused(UplinkDown):
-    """The broker answered and will not have us: a fault of configuration; try again, but slowly."""
+    """The broker answered and will not have us, for a fault of configuration or for now: try again, but slowly."""
 
 
 class MessageRejected(Exception):

@@ -37,6 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--broker", type=_broker, default=parse_broker("mqtt://127.0.0.1:1883"), metavar="URL")
     parser.add_argument("--password-file", type=Path, metavar="FILE", help="password of the user in the URL")
     parser.add_argument("--ca-file", type=Path, metavar="FILE", help="CA of the broker, for mqtts://")
+    parser.add_argument("--cert-file", type=Path, metavar="FILE", help="our certificate, where the broker wants one")
+    parser.add_argument("--key-file", type=Path, metavar="FILE", help="its key; default: in the same file")
     parser.add_argument("--db", type=Path, metavar="FILE", help="keep what was received; default: in memory")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures here; default: only count them")
     parser.add_argument("--json", action="store_true", help="reports as JSON lines")
@@ -122,8 +124,9 @@ def _pictures(folder: Path | None) -> Pictures | None:
 
 def _address(args: argparse.Namespace) -> BrokerAddress:
     broker: BrokerAddress = args.broker
-    if args.ca_file:
-        broker = replace(broker, ca_file=str(args.ca_file))
+    for name in ("ca_file", "cert_file", "key_file"):
+        if file := getattr(args, name):
+            broker = replace(broker, **{name: str(file)})
     if args.password_file:
         broker = replace(broker, password=args.password_file.read_text(encoding="utf-8").strip())
     return broker

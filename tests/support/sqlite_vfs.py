@@ -18,9 +18,9 @@ from typing import Any, Protocol
 OK = 0
 SQLITE_FULL = 13
 CANTOPEN = 14
-IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_DELETE = (10 | n << 8 for n in (3, 4, 6, 10))
+IOERR_READ, IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_DELETE = (10 | n << 8 for n in (1, 3, 4, 6, 10))
 IOERR_CORRUPTFS = 10 | 33 << 8
-"""What the unix VFS makes of EIO in reading; SQLite tells the application SQLITE_CORRUPT."""
+"""What the unix VFS makes of EIO in reading; SQLite tells the application SQLITE_CORRUPT. Of others: `IOERR_READ`."""
 OPEN_READONLY, OPEN_READWRITE, OPEN_CREATE = 1, 2, 4
 DEFAULT = 1
 
@@ -55,7 +55,7 @@ class CardFiles(Protocol):
     def open(self, path: Path, really: Callable[[], None], *, write: bool, create: bool, empty: bool) -> Any:
         """Open a file, give what it is known by below."""
 
-    def read(self, file: Any, really: Callable[[], None]) -> None: ...
+    def read(self, file: Any, offset: int, size: int, really: Callable[[], None]) -> None: ...
 
     def write(self, file: Any, offset: int, data: bytes, really: Callable[[bytes], None]) -> int: ...
 
@@ -193,7 +193,13 @@ class _Table:
 
     def _x_read(self, file: int, buffer: int, size: int, offset: int) -> int:
         card, known = self._files[file]
-        return _code(lambda: card.read(known, lambda: _check(self._read(file, buffer, size, offset))), IOERR_CORRUPTFS)
+        try:
+            card.read(known, offset, size, lambda: _check(self._read(file, buffer, size, offset)))
+        except _Refused as err:
+            return err.code
+        except OSError as err:
+            return IOERR_CORRUPTFS if err.errno == errno.EIO else IOERR_READ
+        return OK
 
     def _x_write(self, file: int, buffer: int, size: int, offset: int) -> int:
         card, known = self._files[file]

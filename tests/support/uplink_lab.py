@@ -267,7 +267,7 @@ async def uplink_lab(
                 lab = UplinkLab(
                     random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
                 )  # fmt: skip
-                publisher.on_event = lab.report
+                publisher.notices.event = lab.report
                 async with _running(lab):
                     try:
                         yield lab

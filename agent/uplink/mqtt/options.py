@@ -13,7 +13,10 @@ class Will(msgspec.Struct, frozen=True):
 
 
 class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up."""
+    """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up.
+
+    `frequent`: topics that are worth an alias, the most frequent first.
+    """
 
     host: str
     port: int
@@ -28,6 +31,7 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     key_file: str = ""
     username: str = ""
     password_file: str = ""
+    frequent: tuple[str, ...] = ()
 
     @property
     def broker(self) -> str:

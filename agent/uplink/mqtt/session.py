@@ -22,16 +22,16 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
-from agent.uplink.mqtt.dialing import dial, new_client, properties_of
+from agent.uplink.mqtt.answers import in_words, limits_of, take_every_code
+from agent.uplink.mqtt.dialing import dial, new_client
 from agent.uplink.mqtt.options import Limits, MqttOptions
-from agent.uplink.reasons import TOO_LARGE
+from agent.uplink.mqtt.wire import Wire
+from agent.uplink.reasons import TOO_LARGE, UNSUPPORTED_PROTOCOL, end_text, is_slow
 
 log = logging.getLogger(__name__)
 
 MISC_S: Final = 1.0
 GOODBYE_S: Final = 1.0
-PACKET_OVERHEAD_BYTES: Final = 32
-"""More than a PUBLISH has beside topic and payload: headers, packet id, the two properties that we send."""
 
 OnMessage = Callable[[str, bytes], None]
 
@@ -51,7 +51,7 @@ class MqttSession:
         self._subscribed: dict[int, asyncio.Future[None]] = {}
         self._room = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
-        self._expiry: dict[int, Properties] = {}
+        self._wire = Wire(options.protocol, 0, ())
 
     @property
     def in_flight(self) -> int:
@@ -68,13 +68,16 @@ class MqttSession:
         """
         if self.closed.done():
             raise self.closed.result()
+        form = self._wire.form(topic, payload, qos, retain=retain, expiry_s=expiry_s)
         largest = self.limits.maximum_packet_size
-        if largest is not None and len(topic.encode()) + len(payload) + PACKET_OVERHEAD_BYTES > largest:
-            raise MessageRejected(TOO_LARGE, f"{len(payload)} bytes on {topic}: {self._options.broker} takes {largest}")
-        info = self._client.publish(topic, payload, qos, retain, self._properties(expiry_s))
+        if largest is not None and form.bytes > largest:
+            raise MessageRejected(TOO_LARGE, f"{form.bytes} bytes on {topic}: {self._options.broker} takes {largest}")
+        info = self._client.publish(form.name, payload, qos, retain, form.properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise UplinkDown(f"{self._options.broker}: {paho.error_string(info.rc)}")
         future: asyncio.Future[int] = self._loop.create_future()
+        if form.name:
+            future.add_done_callback(lambda done: self._named(topic, done))
         if qos:
             self._acks[info.mid] = future
         else:
@@ -135,6 +138,7 @@ class MqttSession:
                 await self._dial()
                 self._attach()
                 self.limits = await self._connected
+                self._wire = Wire(self._options.protocol, self.limits.topic_alias_maximum, self._options.frequent)
         except TimeoutError as err:
             what = f"does not answer within {self._options.connect_timeout_s:g} s"
             raise UplinkDown(f"{self._options.broker} {what}") from err
@@ -186,7 +190,7 @@ class MqttSession:
         loop.add_reader(sock, self._read)
         if client.want_write():
             loop.add_writer(sock, client.loop_write)
-        self._timer = loop.call_later(MISC_S, self._misc)
+        self._timer = loop.call_later(self._misc_s(), self._misc)
 
     def _read(self) -> None:
         """What has arrived, and what TLS has unpacked already: the socket will not wake us for that."""
@@ -196,24 +200,52 @@ class MqttSession:
 
     def _misc(self) -> None:
         """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent."""
-        self._timer = self._loop.call_later(MISC_S, self._misc)
+        self._timer = self._loop.call_later(self._misc_s(), self._misc)
         self._client.loop_misc()
+
+    def _misc_s(self) -> float:
+        """How often to look. paho's interval is the server's (Server Keep Alive) where that has one of its own."""
+        return min(MISC_S, self._client.keepalive / 4) if self._client.keepalive else MISC_S
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, said: Properties | None) -> None:
         if self._connected.done():
             return
         if code.is_failure:
-            self._connected.set_exception(UplinkRefused(f"{self._options.broker} refuses us: {code}", code.value))
+            self._connected.set_exception(self._refused(code.value, said))
         else:
-            self._connected.set_result(_limits(said))
+            self._connected.set_result(limits_of(said))
 
-    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, said: Properties | None) -> None:
         if flags.is_disconnect_packet_from_server:
-            self._end(UplinkDown(f"{self._options.broker} ended the connection: {code}", code.value))
+            kind = UplinkRefused if is_slow(code.value) else UplinkDown
+            why = f"{end_text(code.value, self._options.protocol)}{in_words(said)}"
+            self._end(kind(f"{self._options.broker} ended the connection: {why}", code.value))
         elif str(code) == "Keep alive timeout":
             self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
-        else:
+        elif str(code) != "Protocol error" and self._connected.done():
             self._end(UplinkDown(f"{self._options.broker}: the connection was cut"))
+        elif str(code) != "Protocol error":
+            self._end(
+                UplinkDown(f"{self._options.broker} closed the connection instead of answering: {self._doubts()}")
+            )
+        elif not self._connected.done() and self._options.protocol == "3.1.1":
+            self._end(self._refused(UNSUPPORTED_PROTOCOL, said))  # paho says no more of return code 1
+        else:
+            self._end(UplinkRefused(f"{self._options.broker}: what it answers is no MQTT {self._options.protocol}"))
+
+    def _refused(self, code: int, said: Properties | None) -> UplinkRefused:
+        why = f"{end_text(code, self._options.protocol)}{in_words(said)}"
+        return UplinkRefused(f"{self._options.broker} refuses us: {why}", code)
+
+    def _doubts(self) -> str:
+        """What may be wrong with a broker that does not say what is."""
+        tls = "is this its port for TLS?" if self._options.tls else "is this its port without TLS?"
+        return f"{tls} Does it speak MQTT {self._options.protocol}?"
+
+    def _named(self, topic: str, done: asyncio.Future[int]) -> None:
+        """What became of a message that went out by the name of its topic."""
+        if not done.cancelled() and done.exception() is None and done.result() < 0x80:
+            self._wire.taken(topic)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         future = self._acks.pop(mid, None)
@@ -250,13 +282,6 @@ class MqttSession:
             self._loop.remove_writer(sock)
             sock.close()
 
-    def _properties(self, expiry_s: int | None) -> Properties | None:
-        if expiry_s is None or self._options.protocol != "5":
-            return None
-        if expiry_s not in self._expiry:
-            self._expiry[expiry_s] = properties_of(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
-        return self._expiry[expiry_s]
-
 
 @asynccontextmanager
 async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[MqttSession]:
@@ -265,6 +290,7 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
     `on_message(topic, payload)` is called on the loop for all that arrives; it must not raise. Leaving the context
     without `disconnect` lets the Will speak, so that the retained status never says online for one who has left.
     """
+    take_every_code()
     client = new_client(options)
     client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
     session = MqttSession(client, options)
@@ -274,14 +300,3 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
         await session.disconnect(with_will=True)
     finally:
         session.close()
-
-
-def _limits(properties: Properties | None) -> Limits:
-    """What the CONNACK says; what it leaves out is the default of MQTT 5."""
-    said = properties.json() if properties else {}  # type: ignore[no-untyped-call] # paho has no types here
-    return Limits(
-        receive_maximum=said.get("ReceiveMaximum", 65_535),
-        maximum_packet_size=said.get("MaximumPacketSize"),
-        topic_alias_maximum=said.get("TopicAliasMaximum", 0),
-        server_keep_alive_s=said.get("ServerKeepAlive"),
-    )
