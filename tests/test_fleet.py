@@ -107,9 +107,7 @@ def test_what_many_gateways_read_arrives_once_whoever_is_killed(
         broker.start()
         ioc.start()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-        commands = [
-            _fleet(size, broker, certificates, tmp_path, ram, names[n :: size.processes]) for n in range(size.processes)
-        ]
+        commands = [_fleet(size, broker, certificates, tmp_path, ram, names[n :: size.processes]) for n in range(size.processes)]
         with ExitStack() as stack:
             log = tmp_path / "fleet.log"
             fleet = [stack.enter_context(started(command, log, env=environment)) for command in commands]
@@ -141,9 +139,7 @@ def test_what_many_gateways_read_arrives_once_whoever_is_killed(
     _check(ioc, accounts, report, names)
 
 
-def _fleet(
-    size: Size, broker: KitBroker, certificates: Certificates, folder: Path, ram: Path, names: list[str]
-) -> list[str]:
+def _fleet(size: Size, broker: KitBroker, certificates: Certificates, folder: Path, ram: Path, names: list[str]) -> list[str]:
     where = ["--pki", certificates.pki, "--folder", folder / "outboxes", "--runtime", ram]
     how = ["--points", POINTS, "--seconds", size.seconds, "--resend-s", size.resend_s]
     return [sys.executable, *map(str, (SUPPORT / "fleet.py", f"localhost:{broker.port}", *names, *where, *how))]
@@ -166,17 +162,11 @@ def _check(ioc: Ioc, accounts: list[dict[str, Any]], report: dict[str, Any], nam
         (epoch,) = said[one["gateway"]]["epochs"]
         assert (epoch["epoch"], epoch["cumulative"], epoch["high"]) == (one["epoch"], one["high"], one["high"]), one
         assert (epoch["received"], epoch["gaps"], epoch["lost"]) == (one["high"], [], 0), epoch
-        values = sorted(
-            int(value) for (value,) in _rows(ioc.db, "SELECT value FROM reading WHERE gateway = ?", one["gateway"])
-        )
+        values = sorted(int(value) for (value,) in _rows(ioc.db, "SELECT value FROM reading WHERE gateway = ?", one["gateway"]))
         assert values == [scan * 100 + point for scan in range(1, one["scans"] + 1) for point in range(POINTS)]
     assert _rows(ioc.db, "SELECT count(*) FROM reading WHERE changed > 0 OR quality <> ''") == [(0,)]
-    assert _rows(ioc.db, "SELECT count(*) FROM reading WHERE CAST(substr(point, 2) AS INTEGER) <> value % 100") == [
-        (0,)
-    ]
-    unknown = (
-        "SELECT count(*) FROM duplicate WHERE (gateway, epoch, seq) NOT IN (SELECT gateway, epoch, seq FROM message)"
-    )
+    assert _rows(ioc.db, "SELECT count(*) FROM reading WHERE CAST(substr(point, 2) AS INTEGER) <> value % 100") == [(0,)]
+    unknown = "SELECT count(*) FROM duplicate WHERE (gateway, epoch, seq) NOT IN (SELECT gateway, epoch, seq FROM message)"
     assert _rows(ioc.db, unknown) == [(0,)]
     assert (report["lost"], report["gaps"], report["malformed"]) == (0, 0, {})
 
@@ -186,9 +176,7 @@ def _figures(ioc: Ioc, size: Size, took_s: float, spent: Counter[str]) -> None:
     ((duplicates,),) = _rows(ioc.db, "SELECT count(*) FROM duplicate")
     ((readings,),) = _rows(ioc.db, "SELECT count(*) FROM reading")
     late = "SELECT received_ms - time_ms FROM reading JOIN message ON message.id = message WHERE lane = ? ORDER BY 1"
-    print(
-        f"\n{size.gateways} gateways in {size.processes} processes, {took_s:.0f} s: {messages} messages, {readings} readings"
-    )
+    print(f"\n{size.gateways} gateways in {size.processes} processes, {took_s:.0f} s: {messages} messages, {readings} readings")
     print(f"{messages / took_s:.0f} messages/s, {readings / took_s:.0f} readings/s, {duplicates} duplicates recognised")
     for lane in ("data", "backfill"):
         rows = [row[0] for row in _rows(ioc.db, late, lane)]

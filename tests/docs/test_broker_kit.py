@@ -32,19 +32,11 @@ ACL_MUTATIONS = (
     Mutation("pattern write ocg/v1/%u/up/#", "pattern write ocg/v1/%u/#", "gateway_writes_nothing_of_the_ioc"),
     Mutation("pattern read  ocg/v1/%u/down/#", "", "gateway_does_its_part"),
     Mutation("pattern read  ocg/v1/%u/down/#", "pattern read ocg/v1/+/down/#", "gateway_reads_nobody_elses_topics"),
-    Mutation(
-        "pattern read  ocg/v1/%u/down/#",
-        "pattern read ocg/v1/%u/down/#\npattern read ocg/v1/+/down/cmd",
-        "gateway_reads_nobody_elses_topics",
-    ),
+    Mutation("pattern read  ocg/v1/%u/down/#", "pattern read ocg/v1/%u/down/#\npattern read ocg/v1/+/down/cmd", "gateway_reads_nobody_elses_topics"),
     Mutation("pattern read  ocg/v1/%u/up/status", "", "gateway_does_its_part"),
-    Mutation(
-        "pattern read  ocg/v1/%u/up/status", "pattern read ocg/v1/+/up/status", "gateway_reads_nobody_elses_topics"
-    ),
+    Mutation("pattern read  ocg/v1/%u/up/status", "pattern read ocg/v1/+/up/status", "gateway_reads_nobody_elses_topics"),
     Mutation("pattern read  ocg/v1/ioc/state", "", "gateway_does_its_part"),
-    Mutation(
-        "pattern read  ocg/v1/ioc/state", "pattern readwrite ocg/v1/ioc/state", "gateway_writes_nothing_of_the_ioc"
-    ),
+    Mutation("pattern read  ocg/v1/ioc/state", "pattern readwrite ocg/v1/ioc/state", "gateway_writes_nothing_of_the_ioc"),
     Mutation("pattern read  ocg/v1/ioc/state", "pattern readwrite ocg/v1/ioc/state", "will_reaches_own_status_only"),
     Mutation("user ioc-ingest", "user somebody", "gateway_does_its_part"),
     Mutation("topic read  ocg/v1/+/up/#", "", "gateway_does_its_part"),
@@ -91,17 +83,13 @@ def site(broker: KitBroker, certificates: Certificates) -> Any:
 
 def test_nothing_but_paths_user_and_port_is_changed_for_these_tests(tmp_path: Path) -> None:
     lines = (KIT / "mosquitto.conf").read_text(encoding="ascii").splitlines()
-    changed = [
-        before for before, after in zip(lines, shipped(tmp_path, 1).splitlines(), strict=True) if before != after
-    ]
+    changed = [before for before, after in zip(lines, shipped(tmp_path, 1).splitlines(), strict=True) if before != after]
     keys = "user acl_file persistence_location log_dest listener cafile certfile keyfile crlfile"
     assert [line.split()[0] for line in changed] == keys.split()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_broker_as_it_is_shipped(
-    check: Callable[[Any], None], broker: KitBroker, certificates: Certificates
-) -> None:
+def test_the_broker_as_it_is_shipped(check: Callable[[Any], None], broker: KitBroker, certificates: Certificates) -> None:
     check(site(broker, certificates))
 
 
