@@ -68,8 +68,17 @@ async def test_a_thousand_cuts(
     await _cut(tmp_path, runtime, mosquitto, soak_seed, protocol, 1_000)
 
 
-async def _cut(folder: Path, runtime: Path, mosquitto: str, seed: int, protocol: Protocol, count: int) -> None:
-    async with uplink_lab(folder, runtime, mosquitto, seed=seed, protocol=protocol) as lab:
+@pytest.mark.soak
+async def test_cuts_where_the_word_of_the_broker_counts(
+    tmp_path: Path, runtime: Path, mosquitto: str, soak_seed: int
+) -> None:
+    await _cut(tmp_path, runtime, mosquitto, soak_seed, "5", 200, ack_every_s=None)
+
+
+async def _cut(
+    folder: Path, runtime: Path, mosquitto: str, seed: int, protocol: Protocol, count: int, **ioc: float | None
+) -> None:
+    async with uplink_lab(folder, runtime, mosquitto, seed=seed, protocol=protocol, **ioc) as lab:
         lab.way.faults = drawn(seed, MIX)
         await lab.cuts(count)
         await _check(lab)

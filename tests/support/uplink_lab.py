@@ -79,15 +79,16 @@ class SteadyClock:
 
 
 class IocProcess:
-    """The reference IOC; its database outlives it."""
+    """The reference IOC; its database outlives it. Without `ack_every_s` it acknowledges nothing."""
 
-    def __init__(self, folder: Path, port: int, ack_every_s: float) -> None:
+    def __init__(self, folder: Path, port: int, ack_every_s: float | None) -> None:
         self.db = folder / "ioc.db"
         self._log = folder / "ioc.log"
         self._command = python_module(
             "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{port}", "--db", self.db,
-            "--json", "--every", "3600", "--ack-every", str(ack_every_s),
+            "--json", "--every", "3600",
         )  # fmt: skip
+        self._command += ["--ack-every", str(ack_every_s)] if ack_every_s else ["--no-ack"]
         self._running = ExitStack()
         self._process: Popen | None = None
 
@@ -238,7 +239,7 @@ async def uplink_lab(
     protocol: Protocol = "5",
     max_queued_messages: int = 0,
     batch_interval_s: float = 0.05,
-    ack_every_s: float = 0.3,
+    ack_every_s: float | None = 0.3,
     ioc_faults: Sequence[Fault] = (),
 ) -> AsyncIterator[UplinkLab]:
     """Everything runs; where the test fails it says the seed and what has happened so far."""
