@@ -16,7 +16,7 @@ from random import Random
 from typing import Any, Final, Literal
 
 from processes import Mosquitto, Popen, python_module, ready_line, started, stop
-from uplink_account import Arrivals, IocAccount, Truth
+from uplink_account import Arrivals, IocAccount, Truth, messages
 
 from agent.app import store_config
 from agent.clock import NS_PER_MS, ClockState
@@ -193,6 +193,8 @@ class UplinkLab:
         await self.wait_delivered()
         await self.until(lambda: not self.store.account().stored, QUIET_S, "all that has arrived is counted")
         await self.publisher.drain()
+        if self.ioc_uncut:
+            await self._wait_taken()
         return await asyncio.to_thread(self.ioc.stop)
 
     def check(self, report: dict[str, Any], *, dead: bool = False) -> IocAccount:
@@ -218,6 +220,14 @@ class UplinkLab:
             f"{self.way.connections} connections, {self.store.high} batches, {account.accepted} readings, "
             f"sent again {self.sent.again}, duplicates at the IOC {self.arrived.again}"
         )
+
+    async def _wait_taken(self) -> None:
+        """The IOC has taken all that has reached it, and the broker has nothing more for it."""
+        end_s, passed = time.monotonic() + QUIET_S, -1
+        while self.arrived.counts.total() != passed or messages(self.ioc.db).total() != passed:
+            assert time.monotonic() < end_s, f"the IOC has not taken all of {passed} messages"
+            passed = self.arrived.counts.total()
+            await asyncio.sleep(0.2)
 
     async def _start_broker(self) -> None:
         if not self.broker_runs:
