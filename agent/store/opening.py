@@ -29,7 +29,7 @@ from agent.store.numbers import Numbers
 from agent.store.outbox import Damaged, NewerSchema, Outbox, Picture, RawPiece, is_damaged, open_outbox
 from agent.store.parts import Parts, StoreConfig, StoreError
 from agent.store.records import OFFSET_BITS
-from agent.store.recovery import recover
+from agent.store.recovery import GAP_SPAN, LEAST_GAP, recover
 from agent.store.store import Store
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
@@ -70,7 +70,8 @@ async def open_store(config: StoreConfig, clock: Clock, random: Random | None = 
             outbox, card = opened.outbox, opened.card
             card.reserved = max(card.reserved, numbers.bound_of(card.epoch))
             number = max(last_number(journal_folder), card.position >> OFFSET_BITS) + 1
-            found = recover(card, opened.undelivered, opened.pieces, segments, clock.boot_id, anchor_now(clock))
+            gap = LEAST_GAP + random.randrange(GAP_SPAN)
+            found = recover(card, opened.undelivered, opened.pieces, segments, clock.boot_id, anchor_now(clock), gap)
             del segments
             journal = Journal(journal_folder, number, found.adopted)
             parts = _parts(config, clock, random, outbox, numbers, journal, found.ledger)
