@@ -87,13 +87,14 @@ class Fact(NamedTuple):
 
 @dataclass
 class CardLab(Lab):
-    """A laboratory whose data folder is on a card. `world` is brought up to date by `cut`."""
+    """A laboratory whose data folder is on a card; `strict`: see `card_model`. `world` is brought up to date by `cut`."""
 
     world: World = field(default_factory=World)
     log: OperationLog = field(default_factory=OperationLog)
     history: list[Fact] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
     inserted: bool = False
+    strict: bool = False
 
     @property
     def kept_s(self) -> float:
@@ -103,7 +104,7 @@ class CardLab(Lab):
     @contextmanager
     def card(self) -> Iterator[FaultyCard]:
         """A card in the gateway, from now on until the power is cut."""
-        self.log, self.history = OperationLog(), []
+        self.log, self.history = OperationLog(strict=self.strict), []
         with FaultyCard(self.data, self.log).inserted() as card:
             self.faults, self.inserted = card.faults, True
             yield card
