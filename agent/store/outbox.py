@@ -266,7 +266,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         await _migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
-        await asyncio.to_thread(sync_folder, path.parent)
+        await asyncio.to_thread(sync_folder, path.parent)  # names of the file and its WAL, and those it had before
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)

@@ -105,7 +105,7 @@ class CardLab(Lab):
     def card(self) -> Iterator[FaultyCard]:
         """A card in the gateway, from now on until the power is cut."""
         self.log, self.history = OperationLog(strict=self.strict), []
-        with FaultyCard(self.data, self.log).inserted() as card:
+        with FaultyCard(self.data, self.log, syncs_journals=not self.strict).inserted() as card:
             self.faults, self.inserted = card.faults, True
             yield card
         self.inserted = False

@@ -80,10 +80,21 @@ class CardFile:
 
 
 class FaultyCard:
-    """The files directly in `folder`, within `with card.inserted():`. `before_each` is called at each operation."""
+    """The files directly in `folder`, within `with card.inserted():`. `before_each` is called at each operation.
 
-    def __init__(self, folder: Path, keeper: Keeper, before_each: Callable[[], None] = lambda: None) -> None:
+    `syncs_journals`: whether SQLite keeps the names of its journals itself (not where it was built without DIRSYNC).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keeper: Keeper,
+        before_each: Callable[[], None] = lambda: None,
+        *,
+        syncs_journals: bool = True,
+    ) -> None:
         self.faults = Faults()
+        self.syncs_journals = syncs_journals
         self._folder = folder
         self._keeper = keeper
         self._before_each = before_each

@@ -51,6 +51,8 @@ class _Methods(Structure):
 class CardFiles(Protocol):
     """The card as SQLite's files see it. Each method may raise OSError; `really` does it to the real file."""
 
+    syncs_journals: bool
+
     def has(self, path: Path) -> bool:
         """Whether this path is on the card."""
 
@@ -229,7 +231,7 @@ class _Table:
     def _x_sync(self, file: int, _flags: int) -> int:
         card, known = self._files[file]
         code = _code(lambda: card.sync(known), IOERR_FSYNC)
-        if code == OK and file in self._new_names:
+        if code == OK and file in self._new_names and card.syncs_journals:
             self._new_names.discard(file)
             with suppress(OSError):  # as in os_unix.c
                 card.sync(None)
