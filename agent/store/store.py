@@ -333,9 +333,11 @@ class Store:
         done = await self._committer.commit(everything=True)
         if not done and await self._committer.renew():
             done = await self._committer.commit(everything=True)
-        while done and self._ledger.stored_high < high:
+        before = -1
+        while done and before < self._ledger.stored_high < high:
+            before = self._ledger.stored_high
             done = await self._committer.commit(everything=True)
-        return done
+        return done and self._ledger.stored_high >= high
 
     def _settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
         ledger = self._ledger

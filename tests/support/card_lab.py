@@ -16,8 +16,8 @@ from store_lab import Lab, decode, values
 from agent.clock import NS_PER_S, ClockState
 from agent.model import Batch, Scan
 from agent.store import Store
-from agent.store.committer import RAW_INTERVAL_S
 from agent.store.ranges import RangeSet
+from agent.store.timetable import RAW_INTERVAL_S
 from drivers.api import Reading
 
 GRAIN_S = 0.25
