@@ -26,7 +26,10 @@ from agent.store.numbers import file_identity, sync_folder
 from agent.store.records import SealedHead
 
 UPLINK = "ioc"
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 2.0
+"""So long a commit waits for a process that holds the file, before it counts as failed and is tried again later."""
+BUSY_AT_END_S = 0.5
+"""So long it waits when the agent stops: what is not on the card then is in the journal."""
 WAL_LIMIT_BYTES = 4 * 1024 * 1024
 OVER_LIMIT = 1.04
 ROW_BYTES = 64
@@ -131,6 +134,15 @@ class Outbox:
                 if self._writer.in_transaction:
                     await self._writer.execute("ROLLBACK")
             raise
+
+    @asynccontextmanager
+    async def impatient(self) -> AsyncIterator[None]:
+        """Within, a process that holds the file is not waited for long."""
+        await self._wait_for_others(BUSY_AT_END_S)
+        try:
+            yield
+        finally:
+            await self._wait_for_others(BUSY_TIMEOUT_S)
 
     async def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -246,6 +258,10 @@ class Outbox:
     async def shrink(self) -> None:
         """Give some free pages back to the file system."""
         await self._writer.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # `execute` gives back one page
+
+    async def _wait_for_others(self, seconds: float) -> None:
+        if not self.closed:
+            await self._writer.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
     async def _rows(self, sql: str, *parameters: Any) -> list[Any]:
         return list(await self._writer.execute_fetchall(sql, parameters))

@@ -20,7 +20,6 @@ from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held
 from agent.store.damage.damaged_word import undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
-    BUSY_TIMEOUT_S,
     COUNT_READINGS,
     SELECT_META,
     SELECT_SEALED,
@@ -36,6 +35,7 @@ from agent.store.outbox import (
 from agent.store.ranges import RangeSet
 from agent.store.recovery import unsealed_readings
 
+BUSY_TIMEOUT_S: Final = 5.0
 PORTION_ROWS: Final = 128
 PORTION_BYTES: Final = 1024 * 1024
 WINDOW_ROWS: Final = 10_000

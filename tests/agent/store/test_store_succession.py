@@ -156,6 +156,32 @@ async def test_a_card_that_gives_an_error_for_a_moment_while_the_file_is_opened_
         await opening.__aexit__(None, None, None)
 
 
+@needs_card
+async def test_a_card_that_fails_while_batches_of_another_epoch_are_brought_over_loses_and_doubles_none(
+    card_lab: CardLab,
+) -> None:
+    lab = card_lab
+    epoch, numbers = await some_batches(lab)
+    checkpointed(lab.database)
+    spoil_table(lab.database, "undelivered")
+    with FaultyCard(lab.data, OperationLog()).inserted() as card:
+        async with lab.open() as store:
+            assert store.epoch != epoch
+            high = store.high
+            card.faults.fail(errno.EIO, "write")
+            await lab.live(store, 3.0)
+            assert store.commit_failures
+            assert store.account().balanced
+            assert store.account().stored == 0
+            card.faults.heal()
+            await lab.live(store, 3.0)
+            await lab.salvaged(store)
+            assert await lab.stored(store) == numbers
+            assert store.account().accepted == len(numbers)
+            assert store.high < high + 20
+            await lab.check_account(store)
+
+
 REFUSALS: dict[str, tuple[int, str]] = {
     "eio-read": (errno.EIO, "read"),
     "another-error": (errno.ETIMEDOUT, "read"),
