@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from agent.cli.faults import said_at_once
 from agent.cli.messages import tr
 from agent.cli.output import Failed, show_json, show_table, value_text
 from agent.configuration import load_configuration
@@ -37,7 +38,8 @@ def _show(report: dict[str, Any]) -> None:
             **{k: report[k] for k in ("gateway", "version", "clock")},
         )
     )
-    state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=uplink["error"] or "…")
+    error = said_at_once(uplink.get("fault"), uplink["error"])
+    state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=error or "…")
     print(
         tr("uplink {broker}: {state}; acknowledged by: {ack}", broker=uplink["broker"], state=state, ack=uplink["ack"])
     )

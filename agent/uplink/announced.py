@@ -4,11 +4,12 @@ A small file beside the outbox. Losing it costs a birth that stays at the broker
 """
 
 import logging
-import os
 from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
+
+from agent.durable import write_durably
 
 log = logging.getLogger(__name__)
 
@@ -27,14 +28,9 @@ def read_announced(data_dir: Path) -> frozenset[str]:
 
 
 def write_announced(data_dir: Path, devices: Collection[str]) -> None:
-    """Keep the list: a temporary file, synced, then renamed, for a file without sync can be empty after a power cut."""
+    """Keep the list, also over a power cut."""
     path = data_dir / FILE_NAME
-    temporary = path.with_suffix(".tmp")
     try:
-        with temporary.open("wb") as file:
-            file.write(msgspec.json.encode(sorted(devices)))
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        write_durably(path, msgspec.json.encode(sorted(devices)))
     except OSError as err:
         log.warning("%s cannot be written, births of removed devices may stay at the broker: %s", path, err)

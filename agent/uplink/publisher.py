@@ -38,8 +38,9 @@ from agent.uplink.downlink import (
 from agent.uplink.encoders import Message
 from agent.uplink.encoders.ocg1 import Ocg1
 from agent.uplink.errors import MessageRejected, NotTheTime, UplinkDown, UplinkRefused
+from agent.uplink.faults import Fault
 from agent.uplink.inbox import Inbox
-from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
+from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
 from agent.uplink.peer import AckMode, Peer
 from agent.uplink.pictures import PictureSender, Shelf
 from agent.uplink.reasons import TAKEN_OVER, Verdict, reason_name, verdict
@@ -71,11 +72,15 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class UplinkState(msgspec.Struct, kw_only=True):
-    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend."""
+    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend.
+
+    `fault` is the name of what `error` says, where it has one.
+    """
 
     connected: bool
     broker: str
     error: str
+    fault: Fault | None
     alarm: str
     since_ms: int | None
     connection: int
@@ -119,7 +124,7 @@ class Publisher:
         self._sayings = Sayings(settings, source, clock)
         self._peer = Peer(uplink.ack, uplink.protocol, self._tuning.decide_s)
         self._progress = Progress()
-        self._broker = f"{'mqtts' if uplink.tls else 'mqtt'}://{uplink.host}:{uplink.port}"
+        self._broker = broker_address(uplink)
         self._episode = Episode("uplink", clock)
         self._inbox = Inbox()
         self._session: MqttSession | None = None
@@ -130,6 +135,7 @@ class Publisher:
         self._since_ms: int | None = None
         self._was_online = False
         self._error = ""
+        self._fault: Fault | None = None
         self._alive_until_ns = clock.mono_ns() + round(ALIVE_S * NS_PER_S)
         self._stopping = False
 
@@ -188,6 +194,7 @@ class Publisher:
             connected=self._session is not None,
             broker=self._broker,
             error=self._error,
+            fault=self._fault,
             alarm=self._progress.alarm,
             since_ms=self._since_ms,
             connection=self._sayings.connection,
@@ -222,7 +229,7 @@ class Publisher:
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
         except NotTheTime as err:
-            return UplinkDown(f"{err.reason}; the clock of this gateway says {described(self._clock)}")
+            return err.told(described(self._clock))
         except UplinkDown as err:
             return err
 
@@ -262,7 +269,7 @@ class Publisher:
         except TimeoutError:
             log.warning("our own status does not come back: may %s be read?", self._topics.status)
             self._echo.set()
-        self._error = ""
+        self._error, self._fault = "", None
         if not self._episode.recovered():
             log.info("connected to %s", self._broker)
         self._send_health(session)
@@ -362,8 +369,9 @@ class Publisher:
         self._health = None
 
     async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
-        self._error = down.reason
-        self._episode.failed(down.reason)
+        if not self._episode.failed(down.reason) and _code(down.fault) != _code(self._fault):
+            log.warning("uplink: now %s", down.reason)
+        self._error, self._fault = down.reason, down.fault
         if down.code == TAKEN_OVER:
             self._report_takeover()
             delay_s = TAKEN_OVER_S
@@ -395,23 +403,12 @@ class Publisher:
         )
 
     def _options(self) -> MqttOptions:
-        uplink = self._settings.uplink
         will = self._sayings.status("will")
-        return MqttOptions(
-            host=uplink.host,
-            port=uplink.port,
-            client_id=self._settings.gateway.id,
-            will=Will(will.topic, will.payload),
-            protocol=uplink.protocol,
-            keepalive_s=uplink.keepalive_s,
-            connect_timeout_s=uplink.connect_timeout_s,
-            tls=uplink.tls,
-            ca_file=uplink.ca_file,
-            cert_file=uplink.cert_file,
-            key_file=uplink.key_file,
-            username=uplink.username,
-            password_file=uplink.password_file,
-        )
+        return MqttOptions.of(self._settings, Will(will.topic, will.payload))
+
+
+def _code(fault: Fault | None) -> str:
+    return fault.code if fault else ""
 
 
 def _is_there(peer: Peer, protocol: str) -> bool:

@@ -4,6 +4,8 @@ from typing import Literal
 
 import msgspec
 
+from agent.settings import Settings, UplinkSettings
+
 
 class Will(msgspec.Struct, frozen=True):
     """What the broker says for us, retained, when we vanish and are not back within `WILL_DELAY_S`."""
@@ -22,6 +24,8 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Literal["5", "3.1.1"] = "5"
     keepalive_s: int = 60
     connect_timeout_s: float = 10.0
+    transport: Literal["tcp", "websockets"] = "tcp"
+    path: str = "/mqtt"
     tls: bool = True
     ca_file: str = ""
     cert_file: str = ""
@@ -29,9 +33,45 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     username: str = ""
     password_file: str = ""
 
+    @classmethod
+    def of(cls, settings: Settings, will: Will) -> "MqttOptions":
+        """What the settings say."""
+        uplink = settings.uplink
+        return cls(
+            host=uplink.host,
+            port=uplink.port,
+            client_id=settings.gateway.id,
+            will=will,
+            protocol=uplink.protocol,
+            keepalive_s=uplink.keepalive_s,
+            connect_timeout_s=uplink.connect_timeout_s,
+            transport=uplink.transport,
+            path=uplink.path,
+            tls=uplink.tls,
+            ca_file=uplink.ca_file,
+            cert_file=uplink.cert_file,
+            key_file=uplink.key_file,
+            username=uplink.username,
+            password_file=uplink.password_file,
+        )
+
     @property
     def broker(self) -> str:
-        return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
+        """Its address, for people."""
+        return broker_address(self)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What is read from disk at each connection."""
+        files = (self.ca_file, self.cert_file, self.key_file) if self.tls else ()
+        return tuple(file for file in (*files, self.password_file) if file)
+
+
+def broker_address(uplink: MqttOptions | UplinkSettings) -> str:
+    """The address of a broker, for people."""
+    web = uplink.transport == "websockets"
+    scheme = ("wss" if uplink.tls else "ws") if web else ("mqtts" if uplink.tls else "mqtt")
+    return f"{scheme}://{uplink.host}:{uplink.port}{uplink.path if web else ''}"
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):

@@ -22,8 +22,9 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
-from agent.uplink.mqtt.dialing import dial, new_client, properties_of
+from agent.uplink.mqtt.dialing import Dialing, new_client, properties_of
 from agent.uplink.mqtt.options import Limits, MqttOptions
+from agent.uplink.mqtt.tls.naming import connack_fault
 from agent.uplink.reasons import TOO_LARGE
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,7 @@ class MqttSession:
         self._loop = loop
         self._client = client
         self._options = options
+        self._dialing = Dialing(client, options)
         self._connected: asyncio.Future[Limits] = loop.create_future()
         self._acks: dict[int, asyncio.Future[int]] = {}
         self._subscribed: dict[int, asyncio.Future[None]] = {}
@@ -136,8 +138,7 @@ class MqttSession:
                 self._attach()
                 self.limits = await self._connected
         except TimeoutError as err:
-            what = f"does not answer within {self._options.connect_timeout_s:g} s"
-            raise UplinkDown(f"{self._options.broker} {what}") from err
+            raise self._dialing.late() from err
 
     async def _dial(self) -> None:
         """Connect in a thread, for DNS, TCP and TLS all block; one that hangs is left alone and tidies up itself."""
@@ -152,7 +153,7 @@ class MqttSession:
                 done.set_result(None)
 
         def work() -> None:
-            failure = dial(self._client, self._options)
+            failure = self._dialing.run()
             with suppress(RuntimeError):  # the loop has ended meanwhile, and the process with it
                 self._loop.call_soon_threadsafe(finish, failure)
 
@@ -182,7 +183,7 @@ class MqttSession:
         client.on_subscribe = self._on_subscribe
         sock = client.socket()
         if sock is None:
-            raise UplinkDown(f"{self._options.broker} closed the connection")
+            raise self._dialing.cut(answered=False)
         loop.add_reader(sock, self._read)
         if client.want_write():
             loop.add_writer(sock, client.loop_write)
@@ -203,7 +204,8 @@ class MqttSession:
         if self._connected.done():
             return
         if code.is_failure:
-            self._connected.set_exception(UplinkRefused(f"{self._options.broker} refuses us: {code}", code.value))
+            fault = connack_fault(code.value, str(code), self._options)
+            self._connected.set_exception(UplinkRefused.by(fault, code.value))
         else:
             self._connected.set_result(_limits(said))
 
@@ -213,7 +215,7 @@ class MqttSession:
         elif str(code) == "Keep alive timeout":
             self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
         else:
-            self._end(UplinkDown(f"{self._options.broker}: the connection was cut"))
+            self._end(self._dialing.cut(answered=self._connected.done()))
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         future = self._acks.pop(mid, None)
