@@ -37,7 +37,7 @@ from agent.uplink.downlink import (
 )
 from agent.uplink.encoders import Message
 from agent.uplink.encoders.ocg1 import Ocg1
-from agent.uplink.errors import MessageRejected, NotTheTime, UplinkDown, UplinkRefused
+from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
 from agent.uplink.faults import Fault
 from agent.uplink.inbox import Inbox
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
@@ -57,6 +57,9 @@ TAKEN_OVER_S: Final = 60.0
 BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
+PAUSE_S: Final = 5.0
+IOC_ACK_S: Final = 1.5
+"""The IOC acknowledges what it has stored at least each second (contract, 6)."""
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -64,11 +67,13 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
     `decide_s`: see `agent.uplink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
     the retained state of the IOC has arrived. `silence_s`: without any PUBACK for so long the connection is given up.
+    `renewal_s`: how often to look whether certificates on disk are new.
     """
 
     decide_s: float = 10.0
     barrier_s: float = 2.0
     silence_s: float = 60.0
+    renewal_s: float = 30.0
 
 
 class UplinkState(msgspec.Struct, kw_only=True):
@@ -246,10 +251,21 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_closed(session), name="uplink connection")
                 tasks.create_task(self._listen(session), name="uplink downlink")
+                tasks.create_task(self._renew(session), name="uplink certificates")
                 tasks.create_task(self._serve(session), name="uplink session")
         except* UplinkDown as group:
             downs.extend(_flat(group))
         return session.closed.result() if session.closed.done() else downs[0]
+
+    async def _renew(self, session: MqttSession) -> None:
+        """When certificates, key or password on disk are new and good: leave in order, to connect again with them."""
+        await session.renewed(self._tuning.renewal_s)
+        async with session.paused(PAUSE_S):
+            if self._peer.mode(self._clock.mono_ns()) == "ioc":
+                await asyncio.sleep(IOC_ACK_S)  # what it has stored need not go again
+            if not self._stopping:
+                log.info("certificates, key or password on disk are new and good: connecting again with them")
+                await session.disconnect(with_will=False, why=Renewed("certificates on disk were renewed"))
 
     async def _until_closed(self, session: MqttSession) -> None:
         while True:
@@ -369,6 +385,8 @@ class Publisher:
         self._health = None
 
     async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
+        if isinstance(down, Renewed):
+            return
         if not self._episode.failed(down.reason) and _code(down.fault) != _code(self._fault):
             log.warning("uplink: now %s", down.reason)
         self._error, self._fault = down.reason, down.fault

@@ -72,7 +72,10 @@ class TlsLab:
 
     @contextmanager
     def broker(self, pair: Pair | None, more: str = "", *, mutual: bool = False) -> Iterator[Mosquitto]:
-        """A broker that shows `pair`; plain without one. `mutual`: it wants a certificate of the city from us."""
+        """A broker that shows `pair`; plain without one. `mutual`: it wants a certificate of the city from us.
+
+        What stands in `more` may give it another listener, or say who may come without a name.
+        """
         self._brokers += 1
         folder = self.folder / f"broker-{self._brokers}"
         folder.mkdir()

@@ -15,6 +15,7 @@ from paho.mqtt.properties import Properties
 
 from agent.uplink.errors import NotTheTime, UplinkDown
 from agent.uplink.faults import Fault
+from agent.uplink.mqtt.credentials import Credentials, credentials
 from agent.uplink.mqtt.options import MqttOptions
 from agent.uplink.mqtt.tls.context import password_of, tls_context
 from agent.uplink.mqtt.tls.handshake import Handshake, speaks_tls
@@ -78,9 +79,11 @@ class Dialing:
         self._client = client
         self._options = options
         self._handshake = Handshake()
+        self.credentials: Credentials | None = None
 
     def run(self) -> UplinkDown | None:
         """Everything that blocks: files, DNS, TCP, TLS. Says what went wrong, by name."""
+        self.credentials = credentials(self._options)  # before they are used: what changes later is new
         try:
             self._prepare()
             self._connect()

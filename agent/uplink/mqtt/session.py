@@ -11,17 +11,19 @@ commands that were sent meanwhile. MQTT 3.1.1 cannot say for how long, so there 
 import asyncio
 import logging
 import ssl
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.mqtt.aside import aside
+from agent.uplink.mqtt.credentials import renewed
 from agent.uplink.mqtt.dialing import Dialing, new_client, properties_of
 from agent.uplink.mqtt.options import Limits, MqttOptions
 from agent.uplink.mqtt.tls.naming import connack_fault
@@ -52,6 +54,7 @@ class MqttSession:
         self._acks: dict[int, asyncio.Future[int]] = {}
         self._subscribed: dict[int, asyncio.Future[None]] = {}
         self._room = asyncio.Event()
+        self._leaving: UplinkDown | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._expiry: dict[int, Properties] = {}
 
@@ -111,10 +114,37 @@ class MqttSession:
         except TimeoutError as err:
             raise UplinkDown(f"{self._options.broker}: no answer to SUBSCRIBE within {timeout_s:g} s") from err
 
-    async def disconnect(self, *, with_will: bool) -> None:
-        """Say goodbye and close, within `GOODBYE_S`; `with_will` lets the broker tell everyone that we have gone."""
+    async def renewed(self, every_s: float) -> None:
+        """Wait until certificates, key or password on disk are new and good; look each `every_s` seconds."""
+        used = self._dialing.credentials
+        if used and used.stamps:
+            await renewed(self._options, used, every_s)
+        else:
+            raise await asyncio.shield(self.closed)
+
+    @asynccontextmanager
+    async def paused(self, patience_s: float) -> AsyncIterator[None]:
+        """Let nothing new be sent; the context opens when all is answered, at the latest after `patience_s`."""
+        limits, self.limits = self.limits, msgspec.structs.replace(self.limits, receive_maximum=0)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    while self._acks:
+                        self._room.clear()
+                        await self._room.wait()
+            yield
+        finally:
+            self.limits = limits
+            self._room.set()
+
+    async def disconnect(self, *, with_will: bool, why: UplinkDown | None = None) -> None:
+        """Say goodbye and close, within `GOODBYE_S`; `with_will` lets the broker tell everyone that we have gone.
+
+        `why` is what `closed` will say, where the end is not for good.
+        """
         if self.closed.done():
             return
+        self._leaving = why
         if self._options.protocol == "5":
             name = "Disconnect with will message" if with_will else "Normal disconnection"
             self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
@@ -142,23 +172,9 @@ class MqttSession:
 
     async def _dial(self) -> None:
         """Connect in a thread, for DNS, TCP and TLS all block; one that hangs is left alone and tidies up itself."""
-        done: asyncio.Future[None] = self._loop.create_future()
-
-        def finish(failure: UplinkDown | None) -> None:
-            if done.done():
-                self._hang_up()
-            elif failure:
-                done.set_exception(failure)
-            else:
-                done.set_result(None)
-
-        def work() -> None:
-            failure = self._dialing.run()
-            with suppress(RuntimeError):  # the loop has ended meanwhile, and the process with it
-                self._loop.call_soon_threadsafe(finish, failure)
-
-        threading.Thread(target=work, name="mqtt connect", daemon=True).start()
-        await done
+        failure = await aside(self._dialing.run, "mqtt connect", abandoned=self._hang_up)
+        if failure:
+            raise failure
 
     def _attach(self) -> None:
         """Let the event loop read and write for paho."""
@@ -210,7 +226,9 @@ class MqttSession:
             self._connected.set_result(_limits(said))
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
-        if flags.is_disconnect_packet_from_server:
+        if self._leaving:
+            self._end(self._leaving)
+        elif flags.is_disconnect_packet_from_server:
             self._end(UplinkDown(f"{self._options.broker} ended the connection: {code}", code.value))
         elif str(code) == "Keep alive timeout":
             self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
