@@ -19,6 +19,7 @@ from processes import Mosquitto, closed_port
 
 GATEWAY = "dng-hc-01"
 HERE = "IP:127.0.0.1"
+PASSWORD = "Hoa-Phuong-1975"
 Uplink = dict[str, Any]
 """Keys of `[uplink]`."""
 
@@ -189,7 +190,7 @@ class Faults:
         return self._with_key(self._lab.copy_of(self._lab.own.key, "exposed.key", 0o644))
 
     def file_exposed__password(self) -> Uplink:
-        return self._with_password(b"secret", mode=0o604)
+        return self._with_password(PASSWORD.encode(), mode=0o604)
 
     def not_utf8(self) -> Uplink:
         return self._with_password(b"\xff\xfe")
@@ -213,7 +214,7 @@ class Faults:
 
     def key_encrypted(self) -> Uplink:
         key = self._lab.folder / "encrypted.key"
-        command = ["openssl", "pkcs8", "-topk8", "-passout", "pass:secret", "-in", self._lab.own.key, "-out", key]
+        command = ["openssl", "pkcs8", "-topk8", "-passout", f"pass:{PASSWORD}", "-in", self._lab.own.key, "-out", key]
         subprocess.run([str(part) for part in command], check=True, capture_output=True)
         key.chmod(0o600)
         return self._with_key(key)
@@ -339,8 +340,8 @@ class Faults:
         return self._to_broker(cert_file=str(self._lab.own.certificate), key_file=str(key))
 
     def _with_password(self, password: bytes, mode: int = 0o600) -> Uplink:
-        """For a broker that knows the gateway by the password `secret`."""
-        broker = self._stack.enter_context(self._lab.broker(self._lab.server, self._lab.login("secret")))
+        """For a broker that knows the gateway by `PASSWORD`."""
+        broker = self._stack.enter_context(self._lab.broker(self._lab.server, self._lab.login(PASSWORD)))
         file = self._lab.text("password", password, mode)
         return self._lab.trusting(broker.port, username=GATEWAY, password_file=str(file))
 

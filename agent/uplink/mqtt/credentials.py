@@ -7,26 +7,17 @@ bytes, are not new; half a new pair, or one that the broker refuses, is never ta
 import asyncio
 import hashlib
 import logging
-import socket
-import ssl
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Final
 
 import msgspec
 
-from agent.uplink.errors import UplinkDown
 from agent.uplink.mqtt.aside import aside
 from agent.uplink.mqtt.options import MqttOptions
-from agent.uplink.mqtt.tls.context import password_of, tls_context
-from agent.uplink.mqtt.tls.handshake import Handshake
-from agent.uplink.mqtt.tls.naming import named, network_fault, tls_fault
+from agent.uplink.mqtt.tls.trial import trial
 
 log = logging.getLogger(__name__)
-
-ALERT_S: Final = 2.0
-"""With TLS 1.3 a broker that refuses our certificate says so after the handshake: how long to listen for that."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -57,41 +48,12 @@ async def renewed(options: MqttOptions, used: Credentials, every_s: float) -> No
         seen = await aside(partial(credentials, options, seen), "certificates")
         if seen.digest == used.digest:
             continue
-        refusal = await aside(partial(trial, options), "certificates")
+        refusal, _ = await aside(partial(trial, options), "certificates")
         if refusal is None and await aside(partial(credentials, options, seen), "certificates") == seen:
             return
         if refusal and refusal.reason != told:
             told = refusal.reason
             log.warning("new certificates on disk are not taken up yet, the connection stays: %s", told)
-
-
-def trial(options: MqttOptions) -> UplinkDown | None:
-    """Why a connection with the files as they are now would fail in TLS; None where it would not. Blocks.
-
-    A handshake and nothing else: without CONNECT the broker does not know which client it is, and takes nothing over.
-    """
-    handshake = Handshake()
-    try:
-        password_of(options)
-        if options.tls:
-            with _shaken_hands(options, handshake) as sock:
-                sock.settimeout(min(ALERT_S, options.connect_timeout_s))
-                with suppress(TimeoutError):  # it waits for our CONNECT
-                    return None if sock.recv(1) else UplinkDown.by(named("tls_closed", options, "it ended"))
-    except UplinkDown as down:
-        return down
-    except OSError as err:
-        fault = tls_fault(handshake.failure or err, options) if handshake.begun else network_fault(err, options)
-        return UplinkDown.by(fault)
-    return None
-
-
-def _shaken_hands(options: MqttOptions, handshake: Handshake) -> ssl.SSLSocket:
-    context = tls_context(options)
-    context.sslsocket_class = handshake.socket_class()
-    plain = socket.create_connection((options.host, options.port), options.connect_timeout_s)
-    with plain:  # a socket that TLS has taken over is empty
-        return context.wrap_socket(plain, server_hostname=options.host)
 
 
 def _stamp(file: str) -> tuple[int, int, int]:

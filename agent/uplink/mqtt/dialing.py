@@ -13,13 +13,13 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from agent.uplink.errors import NotTheTime, UplinkDown
+from agent.uplink.errors import UplinkDown
 from agent.uplink.faults import Fault
 from agent.uplink.mqtt.credentials import Credentials, credentials
 from agent.uplink.mqtt.options import MqttOptions
 from agent.uplink.mqtt.tls.context import password_of, tls_context
 from agent.uplink.mqtt.tls.handshake import Handshake, speaks_tls
-from agent.uplink.mqtt.tls.naming import DATES, named, network_fault, tls_fault
+from agent.uplink.mqtt.tls.naming import down_by, named, network_fault, tls_fault
 
 SESSION_EXPIRY_S: Final = 120
 WILL_DELAY_S: Final = 30
@@ -59,6 +59,7 @@ def new_client(options: MqttOptions) -> paho.Client:
         protocol=_PROTOCOLS[options.protocol],
         clean_session=True if options.protocol == "3.1.1" else None,
         reconnect_on_failure=False,
+        manual_ack=not options.takes_messages,
     )
     client.max_inflight_messages = 0  # unlimited: the window is the caller's, paho may not hold anything back
     return client
@@ -99,7 +100,7 @@ class Dialing:
     def cut(self, *, answered: bool) -> UplinkDown:
         """What a connection means that ended without a word of MQTT; `answered`: was there a CONNACK?"""
         if self._handshake.failure:
-            return _down(tls_fault(self._handshake.failure, self._options))
+            return down_by(tls_fault(self._handshake.failure, self._options))
         if not answered:
             return UplinkDown.by(named("closed_early", self._options))
         return UplinkDown(f"{self._options.broker}: the connection was cut")
@@ -114,7 +115,7 @@ class Dialing:
     def _named(self, err: OSError) -> UplinkDown:
         handshake, options = self._handshake, self._options
         if handshake.failure or (handshake.begun and not handshake.done):
-            return _down(tls_fault(handshake.failure or err, options))
+            return down_by(tls_fault(handshake.failure or err, options))
         if isinstance(err, paho.WebsocketConnectionError):
             wrong = not options.tls and speaks_tls(options)
             return UplinkDown.by(named("tls_port" if wrong else "no_websocket", options, str(err)))
@@ -164,7 +165,3 @@ class Dialing:
         if heard == _TLS_ALERT or (not heard and speaks_tls(self._options)):
             return named("tls_port", self._options)
         return None if heard else named("closed_early", self._options)
-
-
-def _down(fault: Fault) -> UplinkDown:
-    return NotTheTime.by(fault) if fault.code in DATES else UplinkDown.by(fault)

@@ -15,7 +15,10 @@ class Will(msgspec.Struct, frozen=True):
 
 
 class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up."""
+    """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up.
+
+    `takes_messages`: False for a visitor, who acknowledges nothing; the broker gives it to the next connection again.
+    """
 
     host: str
     port: int
@@ -32,6 +35,7 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     key_file: str = ""
     username: str = ""
     password_file: str = ""
+    takes_messages: bool = True
 
     @classmethod
     def of(cls, settings: Settings, will: Will) -> "MqttOptions":

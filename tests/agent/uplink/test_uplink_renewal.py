@@ -15,8 +15,8 @@ from uplink_helpers import Ioc, MemorySource, quick, ready, settings, until
 from agent.clock import SystemClock
 from agent.uplink.lanes import MAX_WINDOW
 from agent.uplink.mqtt import MqttOptions, Will, connect
-from agent.uplink.mqtt import credentials as mqtt_credentials
-from agent.uplink.mqtt.credentials import credentials, trial
+from agent.uplink.mqtt.credentials import credentials
+from agent.uplink.mqtt.tls import trial as trials
 from agent.uplink.publisher import Publisher, Tuning
 
 
@@ -116,7 +116,7 @@ async def _renewed(publisher: Publisher, connection: int) -> None:
 async def test_certificates_and_authorities_are_renewed_without_losing_a_message(
     lab: TlsLab, desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mqtt_credentials, "ALERT_S", 0.2)
+    monkeypatch.setattr(trials, "ALERT_S", 0.2)
     caplog.set_level(logging.INFO)
     source = MemorySource()
     with _broker(lab, desk) as (broker, plain):
@@ -180,10 +180,10 @@ async def test_files_that_are_written_again_as_they_were_are_not_new(lab: TlsLab
 
 
 async def test_a_trial_takes_over_no_connection(lab: TlsLab, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mqtt_credentials, "ALERT_S", 0.2)
+    monkeypatch.setattr(trials, "ALERT_S", 0.2)
     with _broker(lab, desk) as (broker, _):
         given = options(broker.port, desk)
         async with connect(given, lambda topic, payload: None) as session:
-            assert await asyncio.to_thread(trial, given) is None
+            assert await asyncio.to_thread(trials.trial, given) == (None, "TLSv1.3")
             assert await session.publish("t", b"still here", timeout_s=5) == 0x10
             assert not session.closed.done()

@@ -68,16 +68,21 @@ class Handshake:
             pass
 
 
-def speaks_tls(options: MqttOptions) -> bool:
-    """Whether the broker's port answers a TLS handshake; trusts nobody and sends nothing else."""
+def unverified() -> ssl.SSLContext:
+    """A context that trusts whatever it sees: only to look at it, never to send anything."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def speaks_tls(options: MqttOptions) -> bool:
+    """Whether the broker's port answers a TLS handshake; trusts nobody and sends nothing else."""
     timeout_s = min(ASK_S, options.connect_timeout_s)
     try:
         with (
             socket.create_connection((options.host, options.port), timeout_s) as plain,
-            context.wrap_socket(plain, server_hostname=options.host),
+            unverified().wrap_socket(plain, server_hostname=options.host),
         ):
             return True
     except ssl.SSLError as err:

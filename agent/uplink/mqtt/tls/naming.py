@@ -9,10 +9,11 @@ import socket
 import ssl
 from typing import Final
 
+from agent.uplink.errors import NotTheTime, UplinkDown
 from agent.uplink.faults import Fault
 from agent.uplink.mqtt.options import MqttOptions
 
-DATES: Final = frozenset({"expired", "not_yet_valid"})
+_DATES: Final = frozenset({"expired", "not_yet_valid"})
 _VERIFY: Final = {
     2: "unknown_ca",
     9: "not_yet_valid",
@@ -67,6 +68,11 @@ def named(code: str, options: MqttOptions, detail: str = "") -> Fault:
         "seconds": f"{options.connect_timeout_s:g}",
     }
     return Fault(code, values | {"detail": detail} if detail else values)
+
+
+def down_by(fault: Fault) -> UplinkDown:
+    """The exception for a fault: dates are told apart, for they may be the clock's."""
+    return NotTheTime.by(fault) if fault.code in _DATES else UplinkDown.by(fault)
 
 
 def network_fault(err: OSError, options: MqttOptions) -> Fault:
