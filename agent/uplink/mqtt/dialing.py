@@ -20,6 +20,7 @@ from agent.uplink.mqtt.options import MqttOptions
 from agent.uplink.mqtt.tls.context import password_of, tls_context
 from agent.uplink.mqtt.tls.handshake import Handshake, speaks_tls
 from agent.uplink.mqtt.tls.naming import down_by, named, network_fault, tls_fault
+from agent.uplink.mqtt.websocket import keep_frames_whole
 
 SESSION_EXPIRY_S: Final = 120
 WILL_DELAY_S: Final = 30
@@ -148,6 +149,8 @@ class Dialing:
             raise self.cut(answered=False)
         if isinstance(sock, socket.socket):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        else:
+            keep_frames_whole(sock)
 
     def _first_word(self) -> Fault | None:
         """Whether a port that is spoken to in the clear wants TLS: then it closes, or sends an alert."""

@@ -10,7 +10,6 @@ commands that were sent meanwhile. MQTT 3.1.1 cannot say for how long, so there 
 
 import asyncio
 import logging
-import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal
@@ -23,6 +22,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
 from agent.uplink.mqtt.aside import aside
+from agent.uplink.mqtt.attachment import Attachment
 from agent.uplink.mqtt.credentials import renewed
 from agent.uplink.mqtt.dialing import Dialing, new_client, properties_of
 from agent.uplink.mqtt.options import Limits, MqttOptions
@@ -31,7 +31,6 @@ from agent.uplink.reasons import TOO_LARGE
 
 log = logging.getLogger(__name__)
 
-MISC_S: Final = 1.0
 GOODBYE_S: Final = 1.0
 PACKET_OVERHEAD_BYTES: Final = 32
 """More than a PUBLISH has beside topic and payload: headers, packet id, the two properties that we send."""
@@ -50,12 +49,12 @@ class MqttSession:
         self._client = client
         self._options = options
         self._dialing = Dialing(client, options)
+        self._attachment = Attachment(client)
         self._connected: asyncio.Future[Limits] = loop.create_future()
         self._acks: dict[int, asyncio.Future[int]] = {}
         self._subscribed: dict[int, asyncio.Future[None]] = {}
         self._room = asyncio.Event()
         self._leaving: UplinkDown | None = None
-        self._timer: asyncio.TimerHandle | None = None
         self._expiry: dict[int, Properties] = {}
 
     @property
@@ -172,49 +171,18 @@ class MqttSession:
 
     async def _dial(self) -> None:
         """Connect in a thread, for DNS, TCP and TLS all block; one that hangs is left alone and tidies up itself."""
-        failure = await aside(self._dialing.run, "mqtt connect", abandoned=self._hang_up)
+        failure = await aside(self._dialing.run, "mqtt connect", abandoned=self._attachment.close)
         if failure:
             raise failure
 
     def _attach(self) -> None:
-        """Let the event loop read and write for paho."""
-        client, loop = self._client, self._loop
-
-        def stop(_client: Any, _data: Any, sock: Any) -> None:
-            loop.remove_reader(sock)
-            loop.remove_writer(sock)
-
-        def start_writing(_client: Any, _data: Any, sock: Any) -> None:
-            loop.add_writer(sock, client.loop_write)
-
-        def stop_writing(_client: Any, _data: Any, sock: Any) -> None:
-            loop.remove_writer(sock)
-
-        client.on_socket_close = stop
-        client.on_socket_register_write = start_writing
-        client.on_socket_unregister_write = stop_writing
+        client = self._client
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        sock = client.socket()
-        if sock is None:
+        if not self._attachment.open():
             raise self._dialing.cut(answered=False)
-        loop.add_reader(sock, self._read)
-        if client.want_write():
-            loop.add_writer(sock, client.loop_write)
-        self._timer = loop.call_later(MISC_S, self._misc)
-
-    def _read(self) -> None:
-        """What has arrived, and what TLS has unpacked already: the socket will not wake us for that."""
-        self._client.loop_read()
-        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
-            self._client.loop_read()
-
-    def _misc(self) -> None:
-        """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent."""
-        self._timer = self._loop.call_later(MISC_S, self._misc)
-        self._client.loop_misc()
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, said: Properties | None) -> None:
         if self._connected.done():
@@ -258,17 +226,7 @@ class MqttSession:
         self._acks.clear()
         self._subscribed.clear()
         self._room.set()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._client.on_socket_close = self._client.on_socket_unregister_write = None
-        sock = self._client.socket()
-        if sock is not None and sock.fileno() >= 0:
-            self._loop.remove_reader(sock)
-            self._loop.remove_writer(sock)
-            sock.close()
+        self._attachment.close()
 
     def _properties(self, expiry_s: int | None) -> Properties | None:
         if expiry_s is None or self._options.protocol != "5":

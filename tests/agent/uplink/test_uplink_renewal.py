@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from certificates import Authority, Pair
 from processes import Mosquitto, free_port
-from tls_lab import GATEWAY, HERE, TlsLab
+from tls_lab import GATEWAY, HERE, PASSWORD, TlsLab
 from uplink_helpers import Ioc, MemorySource, quick, ready, settings, until
 
 from agent.clock import SystemClock
@@ -74,8 +74,10 @@ def _broker(lab: TlsLab, desk: Desk) -> Iterator[tuple[Mosquitto, int]]:
 
 
 @asynccontextmanager
-async def _running(port: int, source: MemorySource, desk: Desk) -> AsyncIterator[Publisher]:
-    given = settings(port, desk.folder, **desk.uplink)
+async def _running(
+    port: int, source: MemorySource, folder: Path, uplink: dict[str, object]
+) -> AsyncIterator[Publisher]:
+    given = settings(port, folder, **uplink)
     tuning = Tuning(decide_s=0.5, barrier_s=1.0, silence_s=5.0, renewal_s=0.1)
     publisher = Publisher(given, source, SystemClock(), quick, tuning=tuning)
     source.on_sealed = publisher.on_sealed
@@ -100,9 +102,9 @@ async def _seal(source: MemorySource) -> None:
         await asyncio.sleep(0.01)
 
 
-async def _acknowledge(ioc: Ioc) -> None:
+async def _acknowledge(ioc: Ioc, end: asyncio.Event) -> None:
     """As the IOC of the contract: cumulative, at most every so often."""
-    while True:
+    while not end.is_set():
         heard = {*ioc.seqs("data", "backfill")}
         cumulative = next(number for number in range(len(heard) + 1) if number + 1 not in heard)
         await asyncio.to_thread(ioc.ack, cumulative)
@@ -122,8 +124,9 @@ async def test_certificates_and_authorities_are_renewed_without_losing_a_message
     with _broker(lab, desk) as (broker, plain):
         ioc = await asyncio.to_thread(Ioc, plain)
         await asyncio.to_thread(ioc.state)
-        async with _running(broker.port, source, desk) as publisher:
-            others = [asyncio.create_task(work) for work in (_seal(source), _acknowledge(ioc))]
+        async with _running(broker.port, source, desk.folder, desk.uplink) as publisher:
+            end = asyncio.Event()
+            sealing, acknowledging = (asyncio.create_task(work) for work in (_seal(source), _acknowledge(ioc, end)))
             await _renewed(publisher, 1)
             second = lab.city.issue(GATEWAY, file="second")
             desk.put(desk.gateway.key, second.key)
@@ -136,9 +139,10 @@ async def test_certificates_and_authorities_are_renewed_without_losing_a_message
             await _renewed(publisher, 3)
             desk.put_pair(desk.gateway, lab.stranger.issue(GATEWAY))
             await _renewed(publisher, 4)
-            others[0].cancel()
+            sealing.cancel()
             await until(lambda: not source.batches, 20, "all is delivered")
-            others[1].cancel()
+            end.set()
+            await acknowledging
             heard = ioc.seqs("data", "backfill")
             assert {*heard} == {*source.delivered} == {*range(1, source.high + 1)}
             print(f"{source.high} batches, {len(heard) - source.high} twice")
@@ -157,7 +161,7 @@ async def test_a_new_certificate_that_the_broker_refuses_costs_no_connection(
 ) -> None:
     source = MemorySource()
     with _broker(lab, desk) as (broker, _):
-        async with _running(broker.port, source, desk) as publisher:
+        async with _running(broker.port, source, desk.folder, desk.uplink) as publisher:
             await _renewed(publisher, 1)
             desk.put_pair(desk.gateway, Authority(lab.folder / "third").issue(GATEWAY))
             await until(lambda: "it does not know who signed it" in caplog.text, what="the refusal is said")
@@ -187,3 +191,24 @@ async def test_a_trial_takes_over_no_connection(lab: TlsLab, desk: Desk, monkeyp
             assert await asyncio.to_thread(trials.trial, given) == (None, "TLSv1.3")
             assert await session.publish("t", b"still here", timeout_s=5) == 0x10
             assert not session.closed.done()
+
+
+async def test_a_password_ends_before_its_newline_and_a_new_one_is_taken_up(
+    lab: TlsLab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(trials, "ALERT_S", 0.2)
+    with lab.broker(lab.server, lab.login(PASSWORD)) as broker:
+        file = lab.text("password", f"{PASSWORD}\r\n")
+        uplink = {"tls": True, "ca_file": str(lab.city.certificate), "username": GATEWAY, "password_file": str(file)}
+        async with _running(broker.port, MemorySource(), lab.folder, uplink) as publisher:
+            await _renewed(publisher, 1)
+            file.chmod(0o644)
+            file.write_text("Phuong-Hoa-1976\n")
+            await until(lambda: "everybody on this machine may read" in caplog.text, what="the open file is refused")
+            assert publisher.state().connected
+            lab.login("Phuong-Hoa-1976")
+            broker.reload()
+            file.chmod(0o600)
+            await _renewed(publisher, 2)
+    assert "1975" not in caplog.text
+    assert "1976" not in caplog.text

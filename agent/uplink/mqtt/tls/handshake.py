@@ -78,7 +78,7 @@ def unverified() -> ssl.SSLContext:
 
 def speaks_tls(options: MqttOptions) -> bool:
     """Whether the broker's port answers a TLS handshake; trusts nobody and sends nothing else."""
-    timeout_s = min(ASK_S, options.connect_timeout_s)
+    timeout_s = min(ASK_S, options.connect_timeout_s / 3)
     try:
         with (
             socket.create_connection((options.host, options.port), timeout_s) as plain,
