@@ -77,6 +77,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     if publisher.pictures:
         pictures.on_kept = publisher.pictures.poke
     expiry = ExpiryWatch(settings, clock, store.append_event)
+    await expiry.read()  # before the first health message
     reporter = Reporter(settings, clock, store, publisher, pollers, shelf, expiry)
     runtime_dir = Path(settings.gateway.runtime_dir)
     answers = {"status": reporter.status, "outbox": reporter.outbox}

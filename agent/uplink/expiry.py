@@ -59,13 +59,20 @@ class ExpiryWatch:
             await self.look()
             await asyncio.sleep(CHECK_S)
 
-    async def look(self) -> None:
-        """Look once."""
+    async def read(self) -> None:
+        """Read the certificate; where that is not possible there is none."""
+        if not self.file:
+            return
         try:
             self.certificate = await aside(partial(certificate_in, Path(self.file)), "certificate")
         except (OSError, ValueError) as err:
             self.certificate = None
             log.debug("%s: its dates are not known: %s", self.file, err)
+
+    async def look(self) -> None:
+        """Read it, and tell what is due."""
+        await self.read()
+        if self.certificate is None:
             return
         if not self._remembers:
             self._told = await aside(partial(_read, self._told_file), "certificate")
