@@ -1,8 +1,9 @@
 """When the certificate of this gateway ends: for `status`, the health message, and events 30, 14, 7, 1 days before.
 
 Promises: each of these days is told once for a certificate, also over restarts (a crash in the moment between telling
-and remembering tells it twice); a gateway that first looks when few days are left tells the nearest one only; a certificate that cannot be read stops nothing; a clock that was never set
-is not believed before `clock.hold_unsynced_s` is over.
+and remembering tells it twice); a gateway that first looks when few days are left tells the nearest one only; a
+certificate that cannot be read stops nothing; a clock that was never set is not believed before
+`clock.hold_unsynced_s` is over.
 """
 
 import asyncio

@@ -68,8 +68,7 @@ def lab(mosquitto: str, tmp_path: Path) -> TlsLab:
 def heard(lab: TlsLab) -> Iterator[tuple[Mosquitto, list[tuple[str, bytes]]]]:
     """A broker with mutual TLS, and what is said on its plain listener."""
     port, messages = free_port(), list[tuple[str, bytes]]()
-    more = f"cafile {lab.city.certificate}\nrequire_certificate true\nuse_identity_as_username true\n"
-    with lab.broker(lab.server, f"{more}listener {port} 127.0.0.1\nallow_anonymous true\n") as broker:
+    with lab.broker(lab.server, mutual=True, plain_port=port) as broker:
         client = paho.Client(paho.CallbackAPIVersion.VERSION2)
         client.on_message = lambda _c, _d, message: messages.append((message.topic, message.payload))
         client.on_connect = lambda client, *_: client.subscribe("ocg/v1/#", 1)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from certificates import Authority, Pair, self_signed
-from processes import Mosquitto, closed_port
+from processes import Mosquitto, closed_port, wait_until
 
 GATEWAY = "dng-hc-01"
 HERE = "IP:127.0.0.1"
@@ -72,10 +72,12 @@ class TlsLab:
         return path
 
     @contextmanager
-    def broker(self, pair: Pair | None, more: str = "", *, mutual: bool = False) -> Iterator[Mosquitto]:
+    def broker(
+        self, pair: Pair | None, more: str = "", *, mutual: bool = False, plain_port: int = 0
+    ) -> Iterator[Mosquitto]:
         """A broker that shows `pair`; plain without one. `mutual`: it wants a certificate of the city from us.
 
-        What stands in `more` may give it another listener, or say who may come without a name.
+        `more` are lines of its configuration. It has a listener on `plain_port` as well, where one is given.
         """
         self._brokers += 1
         folder = self.folder / f"broker-{self._brokers}"
@@ -84,12 +86,15 @@ class TlsLab:
         lines = "user root\n" + (f"certfile {pair.certificate}\nkeyfile {pair.key}\n" if pair else "")
         if mutual:
             lines += f"cafile {self.city.certificate}\nrequire_certificate true\nuse_identity_as_username true\n"
+        beside = f"listener {plain_port} 127.0.0.1\nallow_anonymous true\n" if plain_port else ""
         config = folder / "mosquitto.conf"
         text = config.read_text(encoding="ascii")
         if more:
             text = text.replace("allow_anonymous true\n", "")
-        config.write_text(f"{text}{lines}{more}", encoding="ascii")
+        config.write_text(f"{text}{lines}{more}{beside}", encoding="ascii")
         broker.start()
+        if plain_port:
+            wait_until(lambda: _takes(plain_port), 10, "the plain listener answers")
         try:
             yield broker
         finally:
@@ -109,6 +114,11 @@ class TlsLab:
     def presenting(self, pair: Pair) -> Uplink:
         """Settings that show a certificate."""
         return {"cert_file": str(pair.certificate), "key_file": str(pair.key)}
+
+
+def _takes(port: int) -> bool:
+    with socket.socket() as sock:
+        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager

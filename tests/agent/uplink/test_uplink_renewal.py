@@ -68,8 +68,7 @@ def _broker(lab: TlsLab, desk: Desk) -> Iterator[tuple[Mosquitto, int]]:
     """Mutual TLS for gateways, and a plain listener for the IOC of the test."""
     port = free_port()
     more = f"cafile {desk.trusted_by_broker}\nrequire_certificate true\nuse_identity_as_username true\n"
-    more += f"listener {port} 127.0.0.1\nallow_anonymous true\n"
-    with lab.broker(desk.broker, more) as broker:
+    with lab.broker(desk.broker, more, plain_port=port) as broker:
         yield broker, port
 
 
