@@ -1,4 +1,4 @@
-"""Small files that survive a power cut: whole as they were, or whole as they are now, never half.
+"""Small files that survive a power cut: written beside the old one, synced, then renamed over it.
 
 A file that was written without a sync can be empty after a power cut ten seconds later.
 """
@@ -8,15 +8,23 @@ from pathlib import Path
 
 
 def write_durably(path: Path, data: bytes) -> None:
-    """Put `data` in the place of what `path` holds: a temporary file, synced, renamed; raises OSError. Blocks."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    """Replace the file as a whole or not at all; raises OSError and leaves what was. Blocks."""
+    temporary = path.with_name(path.name + ".new")
+    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
-        os.fsync(folder)
+        while data:
+            data = data[os.write(fd, data) :]
+        os.fsync(fd)
     finally:
-        os.close(folder)
+        os.close(fd)
+    temporary.rename(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make what was created, renamed or deleted in a folder durable; raises OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

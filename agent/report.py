@@ -84,6 +84,7 @@ class Reporter:
             "uptime_s": uptime_s(),
             "clock": {"state": self._clock.state()},
             "outbox": {**msgspec.structs.asdict(self._store.stats()), "account": account},
+            "uplink": self._publisher.figures(),
             **({"certificate": {"expires_ms": certificate["expires_ms"]}} if certificate else {}),
             "system": system,
             "links": [self._link_counters(poller) for poller in self._pollers],

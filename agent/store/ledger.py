@@ -12,8 +12,8 @@ import msgspec
 
 from agent.clock import ClockState
 from agent.model import Account, SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.salvage import Salvage
-from agent.store.ranges import RangeSet
 from agent.store.records import Anchor, SealedHead
 
 DELIVERED: Final = "delivered"
@@ -128,7 +128,7 @@ class Ledger:
     @property
     def absent(self) -> RangeSet:
         """Undelivered batches that are still to be looked for in a file that was set aside."""
-        return RangeSet(part for salvage in self.salvages if not salvage.epoch for part in salvage.wanted)
+        return RangeSet(part for salvage in self.salvages if not salvage.epoch for part in salvage.open)
 
     def account(self) -> Account:
         """Where the readings are. What has arrived counts as stored until its readings are counted."""

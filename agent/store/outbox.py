@@ -26,13 +26,19 @@ from agent.store.numbers import file_identity, sync_folder
 from agent.store.records import SealedHead
 
 UPLINK = "ioc"
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 2.0
+"""So long a commit waits for a process that holds the file, before it counts as failed and is tried again later."""
+BUSY_AT_END_S = 0.5
+"""So long it waits when the agent stops: what is not on the card then is in the journal."""
 WAL_LIMIT_BYTES = 4 * 1024 * 1024
 OVER_LIMIT = 1.04
 ROW_BYTES = 64
 PAGE_BYTES = 4096
 VACUUM_PAGES = 2_000
 MAX_EVICTED = 2_000
+WINDOW_ROWS = 10_000
+LONGEST_MS = 3_600_000
+"""No batch spans more (`building.SPAN_S`)."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 SELECT_BATCHES = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
@@ -41,6 +47,9 @@ SELECT_ROWS = (
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
+SELECT_WINDOW = (
+    "SELECT last_ms, seq FROM batch WHERE (last_ms, seq) > (?, ?) AND last_ms < ? ORDER BY last_ms, seq LIMIT ?"
+)
 SELECT_META = "SELECT key, value FROM meta ORDER BY key"
 SELECT_UNDELIVERED = "SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first"
 SELECT_UNSEALED = "SELECT position, boot_id, coalesce(CAST(records AS BLOB), X'') FROM unsealed ORDER BY position"
@@ -131,6 +140,15 @@ class Outbox:
                 if self._writer.in_transaction:
                     await self._writer.execute("ROLLBACK")
             raise
+
+    @asynccontextmanager
+    async def impatient(self) -> AsyncIterator[None]:
+        """Within, a process that holds the file is not waited for long."""
+        await self._wait_for_others(BUSY_AT_END_S)
+        try:
+            yield
+        finally:
+            await self._wait_for_others(BUSY_TIMEOUT_S)
 
     async def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -231,6 +249,11 @@ class Outbox:
         """Numbers of batches, the oldest first, whose last reading is of that time; not all where they are many."""
         return [seq for (seq,) in await self._rows(SELECT_EXPIRED, after_ms, before_ms)]
 
+    async def window(self, after: tuple[int, int], to_ms: int) -> list[tuple[int, int]]:
+        """(last_ms, seq) of batches that can have readings before `to_ms`, those behind `after`; not all if many."""
+        parameters = (*after, to_ms + LONGEST_MS, WINDOW_ROWS)
+        return [(last_ms, seq) for last_ms, seq in await self._reader.execute_fetchall(SELECT_WINDOW, parameters)]
+
     async def average_bytes(self, ranges: Iterable[SeqRange]) -> float:
         """About how long a batch of `ranges` is, by the oldest of them; 0 where there is none."""
         for first, last in ranges:
@@ -246,6 +269,10 @@ class Outbox:
     async def shrink(self) -> None:
         """Give some free pages back to the file system."""
         await self._writer.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # `execute` gives back one page
+
+    async def _wait_for_others(self, seconds: float) -> None:
+        if not self.closed:
+            await self._writer.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
 
     async def _rows(self, sql: str, *parameters: Any) -> list[Any]:
         return list(await self._writer.execute_fetchall(sql, parameters))
@@ -266,7 +293,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         await _migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
-        await asyncio.to_thread(sync_folder, path.parent)
+        await asyncio.to_thread(sync_folder, path.parent)  # names of the file and its WAL, and those it had before
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)

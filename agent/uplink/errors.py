@@ -8,14 +8,16 @@ from agent.uplink.faults import Fault
 class UplinkDown(Exception):
     """There is no connection, or it has ended: everything in flight is undelivered; connect again.
 
-    `reason` is for people. `code` is the reason code of the broker's DISCONNECT, where it sent one (MQTT 5, 3.14.2.1).
+    `reason` is for people. `code` is the reason code of the broker's CONNACK or DISCONNECT, where it sent one.
     `fault` names what is wrong, where it is one of those that have a name.
+    `in_flight` is how many messages waited for their PUBACK when the connection ended.
     """
 
     def __init__(self, reason: str, code: int | None = None, fault: Fault | None = None) -> None:
         super().__init__(reason)
         self.reason = reason
         self.code = code
+        self.in_flight = 0
         self.fault = fault
 
     @classmethod
@@ -33,7 +35,7 @@ class NotTheTime(UplinkDown):
 
 
 class UplinkRefused(UplinkDown):
-    """The broker answered and will not have us: a fault of configuration; try again, but slowly."""
+    """The broker answered and will not have us, for a fault of configuration or for now: try again, but slowly."""
 
 
 class Renewed(UplinkDown):

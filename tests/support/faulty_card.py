@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
 
@@ -47,10 +48,13 @@ class Keeper(Protocol):
 class Faults:
     """What goes wrong now. `errors`: the errno of each kind of operation.
 
+    `only`: errors come only from files whose names match this, `beyond`: in reading, only from this byte of a file on.
     `room_bytes`: so much can still be added; below 0 where others wait for the room that will be given back.
     """
 
     errors: dict[Kind, int] = field(default_factory=dict)
+    only: str = "*"
+    beyond: int = 0
     room_bytes: int | None = None
     sync_delay_s: float = 0.0
     lying: bool = False
@@ -62,22 +66,35 @@ class Faults:
     def heal(self) -> None:
         """The card is good again; what a lying sync has not written is not on it for that."""
         self.errors.clear()
+        self.only, self.beyond = "*", 0
         self.room_bytes, self.sync_delay_s, self.lying = None, 0.0, False
 
 
 @dataclass(slots=True)
 class CardFile:
-    """A file of the card, whatever its name is now."""
+    """A file of the card, whatever its `name` is now."""
 
+    name: str
     number: int
     size: int
 
 
 class FaultyCard:
-    """The files directly in `folder`, within `with card.inserted():`. `before_each` is called at each operation."""
+    """The files directly in `folder`, within `with card.inserted():`. `before_each` is called at each operation.
 
-    def __init__(self, folder: Path, keeper: Keeper, before_each: Callable[[], None] = lambda: None) -> None:
+    `syncs_journals`: whether SQLite keeps the names of its journals itself (not where it was built without DIRSYNC).
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        keeper: Keeper,
+        before_each: Callable[[], None] = lambda: None,
+        *,
+        syncs_journals: bool = True,
+    ) -> None:
         self.faults = Faults()
+        self.syncs_journals = syncs_journals
         self._folder = folder
         self._keeper = keeper
         self._before_each = before_each
@@ -108,11 +125,11 @@ class FaultyCard:
         """Open a file, `create` it where there is none, `empty` it where there is one."""
         with self._lock:
             if write:
-                self._check("open")
+                self._check("open", path.name)
             file = self._names.get(path.name)
             if file is None:
                 if create:
-                    self._check("create")
+                    self._check("create", path.name)
                 really()
                 file = self._add(path.name, 0)
                 self._keeper.note(self._creation(path, file))
@@ -122,14 +139,15 @@ class FaultyCard:
                 self._note_size(file, 0)
             return file
 
-    def read(self, file: CardFile, really: Callable[[], None]) -> None:
-        self._check("read")
+    def read(self, file: CardFile, offset: int, size: int, really: Callable[[], None]) -> None:
+        if offset + size > self.faults.beyond:
+            self._check("read", file.name)
         really()
 
     def write(self, file: CardFile, offset: int, data: bytes, really: Callable[[bytes], None]) -> int:
         """Write what there is room for, at least one byte, and give how many those are."""
         with self._lock:
-            self._check("write")
+            self._check("write", file.name)
             fits = self._fitting(file, offset, len(data))
             if not fits:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -140,14 +158,14 @@ class FaultyCard:
 
     def truncate(self, file: CardFile, size: int, really: Callable[[], None]) -> None:
         with self._lock:
-            self._check("truncate")
+            self._check("truncate", file.name)
             really()
             self._note_size(file, size)
 
     def allocate(self, file: CardFile, size: int, really: Callable[[], None]) -> None:
         """Make a file that long, all of it or nothing."""
         with self._lock:
-            self._check("write")
+            self._check("write", file.name)
             if self.faults.room_bytes is not None and self.faults.room_bytes < size - file.size:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self._fitting(file, 0, size)
@@ -160,7 +178,7 @@ class FaultyCard:
         time.sleep(self.faults.sync_delay_s)
         with self._lock:
             try:
-                self._check("sync")
+                self._check("sync", "" if file is None else file.name)
             except OSError:
                 self._keeper.note(FailedSync(number))
                 raise
@@ -169,26 +187,27 @@ class FaultyCard:
 
     def rename(self, path: Path, new: Path, really: Callable[[], None]) -> None:
         with self._lock:
-            self._check("rename")
+            self._check("rename", path.name)
             really()
             self._forget(new.name)
-            self._names[new.name] = self._names.pop(path.name)
+            self._names[new.name] = file = self._names.pop(path.name)
+            file.name = new.name
             self._keeper.note(Rename(path.name, new.name))
 
     def delete(self, path: Path, really: Callable[[], None], *, sync_folder: bool = False) -> None:
         with self._lock:
             if path.name in self._names or self.faults.errors.get("delete") == errno.EROFS:
-                self._check("delete")
+                self._check("delete", path.name)
             really()
             self._forget(path.name)
             self._keeper.note(Delete(path.name))
         if sync_folder:
             self.sync(None)
 
-    def _check(self, kind: Kind) -> None:
+    def _check(self, kind: Kind, name: str) -> None:
         self._before_each()
         number = self.faults.errors.get(kind)
-        if number is not None:
+        if number is not None and fnmatchcase(name, self.faults.only):
             raise OSError(number, os.strerror(number))
 
     def _fitting(self, file: CardFile, offset: int, size: int) -> int:
@@ -207,7 +226,7 @@ class FaultyCard:
 
     def _add(self, name: str, size: int) -> CardFile:
         self._created += 1
-        self._names[name] = CardFile(self._created, size)
+        self._names[name] = CardFile(name, self._created, size)
         return self._names[name]
 
     def _forget(self, name: str) -> None:
@@ -261,6 +280,21 @@ class _Os:
         else:
             really()
         return fd
+
+    def _read(self, fd: int, size: int) -> bytes:
+        data = b""
+
+        def really() -> None:
+            nonlocal data
+            data = self._real["read"](fd, size)
+
+        file = self._files.get(fd)
+        if file is None:
+            really()
+        else:
+            self._card.read(file, self._offsets[fd], size, really)
+            self._offsets[fd] += len(data)
+        return data
 
     def _write(self, fd: int, data: bytes) -> int:
         file = self._files.get(fd)
@@ -316,7 +350,7 @@ class _Os:
             really()
 
 
-_FUNCTIONS: Final = ("open", "write", "posix_fallocate", "statvfs", "fsync", "close", "rename", "unlink")
+_FUNCTIONS: Final = ("open", "read", "write", "posix_fallocate", "statvfs", "fsync", "close", "rename", "unlink")
 
 
 def _path(path: Any) -> Path:

@@ -15,10 +15,10 @@ from agent.cli.doctor.running import as_it_says
 from agent.cli.messages import tr
 from agent.control import AgentNotRunning, ask_agent
 from agent.uplink.errors import UplinkDown
+from agent.uplink.formats.ocg1.topics import Topics
 from agent.uplink.mqtt import MqttOptions, Will
 from agent.uplink.mqtt.tls.naming import network_fault
 from agent.uplink.mqtt.tls.trial import shown_certificate, trial
-from agent.uplink.topics import Topics
 
 
 def examine(case: Case) -> Iterator[Finding]:

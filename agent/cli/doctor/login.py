@@ -15,11 +15,12 @@ import msgspec
 from agent.cli.doctor.finding import Case, Finding, broken, fail, ok, warn
 from agent.cli.doctor.ioc import heard_of_ioc
 from agent.cli.messages import tr
-from agent.uplink.downlink import IocState, read_down
+from agent.uplink.downlink import IocState
 from agent.uplink.errors import MessageRejected, UplinkDown
+from agent.uplink.formats.ocg1.reading import read_down
+from agent.uplink.formats.ocg1.topics import IOC_STATE, Topics
 from agent.uplink.mqtt import MqttOptions, MqttSession, connect
 from agent.uplink.reasons import Verdict, reason_name, verdict
-from agent.uplink.topics import IOC_STATE, Topics
 
 NOBODY: Final = "_doctor"
 SETTLE_S: Final = 0.5

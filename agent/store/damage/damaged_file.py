@@ -5,10 +5,10 @@ further on until something can be read again, then comes back as near to the bad
 when its checksum fits, one without a checksum (version 1) when its payload says the number that the row has.
 """
 
+import os
 import sqlite3
-import zlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -16,17 +16,19 @@ from urllib.parse import quote
 import msgspec
 
 from agent.model import BatchKind, SeqRange
+from agent.packing import NotPacked, plain
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
-from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
-from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 
 MAX_SEQ: Final = (1 << 53) - 1
 """Numbers are below 2^53 (contract, payloads)."""
 SELECT_RANGE: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
-SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
+READ_BYTES: Final = 256 * 1024
 _HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
+_PASSING: Final = frozenset(
+    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM}
+)
 HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
 
 
@@ -60,37 +62,55 @@ class Chunk(NamedTuple):
     """Some batches of a range, lowest first; what is not among them up to `reached` cannot be read.
 
     `damaged`: rows that are there, with other bytes than were written. `unreadable`: where pages are bad; how many
-    batches were there, nobody knows. `unchecked`: how many of the rows have no checksum.
+    batches were there, nobody knows. `passing`: whether something was in the way there that says nothing about the
+    file. `unchecked`: how many of the rows have no checksum.
     """
 
     rows: list[SavedRow]
     reached: int
     damaged: list[int]
     unreadable: list[SeqRange]
+    passing: bool = False
     unchecked: int = 0
 
 
-class _Envelope(msgspec.Struct):
+class Envelope(msgspec.Struct):
+    """What a batch says of itself, where its row cannot be believed."""
+
     epoch: str
     seq: int
     low: int
 
 
+class BadPlaces:
+    """Where nothing can be read, and whether something may pass that kept it from being read."""
+
+    def __init__(self) -> None:
+        self.ranges: list[SeqRange] = []
+        self.passing = False
+
+    def add(self, place: SeqRange, err: sqlite3.Error) -> None:
+        """Nothing can be read here, because of this."""
+        self.ranges.append(place)
+        self.passing = self.passing or may_pass(err)
+
+
 def read_chunk(path: Path, wanted: SeqRange, max_rows: int, max_bytes: int) -> Chunk:
     """The next batches of `wanted`, at least one where there is any. Never raises for what is in the file."""
     try:
-        with _opened(path) as connection:
+        with opened(path) as connection:
             return chunk_of(connection, wanted, max_rows, max_bytes)
-    except sqlite3.Error:
-        return Chunk([], wanted[1], [], [wanted])
+    except sqlite3.Error as err:
+        return Chunk([], wanted[1], [], [wanted], passing=may_pass(err))
 
 
 def chunk_of(connection: sqlite3.Connection, wanted: SeqRange, max_rows: int, max_bytes: int) -> Chunk:
     """As `read_chunk`, of a file that is open, in one statement; raises `sqlite3.Error` where others hold the file."""
-    chunk = Chunk([], wanted[1], [], [])
+    bad = BadPlaces()
+    chunk = Chunk([], wanted[1], [], bad.ranges)
     size = unchecked = 0
-    with closing(_rows(connection, *wanted, chunk.unreadable)) as rows:
-        for row, sound, checked in _examined(rows):
+    with closing(rows_of(connection, *wanted, bad)) as rows:
+        for row, sound, checked in examined(rows):
             size += len(row.payload)
             unchecked += not checked
             if sound:
@@ -98,41 +118,18 @@ def chunk_of(connection: sqlite3.Connection, wanted: SeqRange, max_rows: int, ma
             else:
                 chunk.damaged.append(row.seq)
             if len(chunk.rows) + len(chunk.damaged) >= max_rows or size >= max_bytes:
-                return chunk._replace(reached=row.seq, unchecked=unchecked)
-    return chunk._replace(unchecked=unchecked)
+                return chunk._replace(reached=row.seq, passing=bad.passing, unchecked=unchecked)
+    return chunk._replace(passing=bad.passing, unchecked=unchecked)
 
 
 def highest_up_to(path: Path, seq: int) -> int:
     """The highest number up to `seq` that the file holds, 0 for none; `seq` itself where that cannot be told."""
     try:
-        with _opened(path) as connection:
+        with opened(path) as connection:
             ((found,),) = connection.execute(SELECT_HIGHEST, (seq,)).fetchall()
     except sqlite3.Error:
         return seq
     return int(found) if type(found) is int else 0
-
-
-def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:
-    """Whose numbers the file holds, and which batches were undelivered: as its table says, where that can be read.
-
-    Where not, or where it is empty and no checksum says that this is right, everything from the lowest that the last
-    batch named as undelivered. No epoch where nothing is left.
-    """
-    try:
-        with _opened(path) as connection:
-            return undelivered_in(connection)
-    except sqlite3.Error:
-        return "", []
-
-
-def undelivered_in(connection: sqlite3.Connection) -> tuple[str, list[SeqRange]]:
-    """As `undelivered_of`, of a file that is open; raises `sqlite3.Error` where even its schema cannot be read."""
-    last = _last(connection)
-    envelope = None if last is None else _envelope(last.payload)
-    if last is None or envelope is None:
-        return "", []
-    table = _table(connection)
-    return envelope.epoch, table if table or _vouched(connection) else [(envelope.low, last.seq)]
 
 
 def is_held(err: sqlite3.Error) -> bool:
@@ -140,62 +137,46 @@ def is_held(err: sqlite3.Error) -> bool:
     return getattr(err, "sqlite_errorcode", 0) & 0xFF in _HELD
 
 
+def may_pass(err: sqlite3.Error) -> bool:
+    """Whether SQLite could not look, and says nothing about what is in the file: a later look may find it."""
+    return is_held(err) or getattr(err, "sqlite_errorcode", 0) & 0xFF in _PASSING
+
+
+def reads_through(path: Path) -> bool:
+    """Whether every byte of the file and its WAL can be read now.
+
+    SQLite makes "malformed" of an EIO in reading (`SQLITE_IOERR_CORRUPTFS`): only this tells a card that does not
+    answer from one that answers wrongly.
+    """
+    try:
+        for file in (path, path.with_name(f"{path.name}-wal")):
+            with suppress(FileNotFoundError):
+                _read_all(file)
+    except OSError:
+        return False
+    return path.exists()
+
+
+def _read_all(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        while os.read(fd, READ_BYTES):
+            pass
+    finally:
+        os.close(fd)
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[sqlite3.Connection]:
+def opened(path: Path) -> Iterator[sqlite3.Connection]:
+    """Open a file to read it, whatever is in it."""
     with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
         connection.text_factory = readable_text
         yield connection
 
 
-def _table(connection: sqlite3.Connection) -> list[SeqRange]:
-    try:
-        found = connection.execute("SELECT first, last FROM undelivered ORDER BY first").fetchall()
-    except sqlite3.Error:
-        return []
-    sane = [(first, last) for first, last in found if type(first) is type(last) is int and 0 < first <= last]
-    return RangeSet(sane).ranges() if len(sane) == len(found) else []
-
-
-def _vouched(connection: sqlite3.Connection) -> bool:
-    """Whether a checksum says that the table of undelivered batches is what was written."""
-    try:
-        meta = connection.execute(SELECT_META).fetchall()
-        undelivered = connection.execute(SELECT_UNDELIVERED, (UPLINK,)).fetchall()
-        return picture_of(meta, undelivered).checked
-    except (sqlite3.Error, Damaged):
-        return False
-
-
-def _last(connection: sqlite3.Connection) -> SavedRow | None:
-    try:
-        for row in _sound(connection.execute(_sql(connection, SELECT_LAST))):
-            return row
-    except sqlite3.Error:
-        pass
-    for start in (_near_the_end(connection), 1):
-        last = None
-        for row in _sound(_rows(connection, start, MAX_SEQ, [])):
-            last = row
-        if last is not None:
-            return last
-    return None
-
-
-def _near_the_end(connection: sqlite3.Connection) -> int:
-    """A number from which on something can be read, and not much: the file may be long, and reading waits for this."""
-    sql = _sql(connection, SELECT_RANGE)
-    low, high = 1, MAX_SEQ
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if _one(connection, sql, middle, MAX_SEQ) is None else (middle, high)
-    return low
-
-
-def _rows(
-    connection: sqlite3.Connection, first: int, last: int, unreadable: list[SeqRange]
-) -> Generator[Sequence[Any]]:
-    """The rows of a range; where pages are bad is added to `unreadable`."""
-    sql = _sql(connection, SELECT_RANGE)
+def rows_of(connection: sqlite3.Connection, first: int, last: int, bad: BadPlaces) -> Generator[Sequence[Any]]:
+    """The rows of a range, as `examined` wants them; where nothing can be read is added to `bad`."""
+    sql = query(connection, SELECT_RANGE)
     while first <= last:
         try:
             for row in connection.execute(sql, (first, last, -1)):
@@ -204,19 +185,20 @@ def _rows(
         except sqlite3.Error as err:
             if is_held(err):
                 raise
-            row = _one(connection, sql, first, last)  # the module throws away the row before the one that fails
+            row = first_of(connection, sql, first, last)  # the module throws away the row before the one that fails
             if row is not None:
                 yield row
                 first = row[0] + 1
             else:
                 behind = _behind(connection, first, last)
-                unreadable.append((first, behind - 1))
+                bad.add((first, behind - 1), err)
                 first = behind
         else:
             return
 
 
-def _one(connection: sqlite3.Connection, sql: str, first: int, last: int) -> Sequence[Any] | None:
+def first_of(connection: sqlite3.Connection, sql: str, first: int, last: int) -> Sequence[Any] | None:
+    """The first row of a range; None where there is none, or it cannot be read."""
     try:
         found: Sequence[Any] | None = connection.execute(sql, (first, last, 1)).fetchone()
     except sqlite3.Error:
@@ -238,36 +220,32 @@ def _behind(connection: sqlite3.Connection, first: int, last: int) -> int:
 
 def _readable(connection: sqlite3.Connection, first: int, last: int) -> bool:
     try:
-        connection.execute(_sql(connection, SELECT_RANGE), (first, last, 1)).fetchall()
+        connection.execute(query(connection, SELECT_RANGE), (first, last, 1)).fetchall()
     except sqlite3.Error:
         return False
     return True
 
 
-def _sql(connection: sqlite3.Connection, select: str) -> str:
+def query(connection: sqlite3.Connection, select: str) -> str:
     """The query for this file; rows of version 1 have no checksum."""
     ((found,),) = connection.execute(HAS_CHECKS).fetchall()
     return select if found else select.replace("crc", "NULL")
 
 
-def _sound(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[SavedRow]:
-    return (row for row, sound, _ in _examined(rows) if sound)
-
-
-def _examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool, bool]]:
+def examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool, bool]]:
     """Each row, whether it is sound, and whether it has a checksum."""
     for *fields, check in rows:
         row = SavedRow(*fields)
         if check is None:
-            envelope = _envelope(row.payload)
+            envelope = envelope_of(row.payload)
             yield row, envelope is not None and envelope.seq == row.seq, False
         else:
             yield row, check == row_check(*row), True
 
 
-def _envelope(payload: bytes) -> _Envelope | None:
+def envelope_of(payload: bytes) -> Envelope | None:
+    """None where this is no payload of a batch."""
     try:
-        plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-        return msgspec.json.decode(plain, type=_Envelope)
-    except (zlib.error, msgspec.MsgspecError, TypeError):
+        return msgspec.json.decode(plain(payload), type=Envelope)
+    except (NotPacked, msgspec.MsgspecError, TypeError):
         return None

@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import MAX_SEQ, SavedRow, is_held
 from agent.store.inspection.contents import content_of
 from agent.store.inspection.outbox_file import Census, OutboxFile
 from agent.store.ledger import Card
 from agent.store.outbox import Damaged
-from agent.store.ranges import RangeSet
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, tag_field="check"):
@@ -119,7 +119,7 @@ def left_over(census: Census, card: Card) -> int:
 
 def _fits(census: Census, card: Card) -> Iterator[Check]:
     salvages = [salvage for salvage in card.salvages if not salvage.epoch]
-    elsewhere = RangeSet(part for salvage in salvages for part in (*salvage.wanted, *salvage.missing))
+    elsewhere = RangeSet(part for salvage in salvages for part in (*salvage.open, *salvage.missing))
     undelivered, waiting = RangeSet(census.picture.undelivered), census.waiting
     absent = RangeSet(() if waiting is None else waiting.absent)
     in_salvage = RangeSet(part for ours in elsewhere.ranges() for part in absent.discard(*ours))

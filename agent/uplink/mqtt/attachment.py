@@ -34,7 +34,7 @@ class Attachment:
         loop.add_reader(sock, self._read)
         if client.want_write():
             loop.add_writer(sock, self._write)
-        self._timer = loop.call_later(MISC_S, self._misc)
+        self._timer = loop.call_later(self._misc_s(), self._misc)
         return True
 
     def close(self) -> None:
@@ -73,8 +73,12 @@ class Attachment:
 
     def _misc(self) -> None:
         """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent."""
-        self._timer = self._loop.call_later(MISC_S, self._misc)
+        self._timer = self._loop.call_later(self._misc_s(), self._misc)
         self._client.loop_misc()
+
+    def _misc_s(self) -> float:
+        """How often to look. paho's interval is the server's (Server Keep Alive) where that has one of its own."""
+        return min(MISC_S, self._client.keepalive / 4) if self._client.keepalive else MISC_S
 
     def _start_writing(self, _client: Any, _data: Any, sock: Any) -> None:
         self._loop.add_writer(sock, self._write)

@@ -1,10 +1,14 @@
 """How to reach the broker, what it says when we vanish, and what it allows."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from agent.settings import Settings, UplinkSettings
+
+LARGEST_HEAD_BYTES: Final = 18
+"""The most that a PUBLISH has beside topic and payload: type 1, length 4, length of topic 2, packet id 2, length of
+properties 1, Message Expiry Interval 5, Topic Alias 3 (MQTT 5, 3.3)."""
 
 
 class Will(msgspec.Struct, frozen=True):
@@ -17,6 +21,7 @@ class Will(msgspec.Struct, frozen=True):
 class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     """How to reach the broker. Files are read at each connection, so a renewed certificate is taken up.
 
+    `frequent`: topics that are worth an alias, the most frequent first.
     `takes_messages`: False for a visitor, who acknowledges nothing; the broker gives it to the next connection again.
     """
 
@@ -35,10 +40,11 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
     key_file: str = ""
     username: str = ""
     password_file: str = ""
+    frequent: tuple[str, ...] = ()
     takes_messages: bool = True
 
     @classmethod
-    def of(cls, settings: Settings, will: Will) -> "MqttOptions":
+    def of(cls, settings: Settings, will: Will, frequent: tuple[str, ...] = ()) -> "MqttOptions":
         """What the settings say."""
         uplink = settings.uplink
         return cls(
@@ -57,6 +63,7 @@ class MqttOptions(msgspec.Struct, frozen=True, kw_only=True):
             key_file=uplink.key_file,
             username=uplink.username,
             password_file=uplink.password_file,
+            frequent=frequent,
         )
 
     @property
@@ -85,3 +92,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     maximum_packet_size: int | None = None
     topic_alias_maximum: int = 0
     server_keep_alive_s: int | None = None
+
+    def max_payload_bytes(self, topic: str) -> int | None:
+        """What fits into one message on `topic`; None without a limit."""
+        if self.maximum_packet_size is None:
+            return None
+        return self.maximum_packet_size - len(topic.encode()) - LARGEST_HEAD_BYTES

@@ -21,19 +21,19 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
+from agent.uplink.mqtt.answers import in_words, limits_of, take_every_code
 from agent.uplink.mqtt.aside import aside
 from agent.uplink.mqtt.attachment import Attachment
 from agent.uplink.mqtt.credentials import renewed
-from agent.uplink.mqtt.dialing import Dialing, new_client, properties_of
+from agent.uplink.mqtt.dialing import Dialing, new_client
 from agent.uplink.mqtt.options import Limits, MqttOptions
 from agent.uplink.mqtt.tls.naming import connack_fault
-from agent.uplink.reasons import TOO_LARGE
+from agent.uplink.mqtt.wire import Wire
+from agent.uplink.reasons import TOO_LARGE, UNSUPPORTED_PROTOCOL, end_text, is_slow
 
 log = logging.getLogger(__name__)
 
 GOODBYE_S: Final = 1.0
-PACKET_OVERHEAD_BYTES: Final = 32
-"""More than a PUBLISH has beside topic and payload: headers, packet id, the two properties that we send."""
 
 OnMessage = Callable[[str, bytes], None]
 
@@ -55,7 +55,7 @@ class MqttSession:
         self._subscribed: dict[int, asyncio.Future[None]] = {}
         self._room = asyncio.Event()
         self._leaving: UplinkDown | None = None
-        self._expiry: dict[int, Properties] = {}
+        self._wire = Wire(options.protocol, 0, ())
 
     @property
     def in_flight(self) -> int:
@@ -72,13 +72,16 @@ class MqttSession:
         """
         if self.closed.done():
             raise self.closed.result()
+        form = self._wire.form(topic, payload, qos, retain=retain, expiry_s=expiry_s)
         largest = self.limits.maximum_packet_size
-        if largest is not None and len(topic.encode()) + len(payload) + PACKET_OVERHEAD_BYTES > largest:
-            raise MessageRejected(TOO_LARGE, f"{len(payload)} bytes on {topic}: {self._options.broker} takes {largest}")
-        info = self._client.publish(topic, payload, qos, retain, self._properties(expiry_s))
+        if largest is not None and form.bytes > largest:
+            raise MessageRejected(TOO_LARGE, f"{form.bytes} bytes on {topic}: {self._options.broker} takes {largest}")
+        info = self._client.publish(form.name, payload, qos, retain, form.properties)
         if info.rc != paho.MQTT_ERR_SUCCESS:
             raise UplinkDown(f"{self._options.broker}: {paho.error_string(info.rc)}")
         future: asyncio.Future[int] = self._loop.create_future()
+        if form.name:
+            future.add_done_callback(lambda done: self._named(topic, done))
         if qos:
             self._acks[info.mid] = future
         else:
@@ -166,6 +169,7 @@ class MqttSession:
                 await self._dial()
                 self._attach()
                 self.limits = await self._connected
+                self._wire = Wire(self._options.protocol, self.limits.topic_alias_maximum, self._options.frequent)
         except TimeoutError as err:
             raise self._dialing.late() from err
 
@@ -188,20 +192,38 @@ class MqttSession:
         if self._connected.done():
             return
         if code.is_failure:
-            fault = connack_fault(code.value, str(code), self._options)
-            self._connected.set_exception(UplinkRefused.by(fault, code.value))
+            self._connected.set_exception(self._refused(code.value, said))
         else:
-            self._connected.set_result(_limits(said))
+            self._connected.set_result(limits_of(said))
 
-    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, _properties: Any) -> None:
+    def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, said: Properties | None) -> None:
+        broker, protocol, answered = self._options.broker, self._options.protocol, self._connected.done()
         if self._leaving:
             self._end(self._leaving)
         elif flags.is_disconnect_packet_from_server:
-            self._end(UplinkDown(f"{self._options.broker} ended the connection: {code}", code.value))
+            kind = UplinkRefused if is_slow(code.value) else UplinkDown
+            self._end(kind(f"{broker} ended the connection: {self._why(code.value, said)}", code.value))
         elif str(code) == "Keep alive timeout":
-            self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
+            self._end(UplinkDown(f"{broker} is silent: no answer to a ping"))
+        elif str(code) != "Protocol error":
+            self._end(self._dialing.cut(answered=answered))
+        elif not answered and protocol == "3.1.1":
+            self._end(self._refused(UNSUPPORTED_PROTOCOL, said))  # paho says no more of return code 1
         else:
-            self._end(self._dialing.cut(answered=self._connected.done()))
+            self._end(UplinkRefused(f"{broker}: what it answers is no MQTT {protocol}"))
+
+    def _refused(self, code: int, said: Properties | None) -> UplinkRefused:
+        why = self._why(code, said)
+        fault = connack_fault(code, why, self._options)
+        return UplinkRefused(f"{self._options.broker} refuses us: {why}", code, fault)
+
+    def _why(self, code: int, said: Properties | None) -> str:
+        return f"{end_text(code, self._options.protocol)}{in_words(said)}"
+
+    def _named(self, topic: str, done: asyncio.Future[int]) -> None:
+        """What became of a message that went out by the name of its topic."""
+        if not done.cancelled() and done.exception() is None and done.result() < 0x80:
+            self._wire.taken(topic)
 
     def _on_publish(self, _client: Any, _data: Any, mid: int, code: ReasonCode, _properties: Any) -> None:
         future = self._acks.pop(mid, None)
@@ -217,6 +239,7 @@ class MqttSession:
     def _end(self, down: UplinkDown) -> None:
         """Close, and fail everything that waits. The first reason is the one that counts."""
         if not self.closed.done():
+            down.in_flight = self.in_flight
             self.closed.set_result(down)
         waiting: list[asyncio.Future[Any]] = [self._connected, *self._acks.values(), *self._subscribed.values()]
         for future in waiting:
@@ -228,13 +251,6 @@ class MqttSession:
         self._room.set()
         self._attachment.close()
 
-    def _properties(self, expiry_s: int | None) -> Properties | None:
-        if expiry_s is None or self._options.protocol != "5":
-            return None
-        if expiry_s not in self._expiry:
-            self._expiry[expiry_s] = properties_of(PacketTypes.PUBLISH, MessageExpiryInterval=expiry_s)
-        return self._expiry[expiry_s]
-
 
 @asynccontextmanager
 async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[MqttSession]:
@@ -243,6 +259,7 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
     `on_message(topic, payload)` is called on the loop for all that arrives; it must not raise. Leaving the context
     without `disconnect` lets the Will speak, so that the retained status never says online for one who has left.
     """
+    take_every_code()
     client = new_client(options)
     client.on_message = lambda _client, _data, message: on_message(message.topic, bytes(message.payload))
     session = MqttSession(client, options)
@@ -252,14 +269,3 @@ async def connect(options: MqttOptions, on_message: OnMessage) -> AsyncIterator[
         await session.disconnect(with_will=True)
     finally:
         session.close()
-
-
-def _limits(properties: Properties | None) -> Limits:
-    """What the CONNACK says; what it leaves out is the default of MQTT 5."""
-    said = properties.json() if properties else {}  # type: ignore[no-untyped-call] # paho has no types here
-    return Limits(
-        receive_maximum=said.get("ReceiveMaximum", 65_535),
-        maximum_packet_size=said.get("MaximumPacketSize"),
-        topic_alias_maximum=said.get("TopicAliasMaximum", 0),
-        server_keep_alive_s=said.get("ServerKeepAlive"),
-    )

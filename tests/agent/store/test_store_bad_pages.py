@@ -45,6 +45,7 @@ async def test_a_bad_page_of_any_kind_stops_no_start(lab: Any, names: tuple[str,
         new = lab.read(store, 3)
         await lab.live(store, 8.0)
         assert await store.flush()
+        await lab.salvaged(store)
         stored = await lab.stored(store)
         assert len(stored) == len(set(stored)), "a reading is in two batches"
         expected = {*new, *(in_journal if end != "cut" else ())} | (set() if "batch" in names else set(on_card))

@@ -13,7 +13,8 @@ from outbox_damage import PAGE, checkpointed, fill, pages_of, spoil
 
 from agent.settings import OutboxSettings
 from agent.store import StoreError
-from agent.store.damage.damaged_file import read_chunk, undelivered_in
+from agent.store.damage.damaged_file import read_chunk
+from agent.store.damage.damaged_word import undelivered_in
 
 
 async def test_a_page_that_goes_bad_while_running_costs_its_batches_and_no_other(lab: Any) -> None:
