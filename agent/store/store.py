@@ -317,9 +317,12 @@ class Store:
         await self._salvager.step()
 
     async def flush(self) -> bool:
-        """Seal what waits and bring everything undelivered onto the card; False where the card cannot be written."""
-        await self._sealer.seal(scans=True)
-        return await self._all_onto_card()
+        """Seal what waits and bring everything undelivered onto the card; False where the card cannot be written.
+
+        A process that holds the file is not waited for.
+        """
+        async with self._parts.outbox.impatient():
+            return await self._flushed()
 
     async def begin(self, found: Recovered, aside: Salvage | None) -> None:
         """Make the recovered state durable, salvage what is left, say what was lost."""
@@ -342,21 +345,28 @@ class Store:
 
     async def end(self) -> None:
         """Leave everything on the card, and the journal where something has to wait on."""
-        await self._sealer.seal(scans=True)
-        done = await self._all_onto_card() and await self._committer.commit(everything=True, final=True)
+        async with self._parts.outbox.impatient():
+            done = await self._flushed() and await self._committer.commit(everything=True, final=True)
         ledger = self._ledger
         if not done:
-            log.error("the outbox could not be written; what is missing stays in the journal until the next start")
+            why = f"{self._parts.outbox.path} could not be written, or another process holds it"
+            log.error("%s; what is missing stays in the journal until the next start, unless the power goes", why)
         self._parts.journal.close(delete=done and not ledger.waiting and not ledger.waiting_events)
+
+    async def _flushed(self) -> bool:
+        await self._sealer.seal(scans=True)
+        return await self._all_onto_card()
 
     async def _all_onto_card(self) -> bool:
         high = self._ledger.high
         done = await self._committer.commit(everything=True)
         if not done and await self._committer.renew():
             done = await self._committer.commit(everything=True)
-        while done and self._ledger.stored_high < high:
+        before = -1
+        while done and before < self._ledger.stored_high < high:
+            before = self._ledger.stored_high
             done = await self._committer.commit(everything=True)
-        return done
+        return done and self._ledger.stored_high >= high
 
     def _settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
         ledger = self._ledger

@@ -323,11 +323,8 @@ class Sender:
         """Whose batch goes next on backfill; None where none may go now."""
         if self._backfill_wait_s(now_ns):
             return None
-        backlog = (
-            self._backlog
-            if self._unconfirmed.has_room(self._window.backfill_readings) and self._fits(self._backlog)
-            else None
-        )
+        has_room = self._unconfirmed.has_room(self._window.backfill_readings)
+        backlog = self._backlog if has_room and self._fits(self._backlog) else None
         job = self._replays.job
         if job and not (self._fits(job) and self._may_go_again(job.next, now_ns)):
             job = None

@@ -19,6 +19,8 @@ A_BATCH: Final = 20
 """A batch costs the IOC about as much as so many readings."""
 QUEUE_S: Final = 1.25
 MEASURED_S: Final = 0.5
+ACK_EVERY_S: Final = 1.0
+"""So often an IOC acknowledges while anything new comes (contract, delivery)."""
 UNCONFIRMED_BYTES: Final = 8 * 1024 * 1024
 
 
@@ -112,7 +114,7 @@ class Unconfirmed:
         elapsed_s = (now_ns - self._measured_ns) / NS_PER_S
         if elapsed_s < MEASURED_S:
             return
-        room = round(self._measured / elapsed_s * QUEUE_S)
+        room = round(self._measured / min(elapsed_s, ACK_EVERY_S) * QUEUE_S)  # an IOC that says it seldom is not slow
         if room > self._room or self._was_full:
             self._room = max(LEAST_READINGS, room)
         self._measured_ns, self._measured, self._was_full = now_ns, 0, False

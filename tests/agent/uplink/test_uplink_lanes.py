@@ -328,6 +328,14 @@ def test_the_room_grows_again_when_the_ioc_is_faster_again() -> None:
     assert ioc.taken - taken > 5_000
 
 
+def test_an_ioc_that_acknowledges_seldom_is_not_taken_for_slow() -> None:
+    ioc = SlowIoc(Unconfirmed(60, 0))
+    for _ in range(30):
+        ioc.now_ns += 9 * S
+        ioc.second(10_000)
+    assert ioc.sent > 10_000
+
+
 def test_a_line_that_was_idle_does_not_make_the_room_small() -> None:
     ioc = SlowIoc(Unconfirmed(60, 0))
     for _ in range(30):
