@@ -130,6 +130,11 @@ LINES: dict[str, list[str]] = {
     "`disk.low` comes before anything is lost": [
         "test_a_disk_that_others_fill_is_told_once_and_again_after_it_had_room",
     ],
+    "30, 14, 7 and 1 days before": [
+        "test_each_day_that_matters_is_told_once_with_file_date_and_days",
+        "test_what_was_told_before_a_restart_is_not_told_again",
+    ],
+    "`certificate.expires_ms` of each health": ["test_the_end_of_a_certificate_is_told_once_shown_and_examined"],
     "a batch carries the `config` of the births": [
         "test_every_batch_says_the_config_of_the_births",
         "test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash",

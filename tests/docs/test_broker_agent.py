@@ -93,7 +93,7 @@ async def test_the_whole_contract_goes_through_the_kits_broker(
     gateway: GatewaySite, ioc: Popen, broker: KitBroker, certificates: Certificates, tmp_path: Path
 ) -> None:
     commands: list[Command] = []
-    gateway.publisher.on_command = commands.append
+    gateway.publisher.notices.command = commands.append
     now_ns = SystemClock().mono_ns()
     gateway.read(20)
     gateway.store.append_event(Event(type="device.down", severity="major", mono_ns=now_ns, message={"en": "No reply"}))

@@ -99,6 +99,11 @@ class Mosquitto:
             self._process.wait(10)
             self._process = None
 
+    def reload(self) -> None:
+        """Read access rules and passwords again."""
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
+
     def pause(self) -> None:
         """It is there and says nothing, until `resume`."""
         assert self._process

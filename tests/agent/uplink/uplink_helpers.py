@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import threading
 import time
 import zlib
@@ -217,11 +216,6 @@ class AclMosquitto(Mosquitto):
         text = config.read_text(encoding="ascii").replace("max_queued_messages 0\n", "")  # 2.0.11 cuts denied clients
         config.write_text(f"{text}user root\nacl_file {self.acl_file}\n", encoding="ascii")
 
-    def reload(self) -> None:
-        """Read the ACL again."""
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
-
 
 class Listening(Protocol):
     """A broker that a client can connect to."""
@@ -243,7 +237,12 @@ async def running(
     """A publisher that runs while the context is open."""
     tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=silence_s)
     publisher = Publisher(
-        settings(broker.port, folder, **uplink), source, SystemClock(), quick, tuning=tuning, shelf=shelf
+        settings(uplink.pop("port", broker.port), folder, **uplink),
+        source,
+        SystemClock(),
+        quick,
+        tuning=tuning,
+        shelf=shelf,
     )
     source.on_sealed = publisher.on_sealed
     task = asyncio.create_task(publisher.run(), name="uplink")
