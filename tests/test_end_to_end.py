@@ -299,10 +299,11 @@ def _check_health(messages: list[Recorded]) -> None:
 
 def _check_config(messages: list[Recorded]) -> None:
     """Every batch belongs to the births beside it."""
-    said: dict[str, set[str]] = {"birth": set(), "data": set(), "backfill": set(), "event": set(), "status": set()}
+    said = {"birth": set[str](), "late or live": set[str](), "event": set[str](), "status": set[str]()}
+    kinds = {"data": "late or live", "backfill": "late or live"}
     for message in messages:
         name = message.topic.rpartition("/")[2]
-        if "/up/" in message.topic and name in said:
-            said[name].add(decoded(message.payload)["config"])
+        if "/up/" in message.topic and (kind := kinds.get(name, name)) in said:
+            said[kind].add(decoded(message.payload)["config"])
     assert len(said["birth"]) == 1
-    assert all(configs == said["birth"] for configs in said.values())
+    assert all(configs == said["birth"] for configs in said.values()), said
