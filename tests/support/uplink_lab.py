@@ -28,7 +28,7 @@ from simulators.proxy.faults import Fault
 from simulators.proxy.proxy import Proxy, proxy
 
 Protocol = Literal["5", "3.1.1"]
-QUIET_S: Final = 60.0
+QUIET_S: Final = 120.0
 CONFIG: Final = """\
 [gateway]
 id = "dng-hc-01"
