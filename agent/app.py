@@ -14,6 +14,7 @@ from random import Random
 
 from agent import __version__
 from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
+from agent.commands import Commands
 from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.model import Account, Scan
@@ -25,7 +26,8 @@ from agent.settings import Settings
 from agent.store import Store, StoreConfig, open_store
 from agent.store.pictures import PictureShelf
 from agent.supervise import Backoff, keep_running
-from agent.uplink.birth import config_hash
+from agent.uplink.expiry import ExpiryWatch
+from agent.uplink.formats.ocg1 import Ocg1, config_hash
 from agent.uplink.publisher import Publisher
 from drivers.api import Reading
 
@@ -64,18 +66,24 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     random = Random()
     uplink_backoff = Backoff(UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S, random)
     shelf = await _open_shelf(settings, clock, random)
-    pictures = Pictures(shelf, store, clock)
-    publisher = Publisher(settings, store, clock, uplink_backoff.delays, shelf=shelf)
+    pictures = Pictures(shelf, store)
+    takes_pictures = any(device.picture for device in settings.devices)
+    commands = Commands({"snapshot": pictures.snapshot} if takes_pictures else {}, store, clock)
+    ocg1 = Ocg1(settings, commands.names)
+    publisher = Publisher(settings, store, clock, uplink_backoff.delays, format_=ocg1, shelf=shelf)
     store.on_sealed = publisher.on_sealed
     store.on_salvaged = publisher.on_salvaged
-    publisher.on_event = store.append_event
+    publisher.notices.event = store.append_event
+    publisher.notices.result = store.append_result
+    publisher.notices.command = commands.heard
+    publisher.notices.bad_command = commands.bad
     pollers = _pollers(settings, clock, random, store, pictures)
-    if any(device.picture for device in settings.devices):
-        pictures.pollers = pollers
-        publisher.on_command = pictures.command
+    pictures.pollers = pollers
     if publisher.pictures:
         pictures.on_kept = publisher.pictures.poke
-    reporter = Reporter(settings, clock, store, publisher, pollers, shelf)
+    expiry = ExpiryWatch(settings, clock, store.append_event)
+    await expiry.read()  # before the first health message
+    reporter = Reporter(settings, clock, store, publisher, pollers, shelf, expiry)
     runtime_dir = Path(settings.gateway.runtime_dir)
     answers = {"status": reporter.status, "outbox": reporter.outbox}
     orders = {"forget": partial(carry_out, store)}
@@ -84,6 +92,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
             core.create_task(store.run(), name="store"),
             core.create_task(publisher.run(), name="uplink"),
             core.create_task(pictures.run(), name="pictures"),
+            core.create_task(expiry.run(), name="certificate"),
             core.create_task(_health(reporter, store, publisher, clock), name="health"),
             core.create_task(_watchdog(store, publisher, notifier), name="watchdog"),
         ]

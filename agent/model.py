@@ -71,12 +71,19 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a command of the IOC; `id` is the command's."""
+    """What became of a command or a replay that the IOC asked for; `id` is the request's.
+
+    Of a replay: `ranges` of the batches that were sent, how many `readings` they hold, and the numbers that were asked
+    for and are `missing` here.
+    """
 
     id: str
     mono_ns: int
     ok: bool
     error: str | None = None
+    readings: int | None = None
+    ranges: Sequence[SeqRange] = ()
+    missing: Sequence[SeqRange] = ()
 
 
 class Batch(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,8 +142,23 @@ class BatchSource(Protocol):
     async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
         """Undelivered batches with seq above `after`, lowest first; at least one where there is any."""
 
+    async def window(self, from_ms: int, to_ms: int) -> Sequence[SeqRange] | None:
+        """Numbers of all batches that can have readings of that time, `to_ms` excluded, and maybe of some others.
+
+        None where that cannot be told now.
+        """
+
+    async def sealed(self, ranges: Sequence[SeqRange], max_batches: int, max_bytes: int) -> Sequence[Batch] | None:
+        """Batches of `ranges` that are still kept, delivered or not, lowest first; at least one where there is any.
+
+        None where they cannot be read now.
+        """
+
     def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
         """These have arrived. Numbers that are unknown or delivered already are passed over."""
 
     def mark_dead(self, seq: int) -> None:
         """This can never be delivered: it counts as lost, and is not sent again."""
+
+    def limit_payload(self, max_bytes: int | None) -> None:
+        """Batches that are sealed from now on shall have at most `max_bytes`; None: there is no limit but its own."""

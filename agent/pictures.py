@@ -1,20 +1,20 @@
 """From a picture that was taken to one that the IOC is told of, and the IOC's wish for one.
 
-Promises: a picture is announced only once it is safe on the card, and sent only once it is announced; every command
-gets a result. Must not know: cameras, MQTT.
+Promises: a picture is announced only once it is safe on the card, and sent only once it is announced.
+Must not know: cameras, MQTT.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-from agent.clock import Clock
-from agent.model import Privacy, Result
+from agent.model import Privacy
 from agent.polling.pictures import PictureFailed
 from agent.settings import DeviceSettings
 from agent.store.pictures import PictureShelf, ShelfFull
 from agent.store.store import Store
+from agent.uplink.downlink import Command
 from drivers.api import Picture
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,6 @@ log = logging.getLogger(__name__)
 SWEEP_S: Final = 3_600.0
 ANSWER_S: Final = 240.0
 """A command is answered within this time: the camera may be down, or busy with another picture."""
-MAX_COMMANDS: Final = 8
 
 
 class Asked(Protocol):
@@ -34,11 +33,9 @@ class Asked(Protocol):
 class Pictures:
     """The way of pictures through the agent."""
 
-    def __init__(self, shelf: PictureShelf, store: Store, clock: Clock) -> None:
+    def __init__(self, shelf: PictureShelf, store: Store) -> None:
         self._shelf = shelf
         self._store = store
-        self._clock = clock
-        self._answering: set[asyncio.Task[None]] = set()
         self.pollers: Sequence[Asked] = ()
         self.on_kept: Callable[[], None] = lambda: None
 
@@ -73,53 +70,32 @@ class Pictures:
             self._declare()
             await asyncio.sleep(SWEEP_S)
 
-    def command(self, message: Any) -> None:
-        """A command of the IOC (`agent.uplink.downlink.Command`): `snapshot` of a `device`, or again of an `id`."""
-        if len(self._answering) >= MAX_COMMANDS:
-            self._answer(message.id, "too many commands at once")
-            return
-        task = asyncio.get_running_loop().create_task(self._obey(message), name=f"command {message.id}")
-        self._answering.add(task)
-        task.add_done_callback(self._answering.discard)
-
-    async def _obey(self, message: Any) -> None:
-        if message.expires_ms is not None and self._clock.wall_ms() > message.expires_ms:
-            self._answer(message.id, "it came after it had expired")
-            return
-        if message.command == "snapshot" and "id" in message.args:
-            await self._send_again(message.id, str(message.args["id"]))
-            return
-        device = message.args.get("device")
-        if message.command != "snapshot" or not isinstance(device, str):
-            self._answer(message.id, f'"{message.command}" is not known here, or has no `device`'[:200])
-            return
-        asked = (poller.ask_picture(device, f"command {message.id}") for poller in self.pollers)
+    async def snapshot(self, command: Command) -> str | None:
+        """The command `snapshot`: of a `device`, or the parts of a picture again, by its `id`."""
+        if "id" in command.args:
+            return await self._send_again(str(command.args["id"]))
+        device = command.args.get("device")
+        if not isinstance(device, str):
+            return "it has no `device`"
+        asked = (poller.ask_picture(device, f"command {command.id}") for poller in self.pollers)
         wanted = next((future for future in asked if future is not None), None)
         if wanted is None:
-            self._answer(message.id, f'there is no camera "{device}" with pictures'[:200])
-            return
+            return f'there is no camera "{device}" with pictures'
         try:
             async with asyncio.timeout(ANSWER_S):
                 await wanted
         except (PictureFailed, TimeoutError) as err:
-            self._answer(message.id, str(err) or f"not within {ANSWER_S:g} s")
-        else:
-            self._answer(message.id, None)
+            return str(err) or f"not within {ANSWER_S:g} s"
+        return None
 
-    async def _send_again(self, command: str, picture_id: str) -> None:
+    async def _send_again(self, picture_id: str) -> str | None:
         """The IOC lacks parts of a picture that was sent."""
         try:
             found = await asyncio.to_thread(self._shelf.again, picture_id)
         except OSError as err:
-            self._answer(command, str(err))
-            return
-        self._answer(command, None if found else "that picture is not here any more")
+            return str(err)
         self.on_kept()
-
-    def _answer(self, command: str, error: str | None) -> None:
-        if error:
-            log.warning("command %s: %s", command, error)
-        self._store.append_result(Result(id=command, mono_ns=self._clock.mono_ns(), ok=error is None, error=error))
+        return None if found else "that picture is not here any more"
 
     def _declare(self) -> None:
         for event in self._shelf.losses():

@@ -3,9 +3,11 @@
 import os
 import shutil
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from scripted_broker import ScriptedBroker
 
 import agent
 
@@ -42,3 +44,11 @@ def mosquitto() -> str:
 def oc_agent() -> list[str]:
     """The command line of the agent under test."""
     return [sys.executable, "-m", "agent"]
+
+
+@pytest.fixture
+async def scripted() -> AsyncIterator[ScriptedBroker]:
+    """A broker that the test plays; what the client does that the standard or the contract forbids fails the test."""
+    async with ScriptedBroker() as broker:
+        yield broker
+    assert broker.errors == []

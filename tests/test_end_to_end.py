@@ -9,18 +9,15 @@ import signal
 import sqlite3
 import tempfile
 import time
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import jsonschema
-import paho.mqtt.client as paho
 import pytest
-from processes import Mosquitto, Popen, free_port, python_module, ready_line, started, stop, wait_until
-
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs/contract/ocg-1.schema.json").read_text(encoding="utf-8"))
+from broker_recorder import Recorded, Recorder
+from contract_check import decoded
+from processes import Amqtt, Mosquitto, Popen, free_port, python_module, ready_line, started, stop, wait_until
 
 CONFIG = """\
 [gateway]
@@ -112,24 +109,6 @@ POLLED_EACH_HALF_SECOND = [
 ]  # fmt: skip
 
 
-class Recorder:
-    """Keeps every message that any client publishes, as the broker passes it on."""
-
-    def __init__(self, port: int) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
-        self._client.reconnect_delay_set(1, 1)
-        self._client.on_connect = lambda client, *_: client.subscribe("#", qos=1)
-        self._client.on_message = lambda _client, _userdata, m: self.messages.append((m.topic, m.payload))
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-
-    def stop(self) -> list[tuple[str, bytes]]:
-        self._client.disconnect()
-        self._client.loop_stop()
-        return self.messages
-
-
 @pytest.fixture
 def runtime_dir() -> Iterator[Path]:
     """A folder on a RAM disk where the machine has one."""
@@ -192,18 +171,22 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize(("kind", "protocol"), [(Mosquitto, "5"), (Mosquitto, "3.1.1"), (Amqtt, "3.1.1")])
 def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
-    tmp_path: Path, runtime_dir: Path, mosquitto: str, protocol: str
+    tmp_path: Path, runtime_dir: Path, mosquitto: str, kind: type[Mosquitto], protocol: str
 ) -> None:
-    broker = Mosquitto(mosquitto, tmp_path)
+    broker = kind(mosquitto, tmp_path)
     site = Site(tmp_path, runtime_dir, broker, protocol)
     log = tmp_path / "log.txt"
     broker.start()
     try:
-        with started(site.sim("ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", site.db), log) as ioc:
+        speaks = "3.1.1" if kind is Amqtt else "5"
+        ioc_command = site.sim(
+            "ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", site.db, "--protocol", speaks
+        )
+        with started(ioc_command, log) as ioc:
             ready_line(ioc)
-            recorder = Recorder(broker.port)
+            recorder = Recorder(broker.port, speaks)
             account = _agent_through_outage_and_crash(site, broker, log)
             wait_until(lambda: _arrived(site) >= account["accepted"], 15, "the IOC has everything")
             messages = recorder.stop()
@@ -213,8 +196,10 @@ def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
     _check_account(site, account)
     _check_values(site)
     _check_order(site)
-    _check_schema(messages)
+    kinds = recorder.check()
+    assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
     _check_health(messages)
+    _check_config(messages)
 
 
 def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) -> dict[str, Any]:
@@ -305,35 +290,19 @@ def _check_order(site: Site) -> None:
         assert seqs == sorted(seqs), f"{lane} is out of order"
 
 
-def _check_schema(messages: list[tuple[str, bytes]]) -> None:
-    validators: dict[str, Any] = {}
-    kinds = set()
-    for topic, payload in messages:
-        name = _message_name(topic)
-        kinds.add(name)
-        if name not in validators:
-            schema = {**SCHEMA, "$ref": f"#/$defs/{name}"}
-            validators[name] = jsonschema.Draft202012Validator(schema)
-        if payload:
-            validators[name].validate(_decoded(payload))
-    assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
-
-
-def _check_health(messages: list[tuple[str, bytes]]) -> None:
-    accounts = [_decoded(payload)["outbox"]["account"] for topic, payload in messages if topic.endswith("/up/health")]
+def _check_health(messages: list[Recorded]) -> None:
+    accounts = [decoded(m.payload)["outbox"]["account"] for m in messages if m.topic.endswith("/up/health")]
     for account in accounts:
         assert account["accepted"] == account["delivered"] + account["stored"] + sum(account["lost"].values())
     assert accounts
 
 
-def _decoded(payload: bytes) -> Any:
-    return json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload)
-
-
-def _message_name(topic: str) -> str:
-    parts = topic.split("/")
-    if parts[2] == "ioc":
-        return "ioc_state"
-    if parts[3:5] == ["up", "birth"]:
-        return "device_birth" if len(parts) == 6 else "birth"
-    return {"backfill": "data"}.get(parts[4], parts[4])
+def _check_config(messages: list[Recorded]) -> None:
+    """Every batch belongs to the births beside it."""
+    said: dict[str, set[str]] = {"birth": set(), "data": set(), "backfill": set(), "event": set(), "status": set()}
+    for message in messages:
+        name = message.topic.rpartition("/")[2]
+        if "/up/" in message.topic and name in said:
+            said[name].add(decoded(message.payload)["config"])
+    assert len(said["birth"]) == 1
+    assert all(configs == said["birth"] for configs in said.values())

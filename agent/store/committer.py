@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.attempts import Attempts
 from agent.store.damage.salvage import Salvage
 from agent.store.declaring import Declarer
@@ -20,7 +21,6 @@ from agent.store.figures import Figures
 from agent.store.ledger import Card
 from agent.store.outbox import MAX_EVICTED, OutboxRow, is_damaged
 from agent.store.parts import Parts
-from agent.store.ranges import RangeSet
 from agent.store.retention import Retention
 from agent.store.timetable import Timetable
 

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from agent.ranges import RangeSet
 from agent.store.ledger import Card, Loss
 from agent.store.outbox import EvictedRow, OutboxRow, RawPiece
 from agent.store.parts import Parts
-from agent.store.ranges import RangeSet
 from agent.store.records import SealedHead
 
 CHUNK_BYTES: Final = 4 * 1024 * 1024

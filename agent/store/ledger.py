@@ -12,8 +12,8 @@ import msgspec
 
 from agent.clock import ClockState
 from agent.model import Account, SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.salvage import Salvage
-from agent.store.ranges import RangeSet
 from agent.store.records import Anchor, SealedHead
 
 DELIVERED: Final = "delivered"

@@ -111,6 +111,7 @@ def _parts(
         ram_disk=is_ram_disk(config.runtime_dir / JOURNAL_NAME),
         journal_episode=Episode("journal", clock),
         config_hash=config.config_hash,
+        max_payload_bytes=config.max_payload_bytes,
     )
 
 

@@ -36,6 +36,9 @@ ROW_BYTES = 64
 PAGE_BYTES = 4096
 VACUUM_PAGES = 2_000
 MAX_EVICTED = 2_000
+WINDOW_ROWS = 10_000
+LONGEST_MS = 3_600_000
+"""No batch spans more (`building.SPAN_S`)."""
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 SELECT_BATCHES = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
@@ -44,6 +47,9 @@ SELECT_ROWS = (
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
+SELECT_WINDOW = (
+    "SELECT last_ms, seq FROM batch WHERE (last_ms, seq) > (?, ?) AND last_ms < ? ORDER BY last_ms, seq LIMIT ?"
+)
 SELECT_META = "SELECT key, value FROM meta ORDER BY key"
 SELECT_UNDELIVERED = "SELECT first, last FROM undelivered WHERE uplink = ? ORDER BY first"
 SELECT_UNSEALED = "SELECT position, boot_id, coalesce(CAST(records AS BLOB), X'') FROM unsealed ORDER BY position"
@@ -242,6 +248,11 @@ class Outbox:
     async def expired(self, after_ms: int, before_ms: int) -> list[int]:
         """Numbers of batches, the oldest first, whose last reading is of that time; not all where they are many."""
         return [seq for (seq,) in await self._rows(SELECT_EXPIRED, after_ms, before_ms)]
+
+    async def window(self, after: tuple[int, int], to_ms: int) -> list[tuple[int, int]]:
+        """(last_ms, seq) of batches that can have readings before `to_ms`, those behind `after`; not all if many."""
+        parameters = (*after, to_ms + LONGEST_MS, WINDOW_ROWS)
+        return [(last_ms, seq) for last_ms, seq in await self._reader.execute_fetchall(SELECT_WINDOW, parameters)]
 
     async def average_bytes(self, ranges: Iterable[SeqRange]) -> float:
         """About how long a batch of `ranges` is, by the oldest of them; 0 where there is none."""

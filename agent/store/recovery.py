@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from agent.clock import ClockState
 from agent.model import BatchKind, SeqRange
+from agent.ranges import RangeSet
 from agent.store.journal import OldSegment
 from agent.store.ledger import DECLARED, FATES, Card, Fresh, Ledger, Loss, merged
 from agent.store.outbox import OutboxRow, RawPiece
-from agent.store.ranges import RangeSet
 from agent.store.records import (
     OFFSET_BITS,
     Anchor,

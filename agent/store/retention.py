@@ -8,12 +8,12 @@ import asyncio
 from typing import Final
 
 from agent.clock import ClockState
+from agent.ranges import RangeSet
 from agent.store.disk import SPARE_BYTES
 from agent.store.draft import Draft
 from agent.store.ledger import Loss, merged
 from agent.store.outbox import EvictedRow, Sizes, room_for
 from agent.store.parts import Parts
-from agent.store.ranges import RangeSet
 
 FULL: Final = "outbox_full"
 SLACK_BYTES: Final = 128 * 1024

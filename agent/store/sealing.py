@@ -6,21 +6,24 @@ fills the holes, joins the fragments behind an envelope and compresses. The form
 """
 
 import struct
-import zlib
 from collections.abc import Sequence
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from agent.clock import NS_PER_MS, ClockState
 from agent.model import BatchKind, Event, Result, Scan, Snapshot
+from agent.packing import head_of, packed, plain
 from drivers.api import Quality, Reading
 
 MAX_SCANS: Final = 5_000
 MAX_PLAIN_BYTES: Final = 1024 * 1024
 MAX_TEXT: Final = 1_024
-COMPRESS_ABOVE_BYTES: Final = 512
+MAX_RANGES: Final = 500
+FRAGMENT_BYTES: Final = 4 * 1024
+"""A scan that is longer is sent in several parts of the same time, so that it fits into a batch of any limit that a
+broker may have, also of one that is only known when the scan is sealed."""
 ENVELOPE_BYTES: Final = 300
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HOLE = struct.Struct("<H")
@@ -63,8 +66,11 @@ class Envelope(NamedTuple):
         ).encode()
 
 
-def scan_fragments(scan: Scan, max_bytes: int) -> list[Fragment]:
-    """Encode a scan; one that is longer than `max_bytes` becomes several of the same device and time."""
+def scan_fragments(scan: Scan, max_bytes: int = FRAGMENT_BYTES) -> list[Fragment]:
+    """Encode a scan; one that is longer than `max_bytes` becomes several of the same device and time.
+
+    A single reading is never cut in two: with a text and a status that are as long as they may be it has 13 KiB.
+    """
     readings = [_sendable(reading) for reading in scan.readings]
     values = {r.point: r.value for r in readings}
     parts = [b',"values":', _encode(values)]
@@ -83,6 +89,16 @@ def scan_fragments(scan: Scan, max_bytes: int) -> list[Fragment]:
             for fragment in scan_fragments(Scan(scan.device, scan.mono_ns, part), max_bytes)
         ]
     return [Fragment(len(values), _with_hole(b'{"device":' + _encode(scan.device) + b',"time_ms":', tail))]
+
+
+def in_parts(event: Event) -> list[Event]:
+    """The event, or where it names too many ranges for one message several of the same; the first has the readings."""
+    ranges = list(event.ranges)
+    events = [msgspec.structs.replace(event, ranges=ranges[:MAX_RANGES])]
+    for start in range(MAX_RANGES, len(ranges), MAX_RANGES):
+        part = ranges[start : start + MAX_RANGES]
+        events.append(msgspec.structs.replace(event, ranges=part, readings=None))
+    return events
 
 
 def event_fragment(event: Event) -> Fragment:
@@ -110,8 +126,15 @@ def snapshot_fragment(snapshot: Snapshot) -> Fragment:
 
 
 def result_fragment(result: Result) -> Fragment:
-    """Encode what became of a command."""
-    rest = {"ok": result.ok} | ({} if result.error is None else {"error": result.error})
+    """Encode what became of a command or a replay."""
+    rest = {
+        "ok": result.ok,
+        "error": result.error if result.error is None else result.error[:MAX_TEXT],
+        "readings": result.readings,
+        "ranges": [list(r) for r in result.ranges] or None,
+        "missing": [list(r) for r in result.missing] or None,
+    }
+    rest = {key: value for key, value in rest.items() if value is not None}
     head = b'"id":%b,"time_ms":' % _encode(result.id)
     return Fragment(0, _with_hole(head, b"," + _encode(rest)[1:]))
 
@@ -138,7 +161,7 @@ def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tu
             break
         take += 1
     while True:
-        payload = _squeezed(head + b",".join(scans[:take]) + b"]}")
+        payload = packed(head + b",".join(scans[:take]) + b"]}")
         if len(payload) <= max_bytes or take == 1:
             return take, payload
         take = max(1, min(take - 1, take * max_bytes * 9 // (len(payload) * 10)))
@@ -147,21 +170,20 @@ def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tu
 def seal_single(envelope: Envelope, kind: BatchKind, body: bytes, time_ms: int, random: Random) -> bytes:
     """Seal what is alone in its batch: an event, which gets its id now, a snapshot or a result."""
     own_id = b'"id":"%b",' % ulid(time_ms, random).encode("ascii") if kind == "event" else b""
-    return _squeezed(envelope.head() + b'"%b":{' % kind.encode("ascii") + own_id + stamped(body, time_ms) + b"}")
+    return packed(envelope.head() + b'"%b":{' % kind.encode("ascii") + own_id + stamped(body, time_ms) + b"}")
 
 
 def seal_again(envelope: Envelope, payload: bytes) -> bytes:
     """Put the content of a batch of a lost epoch, times and all, behind a new envelope."""
-    plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-    starts = (plain.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
+    text = plain(payload)
+    starts = (text.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
     start = min(found for found in starts if found >= 0)
-    return _squeezed(envelope.head() + plain[start + 1 :])
+    return packed(envelope.head() + text[start + 1 :])
 
 
 def is_unsynced(payload: bytes) -> bool:
     """Whether the envelope says that the clock was never set before its times were made."""
-    head = zlib.decompressobj().decompress(payload, ENVELOPE_BYTES) if payload[:1] == b"\x78" else payload
-    return b'"clock":"unsync"' in head[:ENVELOPE_BYTES]
+    return b'"clock":"unsync"' in head_of(payload, ENVELOPE_BYTES)
 
 
 def ulid(time_ms: int, random: Random) -> str:
@@ -173,6 +195,8 @@ def ulid(time_ms: int, random: Random) -> str:
 def _sendable(reading: Reading) -> Reading:
     """Never a null without a quality, nor a number that JSON does not know, nor a text without end (cut: `unc`)."""
     value = reading.value
+    if reading.status is not None and len(reading.status) > MAX_TEXT:
+        reading = _with(reading, value, Quality.UNCERTAIN, reading.status[:MAX_TEXT])
     if type(value) is str:
         return reading if len(value) <= MAX_TEXT else _with(reading, value[:MAX_TEXT], Quality.UNCERTAIN)
     if value is None or (type(value) is float and value - value != 0.0):
@@ -180,17 +204,10 @@ def _sendable(reading: Reading) -> Reading:
     return reading
 
 
-def _with(reading: Reading, value: str | None, quality: Quality) -> Reading:
-    """The reading with another value, and with `quality` where its own is good."""
-    return Reading(reading.point, value, reading.mono_ns, reading.quality or quality, reading.status)
+def _with(reading: Reading, value: Any, quality: Quality, status: str | None = None) -> Reading:
+    """The reading with another value or status, and with `quality` where its own is good."""
+    return Reading(reading.point, value, reading.mono_ns, reading.quality or quality, status or reading.status)
 
 
 def _with_hole(head: bytes, tail: bytes) -> bytes:
     return _HOLE.pack(len(head)) + head + tail
-
-
-def _squeezed(plain: bytes) -> bytes:
-    if len(plain) <= COMPRESS_ABOVE_BYTES:
-        return plain
-    packed = zlib.compress(plain, 1)
-    return packed if len(packed) < len(plain) else plain

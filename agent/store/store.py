@@ -31,6 +31,8 @@ import msgspec
 
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
+from agent.ranges import RangeSet
+from agent.store.archive import Archive
 from agent.store.committer import Committer
 from agent.store.damage.renewal import delete_files, spare_files
 from agent.store.damage.salvage import Salvage
@@ -38,12 +40,11 @@ from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
 from agent.store.outbox import is_damaged
-from agent.store.parts import Parts, StoreError, set_aside_event
-from agent.store.ranges import RangeSet
+from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
-from agent.store.sealing import scan_fragments
+from agent.store.sealing import FRAGMENT_BYTES, scan_fragments
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,7 @@ class Store:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._ledger = parts.ledger
+        self._archive = Archive(parts)
         self._committer = Committer(parts)
         self._sealer = Sealer(parts, self._committer)
         self._salvager = Salvager(parts, self._committer, self._sealer)
@@ -148,7 +150,7 @@ class Store:
         parts, ledger = self._parts, self._ledger
         if not scan.readings:
             return
-        for fragment in scan_fragments(scan, parts.config.max_payload_bytes // 2):
+        for fragment in scan_fragments(scan, min(FRAGMENT_BYTES, parts.max_payload_bytes // 2)):
             first = ledger.oldest_waiting_ns is None or ledger.oldest_unsaved_ns is None
             little_waits = not self._sealer.much_waits()
             try:
@@ -192,6 +194,11 @@ class Store:
         """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
         self._settle([(seq, seq)], REJECTED)
 
+    def limit_payload(self, max_bytes: int | None) -> None:
+        """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
+        most = self._parts.config.max_payload_bytes
+        self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
+
     async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
         """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.
 
@@ -231,7 +238,7 @@ class Store:
             seqs = list(islice(ledger.undelivered.after(after), max_batches))
             on_card = [seq for seq in seqs if seq not in ledger.fresh]
             if not on_card:
-                return self._from_journal(seqs, max_bytes)
+                return self._archive.from_journal(seqs, max_bytes)
             ranges = ledger.undelivered.overlap(on_card[0], on_card[-1])
             try:
                 found = await self._parts.outbox.read(ranges, len(on_card), max_bytes)
@@ -244,6 +251,20 @@ class Store:
             if waiting:
                 return waiting
             after = on_card[-1]
+
+    async def window(self, from_ms: int, to_ms: int) -> Sequence[SeqRange] | None:
+        """Numbers of all batches that can have readings of that time, `to_ms` excluded, and maybe of some others.
+
+        None where the card cannot be read now. Times are those that the batches say.
+        """
+        return await self._archive.window(from_ms, to_ms)
+
+    async def sealed(self, ranges: Sequence[SeqRange], max_batches: int, max_bytes: int) -> Sequence[Batch] | None:
+        """Batches of `ranges` that are still kept, delivered or not, lowest first; at least one where there is any.
+
+        None where the card cannot be read now.
+        """
+        return await self._archive.read(ranges, max_batches, max_bytes)
 
     def account(self) -> Account:
         """Where every reading is. Deliveries of batches on the card are counted within about a second."""
@@ -370,27 +391,6 @@ class Store:
             self._parts.damaged(err)
         elif isinstance(err, sqlite3.Error):
             log.warning("%s cannot be read now: %s", self._parts.outbox.path, err)
-
-    def _from_journal(self, seqs: Sequence[int], max_bytes: int) -> list[Batch]:
-        found: list[Batch] = []
-        size = 0
-        for seq in seqs:
-            fresh = self._ledger.fresh[seq]
-            size += fresh.size
-            if found and size > max_bytes:
-                break
-            head, payload = fresh.head, self._parts.journal.read(fresh.position, fresh.size)
-            found.append(
-                Batch(
-                    seq=seq,
-                    kind=head.kind,
-                    payload=payload,
-                    readings=head.readings,
-                    sealed_ms=head.sealed_ms,
-                    sealed_mono_ns=head.sealed_mono_ns,
-                )
-            )
-        return found
 
     def _journal_full(self, readings: int, err: OSError) -> None:
         self._ledger.lose(JOURNAL_FULL, readings)

@@ -1,21 +1,11 @@
-"""What the IOC says: topic and payload in, a typed message out. Pure.
+"""What the IOC can say, as types: they are what every format reads its messages into. Pure."""
 
-Promises: nothing that arrives raises; what breaks the contract comes out as `Bad`, with a word for the counter, and
-changes nothing. Sizes are bounded before anything is parsed. Unknown fields are passed over (contract, payloads).
-"""
-
-import zlib
 from collections.abc import Sequence
 from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import msgspec
 
 from agent.model import SeqRange
-from agent.uplink.topics import IOC_STATE, Topics
-
-MAX_BYTES: Final = 256 * 1024
-MAX_PLAIN_BYTES: Final = 1024 * 1024
-_ZLIB: Final = b"\x78"
 
 Epoch = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{16}$")]
 Seq = Annotated[int, msgspec.Meta(ge=1, lt=2**53)]
@@ -34,13 +24,18 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IocState(msgspec.Struct, frozen=True, kw_only=True):
-    """Is the IOC's ingest up, and does it acknowledge."""
+    """Is the IOC's ingest up, does it acknowledge, and what can it take.
+
+    `max_bytes`: the longest payload. `backfill_readings_per_s`: the pace of what comes late, from each gateway.
+    """
 
     v: Literal[1]
     online: bool
     ack: bool = False
     time_ms: int = 0
     host: str = ""
+    max_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    backfill_readings_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 class NoIocState(NamedTuple):
@@ -59,7 +54,10 @@ class OwnStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
-    """Please send these again: `ranges` of `epoch`, or a window of time."""
+    """Please send these again: `ranges` of `epoch`, or what is from `from_ms` on and before `to_ms`.
+
+    With `cancel`: please do not, what was asked for under this `id`.
+    """
 
     v: Literal[1]
     id: Id
@@ -69,6 +67,7 @@ class Replay(msgspec.Struct, frozen=True, kw_only=True):
     from_ms: int | None = None
     to_ms: int | None = None
     devices: tuple[str, ...] | None = None
+    cancel: bool = False
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,33 +81,17 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     args: dict[str, Any] = {}
 
 
+BAD_COMMAND: Final = "command"
+
+
 class Bad(NamedTuple):
-    """A message that breaks the contract; `reason` is one word, for counting."""
+    """A message that breaks the contract; `reason` is one word, for counting: `BAD_COMMAND` for a command."""
 
     reason: str
     detail: str
 
 
 Down = Ack | IocState | NoIocState | OwnStatus | Replay | Command | Bad
-
-
-def read_down(topics: Topics, topic: str, payload: bytes) -> Down | None:
-    """What a message says; None for an empty one that only clears a retained message."""
-    types: dict[str, type[Ack | IocState | OwnStatus | Replay | Command]] = {
-        IOC_STATE: IocState,
-        topics.ack: Ack,
-        topics.replay: Replay,
-        topics.command: Command,
-        topics.status: OwnStatus,
-    }
-    if topic not in types:
-        return Bad("topic", topic[:100])
-    if not payload:
-        return NoIocState() if topic == IOC_STATE else None
-    try:
-        return msgspec.json.decode(_plain(payload), type=types[topic])
-    except (msgspec.MsgspecError, ValueError, RecursionError) as err:
-        return Bad("payload", f"{topic}: {err}"[:300])
 
 
 def acked_ranges(ack: Ack, epoch: str, high: int) -> Sequence[SeqRange] | Bad:
@@ -124,19 +107,3 @@ def acked_ranges(ack: Ack, epoch: str, high: int) -> Sequence[SeqRange] | Bad:
         if first > last or last > high:
             return Bad("ack", f"{first} to {last} of epoch {epoch}, where {high} is the highest")
     return ranges
-
-
-def _plain(payload: bytes) -> bytes:
-    """The JSON text; raises `ValueError` where it is too long or no zlib stream."""
-    if len(payload) > MAX_BYTES:
-        raise ValueError(f"{len(payload)} bytes are too many")
-    if payload[:1] != _ZLIB:
-        return payload
-    unpacker = zlib.decompressobj()
-    try:
-        plain = unpacker.decompress(payload, MAX_PLAIN_BYTES)
-    except zlib.error as err:
-        raise ValueError(str(err)) from err
-    if not unpacker.eof:
-        raise ValueError("the zlib stream is cut off, or unpacks to too much")
-    return plain

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from agent.model import Batch
-from agent.uplink.encoders import Lane
+from agent.uplink.formats import Lane
+from agent.uplink.replaying import ReplayJob
 
 MAX_WINDOW: Final = 20
 LIVE_BYTES: Final = 2 * 1024 * 1024
@@ -77,6 +78,10 @@ class Backlog:
         return seq in self._seqs
 
     @property
+    def has_next(self) -> bool:
+        return bool(self._batches)
+
+    @property
     def next(self) -> Batch:
         return self._batches[0]
 
@@ -117,10 +122,11 @@ class Backlog:
 
 
 class InFlight(NamedTuple):
-    """A batch that was sent and has no PUBACK yet."""
+    """A batch that was sent and has no PUBACK yet; `job` is the replay that it belongs to."""
 
     batch: Batch
     lane: Lane
+    job: ReplayJob | None = None
 
 
 class Window:
@@ -130,6 +136,7 @@ class Window:
         self.size = max(1, min(MAX_WINDOW, receive_maximum))
         self._for_backfill = max(1, self.size * 3 // 4)
         self._batches: dict[int, InFlight] = {}
+        self.backfill_readings = 0
         self._backfill_count = 0
         self._backfill_bytes = 0
 
@@ -138,6 +145,10 @@ class Window:
 
     def __contains__(self, seq: int) -> bool:
         return seq in self._batches
+
+    def seqs(self) -> list[int]:
+        """The numbers of what is in flight, in the order in which it was sent."""
+        return list(self._batches)
 
     def has_room(self, lane: Lane, payload_bytes: int) -> bool:
         """Whether a batch of `lane` may go now; on backfill one may always, however long it is."""
@@ -148,15 +159,17 @@ class Window:
         fits = self._backfill_bytes + payload_bytes <= BACKFILL_IN_FLIGHT_BYTES
         return fits and self._backfill_count < self._for_backfill
 
-    def add(self, batch: Batch, lane: Lane) -> None:
-        self._batches[batch.seq] = InFlight(batch, lane)
-        if lane == "backfill":
+    def add(self, sent: InFlight) -> None:
+        self._batches[sent.batch.seq] = sent
+        if sent.lane == "backfill":
+            self.backfill_readings += sent.batch.readings
             self._backfill_count += 1
-            self._backfill_bytes += len(batch.payload)
+            self._backfill_bytes += len(sent.batch.payload)
 
     def remove(self, seq: int) -> InFlight:
         sent = self._batches.pop(seq)
         if sent.lane == "backfill":
+            self.backfill_readings -= sent.batch.readings
             self._backfill_count -= 1
             self._backfill_bytes -= len(sent.batch.payload)
         return sent

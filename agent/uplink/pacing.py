@@ -17,6 +17,11 @@ class TokenBucket:
         self._tokens = self._most
         self._at_ns = now_ns
 
+    def set_rate(self, rate_per_s: float, now_ns: int) -> None:
+        """Another pace from now on."""
+        self._fill(now_ns)
+        self._rate_per_s, self._most = rate_per_s, rate_per_s * BURST_S
+
     def wait_s(self, now_ns: int) -> float:
         """How long until something may go, in seconds; 0 for now."""
         self._fill(now_ns)

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from agent.uplink.errors import MessageRejected
+from agent.uplink.formats import Format
 from agent.uplink.reasons import Verdict, reason_name, verdict
-from agent.uplink.topics import Topics
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +58,9 @@ class Shelf(Protocol):
 class PictureSender:
     """The pictures of one connection. `poke` tells it that there is a new one."""
 
-    def __init__(self, shelf: Shelf, topics: Topics) -> None:
+    def __init__(self, shelf: Shelf, format_: Format) -> None:
         self._shelf = shelf
-        self._topics = topics
+        self._format = format_
         self._wake = asyncio.Event()
         self.sent = 0
 
@@ -92,9 +92,9 @@ class PictureSender:
             return REFUSED_S
         size = self._shelf.part_bytes
         for number, start in enumerate(range(0, len(data), size), start=1):
-            topic = self._topics.blob(picture.id, number)
+            part = self._format.picture_part(picture.id, number, data[start : start + size])
             try:
-                code = await session.publish(topic, data[start : start + size], timeout_s=PART_S)
+                code = await session.publish(part.topic, part.payload, timeout_s=PART_S)
             except MessageRejected as err:
                 log.warning("picture %s cannot be sent: %s", picture.id, err)
                 return REFUSED_S

@@ -1,10 +1,11 @@
 """The uplink: connect for ever, say who we are, send what is sealed, hear what has arrived.
 
 Promises: nothing is marked delivered but by the word that counts; whatever was in flight when a connection ends is
-sent again on the next one; the retained status never says online for a gateway that has left; a message from the IOC,
-however broken, stops nothing.
+sent again on the next one; the retained status never says online for a gateway that has left; what the IOC has asked
+for is answered, also after a restart.
 
-Reading order: `run`, `_connection`, `_serve`, `_listen`. The lanes are in `agent.uplink.sender`.
+Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `agent.uplink.sender`, what is heard goes
+through `agent.uplink.hearing`, what we say of ourselves through `agent.uplink.sayings`.
 """
 
 import asyncio
@@ -22,30 +23,24 @@ from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
 from agent.supervise import Backoff, Episode
-from agent.uplink.announced import read_announced, write_announced
-from agent.uplink.downlink import (
-    Ack,
-    Bad,
-    Command,
-    Down,
-    IocState,
-    NoIocState,
-    OwnStatus,
-    Replay,
-    acked_ranges,
-    read_down,
-)
-from agent.uplink.encoders import Message
-from agent.uplink.encoders.ocg1 import Ocg1
-from agent.uplink.errors import MessageRejected, NotTheTime, UplinkDown, UplinkRefused
+from agent.uplink.downlink import Replay
+from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
+from agent.uplink.faults import Fault
+from agent.uplink.formats import Format, Message
+from agent.uplink.formats.ocg1 import Ocg1
+from agent.uplink.hearing import Hearing
 from agent.uplink.inbox import Inbox
-from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
+from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
+from agent.uplink.notices import Notices
 from agent.uplink.peer import AckMode, Peer
 from agent.uplink.pictures import PictureSender, Shelf
-from agent.uplink.reasons import TAKEN_OVER, Verdict, reason_name, verdict
+from agent.uplink.progress import Pace, Progress
+from agent.uplink.reasons import TAKEN_OVER
+from agent.uplink.remembered import Remembered
+from agent.uplink.replaying import Replays
 from agent.uplink.sayings import Sayings
-from agent.uplink.sender import Pace, Progress, Sender
-from agent.uplink.topics import Topics
+from agent.uplink.sender import Route, Sender
+from agent.uplink.suspicion import Suspicion
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +51,10 @@ TAKEN_OVER_S: Final = 60.0
 BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
+PAUSE_S: Final = 5.0
+IOC_ACK_S: Final = 1.5
+"""The IOC acknowledges what it has stored at least each second (contract, delivery)."""
+REPLAYS_FILE: Final = "replays.json"
 
 
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,19 +62,25 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
     `decide_s`: see `agent.uplink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
     the retained state of the IOC has arrived. `silence_s`: without any PUBACK for so long the connection is given up.
+    `renewal_s`: how often to look whether certificates on disk are new.
     """
 
     decide_s: float = 10.0
     barrier_s: float = 2.0
     silence_s: float = 60.0
+    renewal_s: float = 30.0
 
 
 class UplinkState(msgspec.Struct, kw_only=True):
-    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend."""
+    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend.
+
+    `fault` is the name of what `error` says, where it has one.
+    """
 
     connected: bool
     broker: str
     error: str
+    fault: Fault | None
     alarm: str
     since_ms: int | None
     connection: int
@@ -91,7 +96,7 @@ class UplinkState(msgspec.Struct, kw_only=True):
 
 
 class Publisher:
-    """The uplink to one IOC. `on_event`, where it is set, takes what the IOC must know about the uplink itself."""
+    """The uplink to one IOC: a source of batches, a format, and the connection between them."""
 
     def __init__(
         self,
@@ -100,42 +105,50 @@ class Publisher:
         clock: Clock,
         retry_delays: Callable[[], Iterator[float]],
         *,
+        format_: Format | None = None,
         random: Random | None = None,
         tuning: Tuning | None = None,
         shelf: Shelf | None = None,
     ) -> None:
         uplink = settings.uplink
-        self.on_event: Callable[[Event], None] | None = None
-        self.on_command: Callable[[Command], None] | None = None
         self._settings = settings
         self._source = source
         self._clock = clock
         self._retry_delays = retry_delays
         self._random = random or Random()
         self._tuning = tuning or Tuning()
-        self._topics = Topics(settings.gateway.id)
-        self._encoder = Ocg1(self._topics)
-        self.pictures = PictureSender(shelf, self._topics) if shelf else None
-        self._sayings = Sayings(settings, source, clock)
+        self._format = format_ or Ocg1(settings)
         self._peer = Peer(uplink.ack, uplink.protocol, self._tuning.decide_s)
         self._progress = Progress()
-        self._broker = f"{'mqtts' if uplink.tls else 'mqtt'}://{uplink.host}:{uplink.port}"
-        self._episode = Episode("uplink", clock)
+        self.notices = Notices()
+        self._replays = Replays(clock.mono_ns, self.notices)
+        self._route = self._make_route()
         self._inbox = Inbox()
+        self._hearing = Hearing(self._route, self._inbox, self.notices)
+        self._sayings = Sayings(settings, source, self._format, clock, self.notices)
+        self.pictures = PictureSender(shelf, self._format) if shelf else None
+        if self.pictures:
+            self._hearing.on_state = self.pictures.poke
+        self._broker = broker_address(uplink)
+        self._episode = Episode("uplink", clock)
+        path, cost = Path(settings.gateway.data_dir) / REPLAYS_FILE, "a replay may not survive a restart"
+        self._asked_file: Remembered[list[Replay]] = Remembered(path, list[Replay], [], cost)
+        self._asked = asyncio.Event()
+        self._replays.on_asked = self._replay_asked
         self._session: MqttSession | None = None
-        self._sender: Sender | None = None
-        self._echo = asyncio.Event()
         self._ready = asyncio.Event()
         self._health: Message | None = None
         self._since_ms: int | None = None
-        self._was_online = False
         self._error = ""
+        self._fault: Fault | None = None
         self._alive_until_ns = clock.mono_ns() + round(ALIVE_S * NS_PER_S)
         self._stopping = False
 
     async def run(self) -> None:
         """Connect and send, for ever; returns after `drain`. Raises only what the store raises."""
         self._sayings.hardware = hardware()
+        for request in await asyncio.to_thread(self._asked_file.read):
+            self._replays.ask(request, self._source.epoch)
         delays, refusals = self._retry_delays(), self._refusal_delays()
         while not self._stopping:
             started_ns = self._clock.mono_ns()
@@ -147,20 +160,20 @@ class Publisher:
 
     def on_sealed(self, batch: Batch) -> None:
         """Send a batch live. Without a connection it stays in the store, and goes with the backlog."""
-        if self._sender:
-            self._sender.offer(batch)
+        if self._hearing.sender:
+            self._hearing.sender.offer(batch)
 
     def on_salvaged(self, seq: int) -> None:
         """Undelivered batches are there again that could not be read before, none of them below `seq`."""
-        if self._sender:
-            self._sender.look_again(seq)
+        if self._hearing.sender:
+            self._hearing.sender.look_again(seq)
 
     async def publish_health(self, figures: dict[str, Any]) -> None:
         """Say how the gateway is, with QoS 0. Without a connection the newest waits for one, older ones are dropped."""
         if self._health is not None:
             self._inbox.ignore("health")
         self._health = self._sayings.health(figures)
-        if self._session and self._sender:
+        if self._session and self._hearing.sender:
             self._send_health(self._session)
 
     async def drain(self) -> None:
@@ -172,12 +185,12 @@ class Publisher:
         try:
             async with asyncio.timeout(self._settings.uplink.drain_s):
                 await self._ready.wait()
-                if self._sender and self._peer.online is not False:
-                    await self._sender.wait_quiet()
+                if self._hearing.sender and self._peer.online is not False:
+                    await self._hearing.sender.wait_quiet()
         except TimeoutError:
             log.info("not everything was delivered in %g s: the rest is kept", self._settings.uplink.drain_s)
         try:
-            await self._say(session, self._sayings.status("stop"), OFFLINE_S)
+            await self._sayings.say(session, self._sayings.status("stop"), OFFLINE_S)
         except UplinkDown as err:
             log.info("the status could not be said at the end: %s", err)
         await session.disconnect(with_will=False)
@@ -188,12 +201,13 @@ class Publisher:
             connected=self._session is not None,
             broker=self._broker,
             error=self._error,
+            fault=self._fault,
             alarm=self._progress.alarm,
             since_ms=self._since_ms,
             connection=self._sayings.connection,
             ack=self._peer.mode(self._clock.mono_ns()),
             ioc_online=self._peer.online,
-            in_flight=self._sender.in_flight if self._sender else 0,
+            in_flight=self._hearing.sender.in_flight if self._hearing.sender else 0,
             published=self._progress.published,
             acked=self._progress.acked,
             rejected=dict(self._progress.rejected),
@@ -201,6 +215,11 @@ class Publisher:
             last_ack_ms=self._progress.last_ack_ms,
             ignored=dict(self._inbox.ignored),
         )
+
+    def figures(self) -> dict[str, Any]:
+        """What health says of the uplink: what the broker forbids and refuses."""
+        progress = self._progress
+        return {"alarms": list(progress.alarms.values()), "rejected": dict(progress.rejected)}
 
     def is_alive(self) -> bool:
         """Whether the loop of `run` turns; for the watchdog. A broker that is away is no reason to restart."""
@@ -222,14 +241,14 @@ class Publisher:
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
         except NotTheTime as err:
-            return UplinkDown(f"{err.reason}; the clock of this gateway says {described(self._clock)}")
+            return err.told(described(self._clock))
         except UplinkDown as err:
             return err
 
     def _opened(self, session: MqttSession) -> None:
         self._session = session
         self._since_ms = self._clock.wall_ms()
-        self._echo.clear()
+        self._hearing.presence.connected()
         self._ready.clear()
         self._peer.connected(self._clock.mono_ns())
 
@@ -239,10 +258,21 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_closed(session), name="uplink connection")
                 tasks.create_task(self._listen(session), name="uplink downlink")
+                tasks.create_task(self._renew(session), name="uplink certificates")
                 tasks.create_task(self._serve(session), name="uplink session")
         except* UplinkDown as group:
             downs.extend(_flat(group))
         return session.closed.result() if session.closed.done() else downs[0]
+
+    async def _renew(self, session: MqttSession) -> None:
+        """When certificates, key or password on disk are new and good: leave in order, to connect again with them."""
+        await session.renewed(self._tuning.renewal_s)
+        async with session.paused(PAUSE_S):
+            if self._peer.mode(self._clock.mono_ns()) == "ioc":
+                await asyncio.sleep(IOC_ACK_S)  # what it has stored need not go again
+            if not self._stopping:
+                log.info("certificates, key or password on disk are new and good: connecting again with them")
+                await session.disconnect(with_will=False, why=Renewed("certificates on disk were renewed"))
 
     async def _until_closed(self, session: MqttSession) -> None:
         while True:
@@ -253,104 +283,49 @@ class Publisher:
 
     async def _serve(self, session: MqttSession) -> None:
         """Say who we are; when our own status has come back, so has the state of the IOC: send."""
-        timeout_s = self._settings.uplink.connect_timeout_s
-        await session.subscribe(self._topics.subscriptions, timeout_s=timeout_s)
-        await self._announce(session, timeout_s)
+        await session.subscribe(tuple(self._format.subscriptions), timeout_s=self._settings.uplink.connect_timeout_s)
+        await self._sayings.announce(session)
+        echo = self._hearing.presence.echo
         try:
             async with asyncio.timeout(self._tuning.barrier_s):
-                await self._echo.wait()
+                await echo.wait()
         except TimeoutError:
-            log.warning("our own status does not come back: may %s be read?", self._topics.status)
-            self._echo.set()
-        self._error = ""
+            log.warning("our own status does not come back: may %s be read?", self._sayings.status("connect").topic)
+            echo.set()
+        self._error, self._fault = "", None
         if not self._episode.recovered():
             log.info("connected to %s", self._broker)
         self._send_health(session)
-        self._sender = Sender(
-            session, self._source, self._encoder, self._clock, self._peer, self._pace(), self._random, self._progress
-        )
+        self._hearing.sender = sender = Sender(session, self._route)
         self._ready.set()
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._sender.run(), name="uplink sender")
+                tasks.create_task(sender.run(), name="uplink sender")
+                tasks.create_task(self._keep_replays(), name="uplink replays")
                 if self.pictures:
                     may_send = partial(_is_there, self._peer, self._settings.uplink.protocol)
                     tasks.create_task(self.pictures.run(session, may_send), name="uplink pictures")
         finally:
-            self._sender = None
-
-    async def _announce(self, session: MqttSession, timeout_s: float) -> None:
-        """Publish status and births, retained; take away the births of devices that are not there any more."""
-        data_dir = Path(self._settings.gateway.data_dir)
-        devices = {device.name for device in self._settings.devices}
-        announced = await asyncio.to_thread(read_announced, data_dir)
-        async with asyncio.TaskGroup() as tasks:
-            for message in (self._sayings.status("connect"), *self._sayings.births(announced - devices)):
-                tasks.create_task(self._say(session, message, timeout_s), name=f"say {message.topic}")
-        if announced != devices:
-            await asyncio.to_thread(write_announced, data_dir, devices)
-
-    async def _say(self, session: MqttSession, message: Message, timeout_s: float) -> None:
-        try:
-            code = await session.publish(message.topic, message.payload, retain=True, timeout_s=timeout_s)
-        except MessageRejected as err:
-            log.warning("%s cannot be published: %s", message.topic, err)
-            return
-        if verdict(code) not in (Verdict.ACCEPTED, Verdict.NO_SUBSCRIBER):
-            log.error("the broker does not take %s: %s (0x%02X)", message.topic, reason_name(code), code)
+            self._hearing.sender = None
 
     async def _listen(self, session: MqttSession) -> None:
+        async def say_online() -> None:
+            if not self._stopping:
+                await self._sayings.say(session, self._sayings.status("connect"))
+
+        await self._hearing.listen(self._sayings.moment, say_online)
+
+    def _replay_asked(self) -> None:
+        self._asked.set()
+        if self._hearing.sender:
+            self._hearing.sender.replay_asked()
+
+    async def _keep_replays(self) -> None:
+        """Remember over a restart what has no result yet."""
         while True:
-            topic, payload = await self._inbox.get()
-            message = read_down(self._topics, topic, payload)
-            if isinstance(message, OwnStatus):
-                await self._heard_status(session, message)
-            elif message is not None:
-                self._heard(message)
-
-    def _heard(self, message: Down) -> None:
-        match message:
-            case Ack():
-                self._heard_ack(message)
-            case IocState() | NoIocState():
-                came_up = self._peer.heard(message)
-                if self._sender:
-                    self._sender.peer_changed(came_up=came_up)
-                if self.pictures:
-                    self.pictures.poke()
-            case Command() if self.on_command:
-                self.on_command(message)
-            case Replay() | Command():
-                name = type(message).__name__.lower()
-                self._inbox.refuse(name, f"a {name} from the IOC is not supported by this version: {message.id}")
-            case Bad():
-                self._inbox.bad(message)
-
-    def _heard_ack(self, ack: Ack) -> None:
-        ranges = acked_ranges(ack, self._source.epoch, self._source.high)
-        if isinstance(ranges, Bad):
-            self._inbox.bad(ranges)
-        elif ranges and self._sender:
-            self._sender.acknowledged(ranges)
-        elif ranges:
-            self._source.mark_delivered(ranges)
-
-    async def _heard_status(self, session: MqttSession, said: OwnStatus) -> None:
-        """Our own status: the first one of this connection is the barrier; a late Will is answered."""
-        us = (self._source.epoch, self._source.boot, self._sayings.connection)
-        if said.online and (said.epoch, said.boot, said.connection) == us:
-            self._echo.set()
-            self._was_online = True
-        elif said.online and self._was_online and self._is_foreign(said):
-            raise UplinkDown(f"{self._broker}: another client says that it is this gateway", TAKEN_OVER)
-        elif not said.online and self._echo.is_set() and not self._stopping:
-            log.info("a late %s says that we are offline: saying that we are not", said.why)
-            await self._say(session, self._sayings.status("connect"), self._settings.uplink.connect_timeout_s)
-
-    def _is_foreign(self, said: OwnStatus) -> bool:
-        """Whether we never said this. Not every broker tells of a takeover with 0x8E: Mosquitto 2.0.11 does not."""
-        ours = (said.epoch, said.boot) == (self._source.epoch, self._source.boot)
-        return not ours or said.connection > self._sayings.connection
+            await self._asked.wait()
+            self._asked.clear()
+            await asyncio.to_thread(self._asked_file.write, self._replays.requests)
 
     def _send_health(self, session: MqttSession) -> None:
         if self._health is None:
@@ -362,8 +337,11 @@ class Publisher:
         self._health = None
 
     async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
-        self._error = down.reason
-        self._episode.failed(down.reason)
+        if isinstance(down, Renewed):
+            return
+        if not self._episode.failed(down.reason) and _code(down.fault) != _code(self._fault):
+            log.warning("uplink: now %s", down.reason)
+        self._error, self._fault = down.reason, down.fault
         if down.code == TAKEN_OVER:
             self._report_takeover()
             delay_s = TAKEN_OVER_S
@@ -375,10 +353,9 @@ class Publisher:
     def _report_takeover(self) -> None:
         gateway = self._settings.gateway.id
         log.error("another client has connected as %s: two gateways with one id, or somebody has its key", gateway)
-        if self.on_event:
-            said = {"vi": f"Thiết bị khác đã kết nối với mã {gateway}", "en": f"Another client connected as {gateway}"}
-            now_ns = self._clock.mono_ns()
-            self.on_event(Event(type="security.takeover", severity="critical", mono_ns=now_ns, message=said))
+        said = {"vi": f"Thiết bị khác đã kết nối với mã {gateway}", "en": f"Another client connected as {gateway}"}
+        now_ns = self._clock.mono_ns()
+        self.notices.event(Event(type="security.takeover", severity="critical", mono_ns=now_ns, message=said))
 
     def _refusal_delays(self) -> Iterator[float]:
         return Backoff(REFUSED_FIRST_S, REFUSED_MAX_S, self._random).delays()
@@ -386,32 +363,31 @@ class Publisher:
     def _stay_alive(self, busy_s: float) -> None:
         self._alive_until_ns = self._clock.mono_ns() + round((busy_s + ALIVE_S) * NS_PER_S)
 
-    def _pace(self) -> Pace:
+    def _make_route(self) -> Route:
         uplink = self._settings.uplink
-        return Pace(
-            resend_s=uplink.resend_s,
-            silence_s=self._tuning.silence_s,
-            backfill_readings_per_s=uplink.backfill_readings_per_s,
+        return Route(
+            source=self._source,
+            format=self._format,
+            clock=self._clock,
+            peer=self._peer,
+            replays=self._replays,
+            pace=Pace(
+                resend_s=uplink.resend_s,
+                silence_s=self._tuning.silence_s,
+                backfill_readings_per_s=uplink.backfill_readings_per_s,
+            ),
+            progress=self._progress,
+            random=self._random,
+            suspicion=Suspicion(),
         )
 
     def _options(self) -> MqttOptions:
-        uplink = self._settings.uplink
         will = self._sayings.status("will")
-        return MqttOptions(
-            host=uplink.host,
-            port=uplink.port,
-            client_id=self._settings.gateway.id,
-            will=Will(will.topic, will.payload),
-            protocol=uplink.protocol,
-            keepalive_s=uplink.keepalive_s,
-            connect_timeout_s=uplink.connect_timeout_s,
-            tls=uplink.tls,
-            ca_file=uplink.ca_file,
-            cert_file=uplink.cert_file,
-            key_file=uplink.key_file,
-            username=uplink.username,
-            password_file=uplink.password_file,
-        )
+        return MqttOptions.of(self._settings, Will(will.topic, will.payload), tuple(self._format.frequent))
+
+
+def _code(fault: Fault | None) -> str:
+    return fault.code if fault else ""
 
 
 def _is_there(peer: Peer, protocol: str) -> bool:

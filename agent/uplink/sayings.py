@@ -1,55 +1,94 @@
-"""What the gateway says of itself, as messages ready to publish: status, births, health. No I/O."""
+"""What the gateway says of itself: status and births at each connection, retained, and health.
 
-from collections.abc import Collection, Iterator
-from typing import Any
+Promises: a device that was taken out of the configuration is taken out at the broker; the IOC is told when the
+configuration has changed; what the broker does not take is said by name, and stops nothing else.
+"""
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any, Final
 
 import msgspec
 
 from agent.clock import Clock
 from agent.health import Hardware
-from agent.model import BatchSource
+from agent.model import BatchSource, Event
 from agent.settings import Settings
-from agent.uplink.birth import Moment, birth, config_hash, device_births
-from agent.uplink.encoders import Message
-from agent.uplink.encoders.ocg1 import packed
-from agent.uplink.status import Why, health, status
-from agent.uplink.topics import Topics
+from agent.uplink.errors import MessageRejected
+from agent.uplink.formats import Format, Message, Moment, Why
+from agent.uplink.mqtt import MqttSession
+from agent.uplink.notices import Notices
+from agent.uplink.reasons import Verdict, reason_name, verdict
+from agent.uplink.remembered import Remembered
+
+log = logging.getLogger(__name__)
+
+ANNOUNCED_FILE: Final = "announced.json"
+
+
+class Announced(msgspec.Struct, frozen=True):
+    """What stands at the broker: the births of these devices, of the configuration with this hash."""
+
+    devices: frozenset[str] = frozenset()
+    config: str = ""
 
 
 class Sayings:
-    """Makes the messages outside `seq`. `connection` and `hardware` are set by whoever knows them."""
+    """Says who we are. `connection` and `hardware` are set by whoever knows them."""
 
-    def __init__(self, settings: Settings, source: BatchSource, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, source: BatchSource, format_: Format, clock: Clock, notices: Notices
+    ) -> None:
         self.connection = 0
         self.hardware = Hardware()
-        self._settings = settings
         self._source = source
+        self._format = format_
         self._clock = clock
-        self._topics = Topics(settings.gateway.id)
-        self._config = config_hash(settings)
+        self._notices = notices
+        self._timeout_s = settings.uplink.connect_timeout_s
+        self._now = Announced(frozenset(device.name for device in settings.devices), format_.config)
+        path = Path(settings.gateway.data_dir) / ANNOUNCED_FILE
+        self._file = Remembered(path, Announced, Announced(), "births of removed devices may stay at the broker")
+
+    def moment(self) -> Moment:
+        """Now, on this connection."""
+        return Moment(self._source.epoch, self._source.boot, self.connection, self._clock.wall_ms())
 
     def status(self, why: Why) -> Message:
         """Online, or why not."""
-        said = status(self._settings.gateway.id, self._config, self._moment(), why)
-        return _message(self._topics.status, said)
-
-    def births(self, removed: Collection[str]) -> Iterator[Message]:
-        """The births of the gateway and its devices; an empty one for each device that was `removed`."""
-        moment, settings = self._moment(), self._settings
-        yield _message(self._topics.birth, birth(settings, self._config, moment, self.hardware))
-        for device, said in device_births(settings, self._config, moment).items():
-            yield _message(self._topics.device_birth(device), said)
-        for device in sorted(removed):
-            yield Message(self._topics.device_birth(device), b"", retain=True)
+        return self._format.status(self.moment(), why)
 
     def health(self, figures: dict[str, Any]) -> Message:
-        """How the gateway is; not retained."""
-        said = health(self._settings.gateway.id, self._moment(), figures)
-        return _message(self._topics.health, said)._replace(retain=False)
+        """How the gateway is."""
+        return self._format.health(self.moment(), figures)
 
-    def _moment(self) -> Moment:
-        return Moment(self._source.epoch, self._source.boot, self.connection, self._clock.wall_ms())
+    async def announce(self, session: MqttSession) -> None:
+        """Publish status and births; take away the births of devices that are not there any more."""
+        before = await asyncio.to_thread(self._file.read)
+        births = self._format.births(self.moment(), self.hardware, before.devices - self._now.devices)
+        async with asyncio.TaskGroup() as tasks:
+            for message in (self.status("connect"), *births):
+                tasks.create_task(self.say(session, message), name=f"say {message.topic}")
+        if before != self._now:
+            if before.config and before.config != self._now.config:
+                self._tell_of_change(before.config)
+            await asyncio.to_thread(self._file.write, self._now)
 
+    async def say(self, session: MqttSession, message: Message, timeout_s: float | None = None) -> None:
+        """Publish one message; raises `UplinkDown`."""
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        try:
+            code = await session.publish(message.topic, message.payload, retain=message.retain, timeout_s=wait_s)
+        except MessageRejected as err:
+            log.warning("%s cannot be published: %s", message.topic, err)
+            return
+        if verdict(code) not in (Verdict.ACCEPTED, Verdict.NO_SUBSCRIBER):
+            log.error("the broker does not take %s: %s (0x%02X)", message.topic, reason_name(code), code)
 
-def _message(topic: str, said: dict[str, Any]) -> Message:
-    return Message(topic, packed(msgspec.json.encode(said)), retain=True)
+    def _tell_of_change(self, before: str) -> None:
+        after = self._now.config
+        log.info("the configuration has changed: %s is now %s", before, after)
+        message = {"vi": f"Cấu hình đã thay đổi: {before} thành {after}", "en": f"Changed from {before} to {after}"}
+        now_ns = self._clock.mono_ns()
+        self._notices.event(Event(type="config.changed", severity="info", mono_ns=now_ns, message=message))

@@ -28,6 +28,7 @@ WHERE gateway = ?1 AND device = ?2 AND point = ?3 AND time_ms = ?4 AND (value <>
 _INSERT_EVENT = """
 INSERT INTO event (message, gateway, epoch, type, severity, device, time_ms, body) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
+_INSERT_RESULT = "INSERT INTO result (message, gateway, request, ok, body) VALUES (?, ?, ?, ?, ?)"
 _INSERT_CORRECTION = "INSERT INTO correction (gateway, epoch, first, last, offset_ms) VALUES (?, ?, ?, ?, ?)"
 _OFFSET_OF = """
 SELECT coalesce(sum(offset_ms), 0) FROM correction WHERE gateway = ? AND epoch = ? AND ? BETWEEN first AND last
@@ -103,6 +104,10 @@ class Database:
                 db.execute(_INSERT_EVENT, (*head, event.time_ms + offset_ms, _encode(event).decode()))
                 if event.type == "clock.step":
                     _correct(db, message, event)
+            if message.result:
+                result = message.result
+                body = _encode(result).decode()
+                db.execute(_INSERT_RESULT, (number, message.gateway, result.id, result.ok, body))
         return Stored(new=True, readings=readings, changed=changed)
 
     def keep_retained(self, topic: str, payload: str, received_ms: int) -> None:

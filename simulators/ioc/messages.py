@@ -6,7 +6,7 @@ parsed, so that no message can make the IOC grow.
 
 import re
 import zlib
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
 
@@ -63,6 +63,18 @@ class Event(msgspec.Struct, frozen=True):
     readings: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
 
 
+class Result(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of a command or a replay; `id` is the request's."""
+
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    time_ms: TimeMs
+    ok: bool
+    error: str = ""
+    readings: Annotated[int, msgspec.Meta(ge=0, lt=2**53)] | None = None
+    ranges: list[tuple[Seq, Seq]] = []
+    missing: list[tuple[Seq, Seq]] = []
+
+
 class Privacy(msgspec.Struct, frozen=True):
     """Why a picture was taken and how long it may be kept. All of it is mandatory: see `lacks`."""
 
@@ -100,7 +112,7 @@ class Sealed(msgspec.Struct, frozen=True):
     scans: Annotated[list[Scan], msgspec.Meta(min_length=1, max_length=5_000)] | None = None
     event: Event | None = None
     snapshot: Snapshot | None = None
-    result: dict[str, Any] | None = None
+    result: Result | None = None
 
 
 class Retained(msgspec.Struct, frozen=True):

@@ -31,7 +31,7 @@ class BrokerDown(Exception):
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """`mqtt://[user@]host[:port]`, or `mqtts://` with the CA of the machine or of a file."""
+    """`mqtt://[user@]host[:port]`, or `mqtts://` with the CA of the machine or of a file, and our own certificate."""
 
     host: str
     port: int
@@ -39,6 +39,8 @@ class BrokerAddress:
     username: str | None = None
     ca_file: str | None = None
     password: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
 
     def __str__(self) -> str:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}"
@@ -151,6 +153,17 @@ async def connect(
         _detach(client, loop)
 
 
+class _TlsSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho forgets it there."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002 # the signature is the library's
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
 def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) -> paho.Client:
     client = paho.Client(
         CallbackAPIVersion.VERSION2,
@@ -164,7 +177,11 @@ def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) ->
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
-        client.tls_set_context(ssl.create_default_context(cafile=broker.ca_file))
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        context.sslsocket_class = _TlsSocket
+        if broker.cert_file:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+        client.tls_set_context(context)
     return client
 
 

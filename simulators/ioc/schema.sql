@@ -41,6 +41,14 @@ CREATE TABLE IF NOT EXISTS event (
     time_ms INTEGER NOT NULL,
     body TEXT NOT NULL
 );
+CREATE TABLE IF NOT EXISTS result (      -- what became of commands and replays
+    id INTEGER PRIMARY KEY,
+    message INTEGER NOT NULL,
+    gateway TEXT NOT NULL,
+    request TEXT NOT NULL,
+    ok INTEGER NOT NULL,
+    body TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS correction (  -- of a clock that was set late: for the times of these batches, where they are unsync
     id INTEGER PRIMARY KEY,
     gateway TEXT NOT NULL,

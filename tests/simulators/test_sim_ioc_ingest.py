@@ -242,6 +242,13 @@ def test_an_old_gap_asks_for_replay(ingest: Ingest) -> None:
     assert list(ingest.replays()) == []
 
 
+def test_what_became_of_a_replay_is_stored(ingest: Ingest, tmp_path: Path) -> None:
+    result = {"id": "r-1", "time_ms": 5, "ok": True, "readings": 24, "ranges": [[2, 3]], "missing": [[1, 1]]}
+    _send(ingest, *[sealed(1, scans=None, result=result)] * 2, lane="result")
+    rows = _rows(tmp_path, "SELECT gateway, request, ok, body FROM result")
+    assert [(*row[:3], json.loads(row[3])) for row in rows] == [("gw-1", "r-1", 1, result)]
+
+
 def test_a_new_epoch_of_a_known_gateway_is_a_notice_to_the_operator(ingest: Ingest) -> None:
     _send(ingest, sealed(5), sealed(1, epoch="0" * 16))
     (notice,) = report(ingest).notices

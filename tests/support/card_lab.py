@@ -15,8 +15,8 @@ from store_lab import Lab, decode, values
 
 from agent.clock import NS_PER_S, ClockState
 from agent.model import Batch, Scan
+from agent.ranges import RangeSet
 from agent.store import Store
-from agent.store.ranges import RangeSet
 from agent.store.timetable import RAW_INTERVAL_S
 from drivers.api import Reading
 

@@ -21,9 +21,9 @@ from agent.cli.outbox.selection import Selection, add_selection, selection_of
 from agent.cli.outbox.target import add_file, file_of, opened
 from agent.cli.outbox.texts import ranges_text, time_text
 from agent.cli.output import Failed, say
+from agent.ranges import RangeSet
 from agent.store.inspection.contents import Value, content_of
 from agent.store.inspection.outbox_file import OutboxFile
-from agent.store.ranges import RangeSet
 
 COLUMNS = ("time", "device", "point", "value", "quality", "status", "seq", "clock")
 _time_text = lru_cache(maxsize=64)(time_text)

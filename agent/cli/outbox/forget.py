@@ -18,9 +18,9 @@ from agent.cli.output import Failed, say, show_json, show_line
 from agent.configuration import load_configuration
 from agent.forgetting import ForgetOrder, Given
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.inspection.outbox_file import OutboxFile
 from agent.store.inspection.overview import Aside, overview_of
-from agent.store.ranges import RangeSet
 
 RANGES_AN_ORDER = 1_000
 """So many fit into one request on the control socket."""

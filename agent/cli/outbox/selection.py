@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from agent.cli.outbox.texts import seq_ranges, time_ms
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import SavedRow
 from agent.store.inspection.contents import Content, Value
 from agent.store.inspection.outbox_file import OutboxFile
-from agent.store.ranges import RangeSet
 
 
 @dataclass(frozen=True, slots=True)

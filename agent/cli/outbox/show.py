@@ -4,7 +4,6 @@ What does not wait any more was delivered, or refused by the broker: the file do
 """
 
 import argparse
-import zlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any
@@ -16,10 +15,11 @@ from agent.cli.outbox.selection import Selection, add_selection, selection_of
 from agent.cli.outbox.target import add_file, file_of, opened
 from agent.cli.outbox.texts import ranges_text, time_text
 from agent.cli.output import Failed, say, show_json, show_table
+from agent.packing import NotPacked
+from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import SavedRow
 from agent.store.inspection.contents import content_of, decoded
 from agent.store.inspection.outbox_file import OutboxFile
-from agent.store.ranges import RangeSet
 
 DEFAULT_LIMIT = 20
 
@@ -101,7 +101,7 @@ def _payload(file: OutboxFile, selection: Selection) -> Any:
         for row in chunk.rows:
             try:
                 return decoded(row.payload)
-            except (zlib.error, msgspec.MsgspecError) as err:
+            except (NotPacked, msgspec.MsgspecError) as err:
                 raise Failed(tr("batch {seq} cannot be read: {why}", seq=seq, why=err)) from err
         if chunk.damaged or chunk.unreadable:
             raise Failed(tr("batch {seq} is damaged: it does not fit its checksum", seq=seq))

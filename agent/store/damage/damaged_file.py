@@ -7,7 +7,6 @@ when its checksum fits, one without a checksum (version 1) when its payload says
 
 import os
 import sqlite3
-import zlib
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import quote
 import msgspec
 
 from agent.model import BatchKind, SeqRange
+from agent.packing import NotPacked, plain
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.records import SealedHead
 
@@ -246,7 +246,6 @@ def examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[S
 def envelope_of(payload: bytes) -> Envelope | None:
     """None where this is no payload of a batch."""
     try:
-        plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-        return msgspec.json.decode(plain, type=Envelope)
-    except (zlib.error, msgspec.MsgspecError, TypeError):
+        return msgspec.json.decode(plain(payload), type=Envelope)
+    except (NotPacked, msgspec.MsgspecError, TypeError):
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.checks import BATCH_COLUMNS, CHECK_KEY
 from agent.store.damage.damaged_file import (
     MAX_SEQ,
@@ -33,7 +34,6 @@ from agent.store.outbox import (
     RawPiece,
     picture_of,
 )
-from agent.store.ranges import RangeSet
 
 SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import msgspec
 
 from agent.clock import ClockState
+from agent.ranges import RangeSet
 from agent.store.damage.damaged_word import Word
 from agent.store.damage.salvage import CORRUPT, Salvage
 from agent.store.journal import OldSegment
 from agent.store.ledger import Card, Loss, merged
 from agent.store.outbox import RawPiece
-from agent.store.ranges import RangeSet
 from agent.store.records import OFFSET_BITS, Anchor, parse
 from agent.store.recovery import numbers_in, unsealed_readings
 

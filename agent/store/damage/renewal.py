@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.salvage import CORRUPT, Salvage
 from agent.store.ledger import Card
 from agent.store.numbers import Numbers, file_identity
 from agent.store.outbox import Outbox, OutboxRow, RawPiece, open_outbox
 from agent.store.parts import Parts, set_aside_event
-from agent.store.ranges import RangeSet
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from agent.model import SeqRange
-from agent.store.ranges import RangeSet
+from agent.ranges import RangeSet
 
 CORRUPT: Final = "store_corrupt"
 RESTORED: Final = "store_restored"

@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from agent.model import Event
+from agent.ranges import RangeSet
 from agent.store.committer import Committer
 from agent.store.damage.damaged_file import Chunk, SavedRow, highest_up_to, read_chunk, reads_through
 from agent.store.damage.patience import PAUSES_S, Patience
@@ -22,7 +23,6 @@ from agent.store.damage.renewal import delete_files, spare_files
 from agent.store.damage.salvage import Salvage
 from agent.store.outbox import OutboxRow
 from agent.store.parts import Parts
-from agent.store.ranges import RangeSet
 from agent.store.recovery import Orphan
 from agent.store.sealer import Sealer
 

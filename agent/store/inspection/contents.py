@@ -1,10 +1,11 @@
 """What is in a payload, for those who read it here and not at the IOC. Pure."""
 
-import zlib
 from collections.abc import Iterator
 from typing import Any
 
 import msgspec
+
+from agent.packing import NotPacked, plain
 
 
 class Value(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -62,15 +63,11 @@ _decoder = msgspec.json.Decoder(Content)
 def content_of(payload: bytes) -> Content | None:
     """Parse a payload; None where it is not one."""
     try:
-        return _decoder.decode(_plain(payload))
-    except (zlib.error, msgspec.MsgspecError):
+        return _decoder.decode(plain(payload))
+    except (NotPacked, msgspec.MsgspecError):
         return None
 
 
 def decoded(payload: bytes) -> Any:
-    """The JSON of a payload, whatever is in it; raises `zlib.error` or `msgspec.MsgspecError`."""
-    return msgspec.json.decode(_plain(payload))
-
-
-def _plain(payload: bytes) -> bytes:
-    return zlib.decompress(payload) if payload[:1] == b"\x78" else payload
+    """The JSON of a payload, whatever is in it; raises `NotPacked` or `msgspec.MsgspecError`."""
+    return msgspec.json.decode(plain(payload))

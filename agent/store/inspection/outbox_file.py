@@ -15,32 +15,32 @@ from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.checks import readable_text
 from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held
 from agent.store.damage.damaged_word import undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
     COUNT_READINGS,
+    LONGEST_MS,
     SELECT_META,
     SELECT_SEALED,
     SELECT_SIZES,
     SELECT_UNDELIVERED,
     SELECT_UNSEALED,
+    SELECT_WINDOW,
     UPLINK,
+    WINDOW_ROWS,
     Picture,
     RawPiece,
     known_version,
     picture_of,
 )
-from agent.store.ranges import RangeSet
 from agent.store.recovery import unsealed_readings
 
 BUSY_TIMEOUT_S: Final = 5.0
 PORTION_ROWS: Final = 128
 PORTION_BYTES: Final = 1024 * 1024
-WINDOW_ROWS: Final = 10_000
-LONGEST_MS: Final = 3_600_000
-"""No batch spans more (`building.SPAN_S`)."""
 INDEXED_VERSION: Final = 2
 MAGIC: Final = b"SQLite format 3\0"
 TABLES: Final = 4
@@ -49,9 +49,6 @@ SELECT_TABLES: Final = (
 )
 SELECT_SPAN: Final = "SELECT coalesce(min(seq), 1), coalesce(max(seq), 0) FROM batch"
 SELECT_SEQS: Final = "SELECT seq FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq"
-SELECT_WINDOW: Final = (
-    "SELECT last_ms, seq FROM batch WHERE (last_ms, seq) > (?, ?) AND last_ms < ? ORDER BY last_ms, seq LIMIT ?"
-)
 _FOREVER_MS: Final = 1 << 62
 
 Why = Literal["missing", "forbidden", "failed", "not_sqlite", "not_outbox", "newer", "old", "damaged", "held"]

@@ -7,11 +7,11 @@ from pathlib import Path
 import msgspec
 
 from agent.model import Account
+from agent.ranges import RangeSet
 from agent.store.damage.renewal import aside_files
 from agent.store.damage.salvage import Salvage
 from agent.store.inspection.outbox_file import OutboxFile
 from agent.store.inspection.verification import left_over
-from agent.store.ranges import RangeSet
 
 
 class Aside(msgspec.Struct, frozen=True):

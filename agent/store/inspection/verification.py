@@ -10,12 +10,12 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from agent.model import SeqRange
+from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import MAX_SEQ, SavedRow, is_held
 from agent.store.inspection.contents import content_of
 from agent.store.inspection.outbox_file import Census, OutboxFile
 from agent.store.ledger import Card
 from agent.store.outbox import Damaged
-from agent.store.ranges import RangeSet
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, tag_field="check"):

@@ -19,8 +19,8 @@ from agent.cli.outbox.export import _values
 from agent.cli.outbox.selection import Selection
 from agent.clock import ClockState
 from agent.model import Scan
+from agent.ranges import RangeSet
 from agent.store.inspection.outbox_file import open_file
-from agent.store.ranges import RangeSet
 from drivers.api import Quality, Reading
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-import jsonschema
 import pytest
+from contract_check import validator
 from fake_clock import FakeClock
 from picture_samples import PRIVACY, taken
 
@@ -18,7 +18,6 @@ from agent.model import Result, Snapshot
 from agent.store.pictures import PART_BYTES, PictureShelf, ShelfFull, parts_of
 
 DAY_S = 86_400
-SCHEMA = json.loads((Path(__file__).parents[3] / "docs/contract/ocg-1.schema.json").read_text(encoding="utf-8"))
 
 
 def decode(payload: bytes, pairs: Any = None) -> Any:
@@ -162,7 +161,7 @@ async def test_a_snapshot_and_a_result_are_sealed_as_the_contract_says_and_survi
         assert [str(decode(batch.payload, list)).count("('id',") for batch in batches] == [1, 1], "one id, its own"
         await lab.check_account(store)
     for kind in ("snapshot", "result"):
-        jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{kind}"}).validate(found[kind])
+        validator(kind).validate(found[kind])
     assert found["snapshot"]["snapshot"]["privacy"] == {
         "class": "possible",
         "purpose": "flood-verification",

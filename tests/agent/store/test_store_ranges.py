@@ -3,7 +3,7 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.store.ranges import RangeSet
+from agent.ranges import RangeSet
 
 spans = st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda pair: (pair[0], pair[0] + pair[1]))
 changes = st.lists(st.tuples(st.booleans(), spans), max_size=30)

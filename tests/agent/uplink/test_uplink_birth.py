@@ -1,26 +1,20 @@
 """Births, status and health: valid by the contract's schema, and what they say."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import msgspec
 import pytest
-from fake_clock import FakeClock
-from uplink_helpers import GATEWAY, MemorySource, said, settings
+from contract_check import valid
+from uplink_helpers import EPOCH, GATEWAY, said, settings
 
 from agent.health import Hardware
 from agent.model import Batch
-from agent.settings import DeviceSettings, LinkSettings, PictureKeys, PolledPoint, Settings, SiteSettings
-from agent.uplink.birth import config_hash
-from agent.uplink.encoders.ocg1 import Ocg1, packed
-from agent.uplink.sayings import Sayings
-from agent.uplink.topics import Topics
+from agent.packing import packed
+from agent.settings import DeviceSettings, LinkSettings, PolledPoint, Settings, SiteSettings
+from agent.uplink.formats import Moment
+from agent.uplink.formats.ocg1 import Ocg1, config_hash
 from drivers.profile import Point, Profile
-
-SCHEMA_FILE = Path(__file__).resolve().parents[3] / "docs" / "contract" / "ocg-1.schema.json"
-SCHEMA = json.loads(SCHEMA_FILE.read_text(encoding="utf-8"))
 
 
 class Spec:
@@ -29,12 +23,6 @@ class Spec:
 
 class Options:
     transport = "rtu"
-
-
-def valid(name: str, payload: bytes) -> dict[str, Any]:
-    message = said(payload)
-    jsonschema.Draft202012Validator({**SCHEMA, "$ref": f"#/$defs/{name}"}).validate(message)
-    return message
 
 
 def site(folder: Path) -> Settings:
@@ -60,16 +48,17 @@ def site(folder: Path) -> Settings:
     )
 
 
+NOW = Moment(EPOCH, boot=3, connection=1, time_ms=1_795_432_800_000)
+
+
 @pytest.fixture
-def sayings(tmp_path: Path) -> Sayings:
-    made = Sayings(site(tmp_path), MemorySource(), FakeClock())
-    made.connection = 1
-    return made
+def ocg1(tmp_path: Path) -> Ocg1:
+    return Ocg1(site(tmp_path))
 
 
-def test_births_are_valid_and_say_what_is_configured(sayings: Sayings) -> None:
-    sayings.hardware = Hardware(model="Raspberry Pi 4 Model B Rev 1.5", serial="10000000abcdef01")
-    gateway, meter, mast, gone = sayings.births({"old-1"})
+def test_births_are_valid_and_say_what_is_configured(ocg1: Ocg1) -> None:
+    hardware = Hardware(model="Raspberry Pi 4 Model B Rev 1.5", serial="10000000abcdef01")
+    gateway, meter, mast, gone = ocg1.births(NOW, hardware, {"old-1"})
     birth = valid("birth", gateway.payload)
     assert birth["devices"] == ["meter-1", "mast-1"]
     assert birth["capabilities"]["commands"] == []
@@ -86,16 +75,16 @@ def test_births_are_valid_and_say_what_is_configured(sayings: Sayings) -> None:
     assert (gone.topic, gone.payload, gone.retain) == (f"ocg/v1/{GATEWAY}/up/birth/old-1", b"", True)
 
 
-def test_a_machine_that_tells_nothing_of_itself_has_no_hardware_in_its_birth(sayings: Sayings) -> None:
-    assert "hardware" not in valid("birth", next(iter(sayings.births(()))).payload)
+def test_a_machine_that_tells_nothing_of_itself_has_no_hardware_in_its_birth(ocg1: Ocg1) -> None:
+    assert "hardware" not in valid("birth", next(ocg1.births(NOW, Hardware(), ())).payload)
 
 
 @pytest.mark.parametrize(("why", "online"), [("connect", True), ("will", False), ("stop", False)])
-def test_status_is_valid_and_online_only_when_connected(sayings: Sayings, why: Any, online: bool) -> None:
-    assert valid("status", sayings.status(why).payload)["online"] is online
+def test_status_is_valid_and_online_only_when_connected(ocg1: Ocg1, why: Any, online: bool) -> None:
+    assert valid("status", ocg1.status(NOW, why).payload)["online"] is online
 
 
-def test_health_is_valid(sayings: Sayings) -> None:
+def test_health_is_valid(ocg1: Ocg1) -> None:
     figures = {
         "uptime_s": 5,
         "clock": {"state": "sync"},
@@ -103,7 +92,7 @@ def test_health_is_valid(sayings: Sayings) -> None:
         "system": {"cpu_pct": 1.0, "memory_pct": 2.0, "disk_free_bytes": 3, "rss_bytes": 4},
         "links": [{"link": "bus-1", "up": True, "requests": 1, "late": 0, "load_pct": 3.5}],
     }
-    message = sayings.health(figures)
+    message = ocg1.health(NOW, figures)
     valid("health", message.payload)
     assert not message.retain
 
@@ -134,8 +123,8 @@ def test_the_config_hash_does_not_depend_on_how_the_broker_is_reached(tmp_path: 
         ("result", "result", "result"),
     ],
 )  # fmt: skip
-def test_a_batch_has_the_same_bytes_on_both_lanes(kind: Any, live: str, late: str) -> None:
-    encoder = Ocg1(Topics(GATEWAY))
+def test_a_batch_has_the_same_bytes_on_both_lanes(kind: Any, live: str, late: str, tmp_path: Path) -> None:
+    encoder = Ocg1(settings(1883, tmp_path))
     batch = Batch(seq=1, kind=kind, payload=b"{}", readings=0, sealed_ms=0)
     assert encoder.encode(batch, "live") == (f"ocg/v1/{GATEWAY}/up/{live}", b"{}", 604_800, False)
     assert encoder.encode(batch, "backfill") == (f"ocg/v1/{GATEWAY}/up/{late}", b"{}", 604_800, False)
@@ -148,10 +137,6 @@ def test_only_long_payloads_are_packed() -> None:
     assert said(packed(long)) == {"a": "x" * 600}
 
 
-def test_a_gateway_with_a_camera_says_that_it_can_be_asked_for_pictures(tmp_path: Path) -> None:
-    known = site(tmp_path)
-    keys = PictureKeys(purpose="flood-verification", class_="possible", keep_days=7)
-    camera = msgspec.structs.replace(known.devices[0], picture=keys)
-    made = Sayings(msgspec.structs.replace(known, devices=(camera,)), MemorySource(), FakeClock())
-    birth = valid("birth", next(iter(made.births(set()))).payload)
+def test_the_birth_says_which_commands_there_are(tmp_path: Path) -> None:
+    birth = valid("birth", next(Ocg1(site(tmp_path), ["snapshot"]).births(NOW, Hardware(), set())).payload)
     assert birth["capabilities"]["commands"] == ["snapshot"]

@@ -17,9 +17,9 @@ from agent.uplink.downlink import (
     OwnStatus,
     Replay,
     acked_ranges,
-    read_down,
 )
-from agent.uplink.topics import IOC_STATE, Topics
+from agent.uplink.formats.ocg1.reading import read_down
+from agent.uplink.formats.ocg1.topics import IOC_STATE, Topics
 
 TOPICS = Topics("dng-hc-01")
 EPOCH = "9f3c1a7be2d04455"

@@ -10,11 +10,11 @@ from agent.clock import NS_PER_S
 from agent.model import Batch
 from agent.supervise import Backoff
 from agent.uplink.downlink import IocState, NoIocState
-from agent.uplink.lanes import BACKFILL_IN_FLIGHT_BYTES, Backlog, LiveQueue, Window
+from agent.uplink.lanes import BACKFILL_IN_FLIGHT_BYTES, Backlog, InFlight, LiveQueue, Window
 from agent.uplink.pacing import Pause, TokenBucket
 from agent.uplink.peer import Peer
 from agent.uplink.reasons import Verdict, max_pause_s, reason_name, verdict
-from agent.uplink.unconfirmed import UNCONFIRMED_BATCHES, Unconfirmed
+from agent.uplink.unconfirmed import A_BATCH, FIRST_READINGS, QUEUE_S, UNCONFIRMED_BATCHES, Unconfirmed
 
 S = NS_PER_S
 UP = IocState(v=1, online=True, ack=True)
@@ -116,14 +116,14 @@ def test_whatever_is_undelivered_is_above_the_cursor_or_read_ahead_or_elsewhere(
 def test_the_window_obeys_the_broker(receive_maximum: int, size: int) -> None:
     window = Window(receive_maximum)
     while window.has_room("live", 10):
-        window.add(batch(len(window) + 1), "live")
+        window.add(InFlight(batch(len(window) + 1), "live"))
     assert len(window) == size
 
 
 def test_backfill_takes_at_most_three_quarters_of_the_window() -> None:
     window = Window(20)
     while window.has_room("backfill", 10):
-        window.add(batch(len(window) + 1), "backfill")
+        window.add(InFlight(batch(len(window) + 1), "backfill"))
     assert len(window) == 15
     assert window.has_room("live", 10)
     window.remove(1)
@@ -133,7 +133,7 @@ def test_backfill_takes_at_most_three_quarters_of_the_window() -> None:
 def test_backfill_leaves_the_line_to_live_data_however_long_its_batches_are() -> None:
     window = Window(20)
     assert window.has_room("backfill", 2 * BACKFILL_IN_FLIGHT_BYTES)
-    window.add(batch(1, BACKFILL_IN_FLIGHT_BYTES), "backfill")
+    window.add(InFlight(batch(1, BACKFILL_IN_FLIGHT_BYTES), "backfill"))
     assert not window.has_room("backfill", 1)
     assert window.has_room("live", 60_000)
 
@@ -173,7 +173,7 @@ def test_what_is_unconfirmed_is_bounded() -> None:
     unconfirmed = Unconfirmed(60, 0)
     for seq in range(1, UNCONFIRMED_BATCHES + 1):
         unconfirmed.add(batch(seq), 0)
-    assert not unconfirmed.has_room
+    assert not unconfirmed.has_room(0)
     unconfirmed.add(batch(UNCONFIRMED_BATCHES + 1), 0)
     assert len(unconfirmed) == UNCONFIRMED_BATCHES
     assert 1 not in unconfirmed
@@ -282,3 +282,69 @@ def test_on_3_1_1_auto_needs_the_iocs_word_always() -> None:
     peer = Peer("auto", "3.1.1", 0)
     peer.connected(0)
     assert peer.mode(99 * S) == "ioc"
+
+
+class SlowIoc:
+    """An IOC that takes so many batches of 100 readings a second, and acknowledges once a second."""
+
+    def __init__(self, unconfirmed: Unconfirmed) -> None:
+        self.unconfirmed = unconfirmed
+        self.now_ns = 0
+        self.sent = 0
+        self.taken = 0
+        self.most = 0
+
+    def second(self, batches: int, *, wanted: int = 1_000_000) -> None:
+        """A second in which the lanes send what they may, but at most `wanted`, and the IOC takes `batches`."""
+        self.now_ns += S
+        self.taken = min(self.sent, self.taken + batches)
+        self.unconfirmed.confirm([(1, self.taken)], self.now_ns)
+        goal = self.sent + wanted
+        while self.sent < goal and self.unconfirmed.has_room(0):
+            self.sent += 1
+            self.unconfirmed.add(batch(self.sent, readings=100), self.now_ns)
+        self.most = max(self.most, len(self.unconfirmed))
+
+
+@pytest.mark.parametrize("per_second", [20, 100, 700])
+def test_no_more_of_a_backlog_stands_in_the_brokers_queue_than_the_ioc_takes_in_that_time(per_second: int) -> None:
+    ioc = SlowIoc(Unconfirmed(60, 0))
+    for _ in range(40):
+        ioc.second(per_second)
+    assert ioc.taken >= 30 * per_second, "the IOC is kept busy"
+    ioc.most = 0
+    for _ in range(20):
+        ioc.second(per_second)
+    assert per_second <= ioc.most <= QUEUE_S * per_second + 2
+
+
+def test_the_room_grows_again_when_the_ioc_is_faster_again() -> None:
+    ioc = SlowIoc(Unconfirmed(60, 0))
+    for _ in range(20):
+        ioc.second(20)
+    taken = ioc.taken
+    for _ in range(30):
+        ioc.second(1_000)
+    assert ioc.taken - taken > 5_000
+
+
+def test_an_ioc_that_acknowledges_seldom_is_not_taken_for_slow() -> None:
+    ioc = SlowIoc(Unconfirmed(60, 0))
+    for _ in range(30):
+        ioc.now_ns += 9 * S
+        ioc.second(10_000)
+    assert ioc.sent > 10_000
+
+
+def test_a_line_that_was_idle_does_not_make_the_room_small() -> None:
+    ioc = SlowIoc(Unconfirmed(60, 0))
+    for _ in range(30):
+        ioc.second(1_000, wanted=1)
+    ioc.second(0)
+    assert len(ioc.unconfirmed) >= FIRST_READINGS // (100 + A_BATCH)
+
+
+def test_what_is_in_flight_takes_room_too() -> None:
+    unconfirmed = Unconfirmed(60, 0)
+    assert unconfirmed.has_room(FIRST_READINGS - 1)
+    assert not unconfirmed.has_room(FIRST_READINGS)

@@ -127,12 +127,12 @@ async def test_a_command_of_the_ioc_is_heard_where_somebody_obeys(broker: Mosqui
     ioc = await listener(broker)
     heard: list[Command] = []
     async with running(broker, MemorySource(), tmp_path) as publisher:
-        publisher.on_command = heard.append
+        publisher.notices.command = heard.append
         await until(lambda: ready(publisher))
         said = {"v": 1, "id": "c-1", "command": "snapshot", "time_ms": 1, "args": {"device": "cam-01"}}
         await asyncio.to_thread(ioc.say, f"ocg/v1/{GATEWAY}/down/cmd", said, retain=False)
         await until(lambda: heard)
-        publisher.on_command = None
+        publisher.notices.command = None
         await asyncio.to_thread(ioc.say, f"ocg/v1/{GATEWAY}/down/cmd", said, retain=False)
         await until(lambda: publisher.state().ignored.get("command") == 1)
     assert [(one.id, one.command, one.args) for one in heard] == [("c-1", "snapshot", {"device": "cam-01"})]

@@ -219,7 +219,8 @@ async def test_an_ack_that_cannot_be_true_changes_nothing(broker: Mosquitto, tmp
             await asyncio.to_thread(ioc.say, f"ocg/v1/{GATEWAY}/down/ack", nonsense, retain=False)
             await asyncio.to_thread(ioc.say, "ocg/v1/ioc/state", nonsense, retain=False)
             await asyncio.to_thread(ioc.say, f"ocg/v1/{GATEWAY}/down/cmd", nonsense, retain=False)
-        await until(lambda: publisher.state().ignored.get("bad_payload") == 15)
+        await until(lambda: publisher.state().ignored.get("bad_payload") == 10)
+        assert publisher.state().ignored["bad_command"] == 5
         assert publisher.state().ignored["bad_ack"] == 1
         assert source.delivered == []
         await asyncio.to_thread(ioc.ack, 1)
@@ -229,9 +230,11 @@ async def test_an_ack_that_cannot_be_true_changes_nothing(broker: Mosquitto, tmp
 
 async def test_status_and_births_are_said_at_each_connection(broker: Mosquitto, tmp_path: Path) -> None:
     source = MemorySource()
-    (tmp_path / "announced.json").write_text('["gone-1"]', encoding="utf-8")
+    (tmp_path / "announced.json").write_text('{"devices":["gone-1"],"config":"00000000"}', encoding="utf-8")
     ioc = await listener(broker)
+    events: list[Event] = []
     async with running(broker, source, tmp_path) as publisher:
+        publisher.notices.event = events.append
         await until(lambda: ready(publisher))
         await until(lambda: (f"ocg/v1/{GATEWAY}/up/birth/gone-1", b"") in ioc.messages)
     assert ioc.said("status")[0] | {"time_ms": 0, "config": ""} == {
@@ -239,7 +242,11 @@ async def test_status_and_births_are_said_at_each_connection(broker: Mosquitto, 
         "time_ms": 0, "config": "",
     }  # fmt: skip
     assert ioc.said("birth")[0]["site"] == {"oc": "oc-haichau"}
-    assert json.loads((tmp_path / "announced.json").read_bytes()) == []
+    config = ioc.said("birth")[0]["config"]
+    assert json.loads((tmp_path / "announced.json").read_bytes()) == {"devices": [], "config": config}
+    assert [(event.type, event.message["en"]) for event in events] == [
+        ("config.changed", f"Changed from 00000000 to {config}")
+    ]
     ioc.close()
 
 
@@ -256,7 +263,7 @@ async def test_a_late_will_is_answered_by_saying_online_again(broker: Mosquitto,
 async def test_a_second_gateway_with_our_id_is_a_security_event(broker: Mosquitto, tmp_path: Path) -> None:
     ioc, source, events = await listener(broker, STATUS), MemorySource(), list[Event]()
     async with running(broker, source, tmp_path) as publisher:
-        publisher.on_event = events.append
+        publisher.notices.event = events.append
         await until(lambda: ready(publisher))
         clone = {
             "v": 1,

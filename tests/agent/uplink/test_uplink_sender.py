@@ -1,22 +1,28 @@
 """The lanes of one connection, with a broker that a test plays."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from random import Random
 from typing import Any, Literal
 
 import pytest
 from fake_clock import FakeClock
-from uplink_helpers import MemorySource, until
+from uplink_helpers import EPOCH, GATEWAY, MemorySource, settings, until
 
-from agent.uplink.downlink import IocState
-from agent.uplink.encoders.ocg1 import Ocg1
+from agent.model import Result
+from agent.uplink.downlink import IocState, Replay
 from agent.uplink.errors import MessageRejected, UplinkDown
+from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.mqtt import Limits
+from agent.uplink.notices import Notices
 from agent.uplink.peer import Peer
-from agent.uplink.sender import Pace, Progress, Sender
-from agent.uplink.topics import Topics
+from agent.uplink.progress import Pace, Progress
+from agent.uplink.replaying import Replays
+from agent.uplink.sender import Route, Sender
+from agent.uplink.suspicion import Suspicion
 
 
 class PlayedBroker:
@@ -28,6 +34,7 @@ class PlayedBroker:
         self.waiting: list[asyncio.Future[int]] = []
         self.answer: int | None = 0
         self.largest = 1_000_000
+        self.forbidden: set[str] = set()
 
     @property
     def in_flight(self) -> int:
@@ -41,7 +48,9 @@ class PlayedBroker:
         self.sent.append((topic.rpartition("/")[2], payload))
         future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self.waiting.append(future)
-        if self.answer is not None:
+        if self.sent[-1][0] in self.forbidden:
+            future.set_result(0x87)
+        elif self.answer is not None:
             future.set_result(self.answer)
         return future
 
@@ -59,12 +68,23 @@ class Bench:
         self.peer = Peer(ack, "5", 10.0)
         self.peer.connected(self.clock.mono_ns())
         self.progress = Progress()
-        self.pace = Pace(**pace)
+        self.results: list[Result] = []
+        self.replays = Replays(self.clock.mono_ns, Notices(result=self.results.append))
+        self.route = Route(
+            source=self.source,
+            format=Ocg1(settings(1, Path())),
+            clock=self.clock,
+            peer=self.peer,
+            replays=self.replays,
+            pace=Pace(**pace),
+            progress=self.progress,
+            random=Random(1),
+            suspicion=Suspicion(),
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[Sender]:
-        encoder = Ocg1(Topics("dng-hc-01"))
-        sender = Sender(self.session, self.source, encoder, self.clock, self.peer, self.pace, Random(1), self.progress)
+        sender = Sender(self.session, self.route)
         self.source.on_sealed = sender.offer
         self.task = asyncio.create_task(sender.run(), name="lanes")
         try:
@@ -283,3 +303,183 @@ async def test_what_the_store_refuses_ends_the_lanes_with_its_error() -> None:
         error = bench.task.exception()
         assert isinstance(error, BaseExceptionGroup)
         assert error.subgroup(OSError) is not None
+
+
+def numbers(first: int, last: int, id_: str = "r-1") -> Replay:
+    return Replay(v=1, id=id_, time_ms=1, epoch=EPOCH, ranges=((first, last),))
+
+
+def sealed_and_delivered(bench: Bench, count: int) -> None:
+    for _ in range(count):
+        bench.source.seal()
+    bench.source.mark_delivered([(1, count)])
+
+
+async def test_a_replay_sends_the_same_bytes_again_and_is_answered() -> None:
+    bench = Bench()
+    sealed_and_delivered(bench, 30)
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(5, 40), EPOCH)
+        sender.replay_asked()
+        await until(lambda: bench.results)
+        assert bench.session.sent == [("backfill", bench.source.archive[seq].payload) for seq in range(5, 31)]
+        (result,) = bench.results
+        assert (result.ok, result.readings, list(result.ranges)) == (True, 260, [(5, 30)])
+        assert list(result.missing) == [(31, 40)]
+        assert bench.source.delivered == list(range(1, 31)), "nothing is delivered a second time"
+
+
+async def test_a_replay_and_a_backlog_share_the_pace_and_live_goes_before_both() -> None:
+    bench = Bench(ack="ioc")
+    bench.session.answer = None
+    bench.session.limits = Limits(receive_maximum=4)
+    sealed_and_delivered(bench, 40)
+    for _ in range(40):
+        bench.source.seal()
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(1, 40), EPOCH)
+        sender.replay_asked()
+        await until(lambda: len(bench.session.sent) == 3)
+        bench.source.seal()
+        await until(lambda: len(bench.session.sent) == 4)
+        assert bench.session.topics()[3] == "data", "the last quarter of the window is kept for it"
+        for _ in range(40):
+            for future in [one for one in bench.session.waiting if not one.done()]:
+                future.set_result(0)
+            await asyncio.sleep(0.005)
+        late = [json.loads(payload)["seq"] for topic, payload in bench.session.sent[4:44] if topic == "backfill"]
+        again = [seq for seq in late if seq <= 40]
+        assert 0.2 <= len(again) / len(late) <= 0.3, late
+        assert again == sorted(again)
+
+
+async def test_a_replay_waits_while_the_broker_is_busy_and_goes_on_after_it() -> None:
+    bench = Bench()
+    sealed_and_delivered(bench, 3)
+    bench.session.answer = 0x97
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(1, 3), EPOCH)
+        sender.replay_asked()
+        await until(lambda: bench.progress.rejected.get("quota") == 3)
+        bench.session.answer = 0
+        await until(lambda: bench.later(sender, 40) or bench.results)
+        assert list(bench.results[0].ranges) == [(1, 3)]
+
+
+async def test_a_replay_waits_while_the_card_cannot_be_read() -> None:
+    bench = Bench()
+    sealed_and_delivered(bench, 3)
+    bench.source.unreadable = True
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(1, 3), EPOCH)
+        sender.replay_asked()
+        await asyncio.sleep(0.1)
+        assert bench.results == []
+        bench.source.unreadable = False
+        await until(lambda: bench.results)
+        assert list(bench.results[0].ranges) == [(1, 3)]
+
+
+async def test_a_replay_that_was_cut_off_goes_on_with_the_next_connection() -> None:
+    bench = Bench()
+    sealed_and_delivered(bench, 10)
+    bench.session.answer = None
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(1, 10), EPOCH)
+        sender.replay_asked()
+        await until(lambda: len(bench.session.sent) == 10)
+        for future in bench.session.waiting[:4]:
+            future.set_result(0)
+        await until(lambda: bench.progress.acked == 4)
+    bench.session = PlayedBroker()
+    async with bench.running():
+        await until(lambda: bench.results)
+    again = [json.loads(payload)["seq"] for _, payload in bench.session.sent]
+    assert (again, list(bench.results[0].ranges)) == (list(range(5, 11)), [(1, 10)])
+
+
+async def test_what_is_undelivered_is_left_to_the_backlog_and_sent_once() -> None:
+    bench = Bench(ack="ioc")
+    sealed_and_delivered(bench, 2)
+    bench.source.seal()
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(1, 3), EPOCH)
+        sender.replay_asked()
+        await until(lambda: bench.results)
+        await until(lambda: len(bench.session.sent) >= 3)
+        await asyncio.sleep(0.05)
+        seqs = sorted(json.loads(payload)["seq"] for _, payload in bench.session.sent)
+        assert (seqs, list(bench.results[0].ranges)) == ([1, 2, 3], [(1, 3)])
+
+
+async def test_a_replay_cancelled_in_flight_and_asked_for_again_is_never_in_flight_twice() -> None:
+    bench = Bench()
+    sealed_and_delivered(bench, 3)
+    bench.session.answer = None
+    async with bench.running() as sender:
+        bench.replays.ask(numbers(1, 3), EPOCH)
+        sender.replay_asked()
+        await until(lambda: len(bench.session.sent) == 3)
+        bench.replays.ask(Replay(v=1, id="r-1", time_ms=1, cancel=True), EPOCH)
+        bench.replays.ask(numbers(1, 3, "r-2"), EPOCH)
+        sender.replay_asked()
+        await asyncio.sleep(0.05)
+        assert sender.in_flight == 3
+        bench.session.answer = 0
+        for future in bench.session.waiting:
+            future.set_result(0)
+        await until(lambda: len(bench.results) == 2)
+        assert [(one.id, one.ok) for one in bench.results] == [("r-1", False), ("r-2", True)]
+        assert len(bench.session.sent) == 6
+
+
+async def test_a_forbidden_topic_stops_alone() -> None:
+    bench = Bench()
+    bench.session.forbidden = {"snapshot"}
+    bench.source.seal("snapshot")
+    for _ in range(20):
+        bench.source.seal()
+    async with bench.running() as sender:
+        await until(lambda: bench.source.delivered == list(range(2, 22)))
+        bench.source.seal("snapshot")
+        bench.source.seal()
+        await until(lambda: 23 in bench.source.delivered)
+        assert list(bench.progress.alarms) == [f"ocg/v1/{GATEWAY}/up/snapshot"]
+        bench.session.forbidden = set()
+        await until(lambda: bench.later(sender, 61) or {1, 22} <= set(bench.source.delivered))
+        assert bench.progress.alarm == ""
+
+
+async def test_a_backlog_that_is_forbidden_is_not_read_over_and_over() -> None:
+    bench = Bench()
+    bench.session.forbidden = {"backfill"}
+    for _ in range(1_000):
+        bench.source.seal()
+    async with bench.running() as sender:
+        await until(lambda: bench.progress.alarm)
+        for _ in range(10):
+            bench.later(sender, 1)
+            await asyncio.sleep(0.01)
+        assert bench.source.handed_on < 2_000
+        bench.session.forbidden = set()
+        await until(lambda: bench.later(sender, 61) or len(bench.source.delivered) == 1_000)
+
+
+async def test_the_ioc_sets_the_pace_of_what_is_late_and_only_downwards() -> None:
+    bench = Bench(backfill_readings_per_s=1_000)
+    for _ in range(100):
+        bench.source.seal(readings=100)
+    async with bench.running() as sender:
+        bench.peer.heard(IocState(v=1, online=True, backfill_readings_per_s=100))
+        sender.peer_changed(came_up=True)
+        sent = len(bench.session.sent)
+        bench.later(sender, 2)
+        await asyncio.sleep(0.05)
+        assert len(bench.session.sent) - sent <= 2
+        bench.peer.heard(IocState(v=1, online=True, backfill_readings_per_s=1_000_000))
+        sender.peer_changed(came_up=False)
+        sent = len(bench.session.sent)
+        for _ in range(20):
+            bench.later(sender, 0.1)
+            await asyncio.sleep(0.005)
+        assert 15 <= len(bench.session.sent) - sent <= 25

@@ -2,14 +2,13 @@
 
 import asyncio
 import json
-import signal
 import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import paho.mqtt.client as paho
 from processes import Mosquitto
@@ -30,6 +29,7 @@ from agent.uplink.publisher import Publisher, Tuning
 
 GATEWAY = "dng-hc-01"
 EPOCH = "9f3c1a7be2d04455"
+SEALED_MS = 1_795_432_800_000
 
 
 class MemorySource:
@@ -41,8 +41,12 @@ class MemorySource:
         self.high = 0
         self.connections = 0
         self.batches: dict[int, Batch] = {}
+        self.archive: dict[int, Batch] = {}
+        self.unreadable = False
+        self.handed_on = 0
         self.delivered: list[int] = []
         self.dead: list[int] = []
+        self.limit: int | None = None
         self.on_sealed: Callable[[Batch], None] = lambda batch: None
 
     def new_connection(self) -> int:
@@ -59,7 +63,19 @@ class MemorySource:
             if found and sum(len(b.payload) for b in found) + len(self.batches[seq].payload) > max_bytes:
                 break
             found.append(self.batches[seq])
+        self.handed_on += len(found)
         return found
+
+    async def window(self, from_ms: int, to_ms: int) -> Sequence[SeqRange] | None:
+        await asyncio.sleep(0)
+        return None if self.unreadable else [(seq, seq) for seq in self.archive]
+
+    async def sealed(self, ranges: Sequence[SeqRange], max_batches: int, max_bytes: int) -> Sequence[Batch] | None:
+        await asyncio.sleep(0)
+        if self.unreadable:
+            return None
+        found = [b for seq, b in sorted(self.archive.items()) if any(first <= seq <= last for first, last in ranges)]
+        return found[:max_batches]
 
     def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
         for first, last in ranges:
@@ -71,14 +87,41 @@ class MemorySource:
         if self.batches.pop(seq, None):
             self.dead.append(seq)
 
+    def limit_payload(self, max_bytes: int | None) -> None:
+        self.limit = max_bytes
+
     def seal(self, kind: BatchKind = "data", readings: int = 10, size: int = 0) -> Batch:
-        """One more batch, handed on as the store does."""
+        """One more batch of the contract, at least `size` bytes long, handed on as the store does."""
         self.high += 1
-        payload = json.dumps({"seq": self.high, "pad": "x" * size}).encode()
-        batch = Batch(seq=self.high, kind=kind, payload=payload, readings=readings, sealed_ms=1_795_432_800_000)
-        self.batches[batch.seq] = batch
+        low = min(self.batches, default=self.high)
+        payload = json.dumps(batch_message(kind, self.high, low, size)).encode()
+        batch = Batch(seq=self.high, kind=kind, payload=payload, readings=readings, sealed_ms=SEALED_MS)
+        self.batches[batch.seq] = self.archive[batch.seq] = batch
         self.on_sealed(batch)
         return batch
+
+
+def batch_message(kind: BatchKind, seq: int, low: int, size: int = 0) -> dict[str, Any]:
+    """A valid message of this kind, with so much text in it that it has at least `size` bytes."""
+    message: dict[str, Any] = {"v": 1, "gateway": GATEWAY, "epoch": EPOCH, "seq": seq, "sealed_ms": SEALED_MS}
+    message |= {"low": low, "config": "a1b2c3d4", "clock": "sync"}
+    if kind == "data":
+        values: dict[str, Any] = {"n": seq} | {f"pad_{i}": "x" * min(1_024, size - i) for i in range(0, size, 1_024)}
+        return message | {"scans": [{"device": "aq-01", "time_ms": SEALED_MS, "values": values}]}
+    body: dict[str, Any] = {"id": f"{seq:026d}", "time_ms": SEALED_MS}
+    if kind == "event":
+        body |= {
+            "type": "device.down",
+            "severity": "major",
+            "device": "aq-01",
+            "message": {"en": "No reply" + " " * size},
+        }
+    elif kind == "result":
+        body |= {"ok": True}
+    else:
+        body |= {"device": "cam-01", "mime": "image/jpeg", "width": 1, "height": 1, "bytes": 1, "sha256": "0" * 64}
+        body |= {"parts": 1, "why": "schedule", "privacy": {"class": "none", "purpose": "test", "keep_days": 1}}
+    return message | {kind: body}
 
 
 def settings(port: int, data_dir: Path, **uplink: Any) -> Settings:
@@ -173,26 +216,33 @@ class AclMosquitto(Mosquitto):
         text = config.read_text(encoding="ascii").replace("max_queued_messages 0\n", "")  # 2.0.11 cuts denied clients
         config.write_text(f"{text}user root\nacl_file {self.acl_file}\n", encoding="ascii")
 
-    def reload(self) -> None:
-        """Read the ACL again."""
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
+
+class Listening(Protocol):
+    """A broker that a client can connect to."""
+
+    port: int
 
 
 @asynccontextmanager
 async def running(
-    broker: Mosquitto,
+    broker: Listening,
     source: MemorySource,
     folder: Path,
     *,
     decide_s: float = 0.0,
+    silence_s: float = 5.0,
     shelf: Shelf | None = None,
     **uplink: Any,
 ) -> AsyncIterator[Publisher]:
     """A publisher that runs while the context is open."""
-    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=5.0)
+    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=silence_s)
     publisher = Publisher(
-        settings(broker.port, folder, **uplink), source, SystemClock(), quick, tuning=tuning, shelf=shelf
+        settings(uplink.pop("port", broker.port), folder, **uplink),
+        source,
+        SystemClock(),
+        quick,
+        tuning=tuning,
+        shelf=shelf,
     )
     source.on_sealed = publisher.on_sealed
     task = asyncio.create_task(publisher.run(), name="uplink")
@@ -206,7 +256,7 @@ async def running(
 
 
 def ready(publisher: Publisher) -> bool:
-    return publisher.state().connected and publisher._sender is not None
+    return publisher.state().connected and publisher._hearing.sender is not None
 
 
 async def listener(broker: Mosquitto, *topics: str) -> Ioc:

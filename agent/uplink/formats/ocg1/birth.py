@@ -5,6 +5,7 @@ its readings belong to. Versions and hardware are not part of it: they change no
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,17 +13,9 @@ import msgspec
 from agent import __version__
 from agent.health import Hardware
 from agent.settings import DeviceSettings, LinkSettings, PolledPoint, Settings
+from agent.uplink.formats import Moment
 
 MS_PER_S = 1_000
-
-
-class Moment(msgspec.Struct, frozen=True):
-    """When and by which outbox a birth or status is said. `boot` and `connection` count from 1."""
-
-    epoch: str
-    boot: int
-    connection: int
-    time_ms: int
 
 
 def config_hash(settings: Settings) -> str:
@@ -35,8 +28,10 @@ def config_hash(settings: Settings) -> str:
     return hashlib.sha256(msgspec.json.encode(said, order="deterministic")).hexdigest()[:8]
 
 
-def birth(settings: Settings, config: str, moment: Moment, hardware: Hardware) -> dict[str, Any]:
-    """The gateway's own birth (contract, `up/birth`)."""
+def birth(
+    settings: Settings, config: str, moment: Moment, hardware: Hardware, commands: Sequence[str]
+) -> dict[str, Any]:
+    """The gateway's own birth (contract, `up/birth`); `commands`: what it can be asked for."""
     known = {key: value for key, value in msgspec.structs.asdict(hardware).items() if value}
     return {
         "v": 1,
@@ -48,14 +43,9 @@ def birth(settings: Settings, config: str, moment: Moment, hardware: Hardware) -
         "agent": {"name": "oc-agent", "version": __version__},
         "site": _site(settings),
         **({"hardware": known} if known else {}),
-        "capabilities": {"encodings": ["json", "deflate"], "commands": _commands(settings)},
+        "capabilities": {"encodings": ["json", "deflate"], "commands": list(commands)},
         "devices": [device.name for device in settings.devices],
     }
-
-
-def _commands(settings: Settings) -> list[str]:
-    """What the IOC may ask for: pictures, where a device gives them."""
-    return ["snapshot"] if any(device.picture for device in settings.devices) else []
 
 
 def device_births(settings: Settings, config: str, moment: Moment) -> dict[str, dict[str, Any]]:

@@ -55,5 +55,10 @@ class Topics:
         """Everything that the gateway listens to. The state of the IOC comes first: it decides what is sent."""
         return (IOC_STATE, self.ack, self.replay, self.command, self.status)
 
+    @property
+    def frequent(self) -> tuple[str, ...]:
+        """What is published often, the most frequent first; a broker may allow short names for a few topics only."""
+        return (self.up("data"), self.up("backfill"), self.up("event"), self.health)
+
     def _down(self, name: str) -> str:
         return f"ocg/v1/{self.gateway}/down/{name}"

@@ -1,10 +1,8 @@
 """Status, Will and health: what the gateway says of itself besides its births. Pure."""
 
-from typing import Any, Literal
+from typing import Any
 
-from agent.uplink.birth import Moment
-
-Why = Literal["connect", "will", "stop"]
+from agent.uplink.formats import Moment, Why
 
 
 def status(gateway: str, config: str, moment: Moment, why: Why) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""A TCP proxy that stands between an MQTT client and its broker, and breaks what passes."""

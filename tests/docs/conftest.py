@@ -1,0 +1,20 @@
+"""The broker kit's certificates, and a broker as it is shipped."""
+
+from collections.abc import Iterator
+
+import pytest
+from broker_kit import Certificates, KitBroker, site_certificates
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
+    """Read only: tests that renew or revoke make certificates of their own."""
+    return site_certificates(tmp_path_factory.mktemp("kit") / "pki")
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory, mosquitto: str, certificates: Certificates) -> Iterator[KitBroker]:
+    one = KitBroker(mosquitto, tmp_path_factory.mktemp("kit") / "etc", certificates)
+    one.start()
+    yield one
+    one.kill()
