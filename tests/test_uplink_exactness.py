@@ -9,13 +9,14 @@ import json
 import os
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
-from rival import usurp
-from uplink_account import GATEWAY
+from mqtt_strangers import listen_for_ever, usurp
+from uplink_account import GATEWAY, IocAccount
 from uplink_lab import Protocol, UplinkLab, uplink_lab
 
 from simulators.proxy.faults import Fault, FaultName, drawn
@@ -57,7 +58,7 @@ def soak_seed(request: pytest.FixtureRequest) -> int:
 async def test_cuts_of_every_kind_at_any_byte(
     tmp_path: Path, runtime: Path, mosquitto: str, protocol: Protocol
 ) -> None:
-    await _cut(tmp_path, runtime, mosquitto, 17, protocol, 20)
+    await _cut(tmp_path, runtime, mosquitto, 17, protocol, 16)
 
 
 @pytest.mark.soak
@@ -68,8 +69,17 @@ async def test_a_thousand_cuts(
     await _cut(tmp_path, runtime, mosquitto, soak_seed, protocol, 1_000)
 
 
-async def _cut(folder: Path, runtime: Path, mosquitto: str, seed: int, protocol: Protocol, count: int) -> None:
-    async with uplink_lab(folder, runtime, mosquitto, seed=seed, protocol=protocol) as lab:
+@pytest.mark.soak
+async def test_cuts_where_the_word_of_the_broker_counts(
+    tmp_path: Path, runtime: Path, mosquitto: str, soak_seed: int
+) -> None:
+    await _cut(tmp_path, runtime, mosquitto, soak_seed, "5", 200, ack_every_s=None)
+
+
+async def _cut(
+    folder: Path, runtime: Path, mosquitto: str, seed: int, protocol: Protocol, count: int, **ioc: float | None
+) -> None:
+    async with uplink_lab(folder, runtime, mosquitto, seed=seed, protocol=protocol, **ioc) as lab:
         lab.way.faults = drawn(seed, MIX)
         await lab.cuts(count)
         await _check(lab)
@@ -82,22 +92,27 @@ async def test_while_the_ioc_is_away_nothing_is_sent_and_then_everything(
         for kill in (False, True):
             await lab.until(lambda: lab.publisher.state().ioc_online, 10, "the IOC is there")
             await lab.some_time(0.2, 0.5)
-            async with asyncio.TaskGroup() as together:
-                together.create_task(lab.restart_ioc(0.8, kill=kill))
-                await lab.until(lambda: lab.publisher.state().ioc_online is False, 10, "the IOC is gone")
-                sent = lab.sent.counts.total()
-                await lab.some_time(0.4, 0.4)
-                assert lab.sent.counts.total() == sent, "something was sent to nobody"
+            await lab.end_ioc(kill=kill)
+            await lab.until(lambda: lab.publisher.state().ioc_online is False, 10, "the IOC is gone")
+            await lab.some_time(0.1, 0.1)
+            sent = lab.sent.counts.total()
+            await lab.some_time(0.4, 0.4)
+            assert lab.sent.counts.total() == sent, "something was sent to nobody"
+            await lab.start_ioc()
         await _check(lab)
 
 
 async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    slow = (Fault(name="stall", direction="down", at_byte=5_000, seconds=3.0),)
+    stuck = (Fault(name="stall", direction="down", at_byte=5_000, seconds=3_600.0),)
     async with uplink_lab(
-        tmp_path, runtime, mosquitto, seed=2, max_queued_messages=50, batch_interval_s=0.02, ioc_faults=slow
+        tmp_path, runtime, mosquitto, seed=2, max_queued_messages=50, batch_interval_s=0.02, ioc_faults=stuck
     ) as lab:
-        await lab.until(lambda: lab.ioc_way.done["stall"], 10, "the IOC is slow")
-        await lab.some_time(3.0, 3.5)
+        waiting = 2 * 50  # more than the queue and what is in flight
+        await lab.until(
+            lambda: lab.sent.counts.total() > lab.arrived.counts.total() + waiting, 30, "the IOC does not keep up"
+        )
+        lab.tell("the IOC goes on")
+        lab.ioc_way.heal()
         await _check(lab)
         assert lab.sent.counts.total() > lab.arrived.counts.total(), "the broker has dropped nothing"
         assert not lab.publisher.state().rejected, "the broker has said so"
@@ -105,12 +120,15 @@ async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, ru
 
 async def test_a_session_that_another_client_takes_over(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
     async with uplink_lab(tmp_path, runtime, mosquitto, seed=3) as lab:
-        for says_so in (False, True):
-            await lab.until(lambda: lab.publisher.state().connected, 10, "it is connected")
-            await lab.some_time(0.3, 0.5)
-            await _takeover(lab, 0.8, says_so=says_so)
-        await _check(lab)
-        assert lab.way.connections > 2
+        await lab.until(lambda: lab.publisher.state().acked, 10, "it sends")
+        connections = lab.way.connections
+        async with _meanwhile(_takeover(lab, 60, says_so=False)):
+            await lab.until(lambda: lab.way.connections > connections + 3, 20, "it was thrown out")
+        await lab.until(lambda: lab.publisher.state().connected, 10, "it is back")
+        async with _meanwhile(_takeover(lab, 60, says_so=True)):
+            await lab.until(lambda: "security.takeover" in lab.reported, 20, "it knows of the other")
+        ioc = await _check(lab)
+        assert ioc.events("security.takeover")
 
 
 async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
@@ -126,10 +144,14 @@ async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtim
 
 
 async def test_a_broker_that_is_killed_forgets_what_was_retained(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=5) as lab:
+    """While somebody else listens, whom the broker passes on to, and who acknowledges nothing."""
+    async with (
+        uplink_lab(tmp_path, runtime, mosquitto, seed=5) as lab,
+        _meanwhile(listen_for_ever(lab.broker.port)),
+    ):
         for away_s in (0.0, 0.7):
             await lab.until(lambda: lab.publisher.state().ioc_online, 10, "the IOC is there")
-            await lab.some_time(0.2, 0.6)
+            await lab.some_time(0.3, 0.6)
             await lab.restart_broker(away_s)
         await _check(lab)
 
@@ -174,10 +196,20 @@ async def _everything(folder: Path, runtime: Path, mosquitto: str, seed: int, pr
         await _check(lab)
 
 
+@asynccontextmanager
+async def _meanwhile(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
 async def _takeover(lab: UplinkLab, seconds: float, *, says_so: bool) -> None:
     lab.tell(f"another client takes the session for {seconds:.2f} s{', and says so' if says_so else ''}")
     version = 5 if lab.protocol == "5" else 4
-    assert await usurp(lab.broker.port, GATEWAY, seconds, version, says_so=says_so)
+    await usurp(lab.broker.port, GATEWAY, seconds, version, says_so=says_so)
 
 
 async def _lie(lab: UplinkLab) -> None:
@@ -208,10 +240,10 @@ async def _cut_the_ioc(lab: UplinkLab) -> None:
     lab.ioc_way.cut(reset=True)
 
 
-async def _check(lab: UplinkLab, *, dead: bool = False) -> None:
+async def _check(lab: UplinkLab, *, dead: bool = False) -> IocAccount:
     report = await lab.finish()
     print(lab.figures())
-    lab.check(report, dead=dead)
+    return lab.check(report, dead=dead)
 
 
 TROUBLES: Final[tuple[Callable[[UplinkLab], Awaitable[object]], ...]] = (

@@ -33,6 +33,12 @@ from agent.store.timekeeper import best, stamp_of
 log = logging.getLogger(__name__)
 
 UNCLEAN = "unclean_stop"
+LEAST_GAP = 2_000
+GAP_SPAN = 6_000
+"""On a card whose syncs lie even what was reserved may be gone: numbers go on above by these, by chance.
+
+Chance, because such a card can go back to the same state twice.
+"""
 CONNECTIONS_SKIPPED = 1_000
 """Where the journal of this boot is gone, so many connection numbers are passed over."""
 
@@ -82,8 +88,12 @@ def recover(
     segments: Sequence[OldSegment],
     boot_id: str,
     now: Anchor,
+    gap: int = 0,
 ) -> Recovered:
-    """Give the ledger and what is to be done before the store can be used."""
+    """Give the ledger and what is to be done before the store can be used.
+
+    `gap`: so many numbers are skipped, over those that were reserved, where some may have been used.
+    """
     ours = [segment for segment in segments if segment.head.epoch == card.epoch]
     adopted = tuple(segment for segment in ours if segment.head.boot_id == boot_id)
     continues = card.boot_id == boot_id and any(_holds(segment, card.position) for segment in adopted)
@@ -100,7 +110,7 @@ def recover(
     else:
         found.stale = tuple(segments)
         numbers = set()
-        _number_anew(found, card)
+        _number_anew(found, card, gap)
     stamps = _Stamps(found.ledger, ours, boot_id, now)
     for boot, record in waiting:
         if record.position >> OFFSET_BITS in numbers:
@@ -231,11 +241,13 @@ def _wait(ledger: Ledger, record: Record, since_ns: int) -> None:
         ledger.accepted -= record.number  # counted where it was first written
 
 
-def _number_anew(found: Recovered, card: Card) -> None:
+def _number_anew(found: Recovered, card: Card, gap: int) -> None:
     """Begin above every number that may have been used; declare those that nothing is left of."""
     ledger = found.ledger
     kept = RangeSet((row.head.seq, row.head.seq) for row in found.batches)
     top = max([card.reserved, *(row.head.seq for row in found.batches)])
+    if kept.missing(card.stored_high + 1, top):  # the stop was unclean
+        top += gap
     lost = kept.missing(card.stored_high + 1, top)
     for first, last in lost:
         ledger.undelivered.discard(first, last)

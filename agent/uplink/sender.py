@@ -6,7 +6,8 @@ Promises:
 * a replay shares the pace of the backlog: neither stands in the way of the other, or of live data;
 * a batch is marked delivered only by the word that counts (`agent.uplink.peer`), and dead only by a refusal for good;
 * what is not delivered `resend_s` after its PUBACK is sent again, with the same bytes;
-* while the IOC says that it is offline, nothing is sent.
+* while the IOC says that it is offline, nothing is sent;
+* a batch that may be what ends connections is sent alone, and the rest flows (`agent.uplink.suspicion`).
 
 Must not know: MQTT beyond reason codes, JSON, files.
 """
@@ -28,10 +29,12 @@ from agent.uplink.mqtt import Limits
 from agent.uplink.pacing import TokenBucket
 from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
-from agent.uplink.reasons import Verdict, reason_name, verdict
+from agent.uplink.reasons import TOO_LARGE, Verdict, reason_name, verdict
 from agent.uplink.refusals import Refusals
 from agent.uplink.replaying import ReplayJob, Replays
 from agent.uplink.rereading import ReplayReader
+from agent.uplink.suspects import Suspects
+from agent.uplink.suspicion import Suspicion
 from agent.uplink.unconfirmed import Unconfirmed
 
 log = logging.getLogger(__name__)
@@ -69,6 +72,7 @@ class Route(NamedTuple):
     pace: Pace
     progress: Progress
     random: Random
+    suspicion: Suspicion
 
 
 class Sender:
@@ -92,6 +96,9 @@ class Sender:
         self._read = asyncio.Event()
         self._reader = ReplayReader(self._source, self._replays, self._may_send)
         self._quiet = asyncio.Event()
+        self._suspects = Suspects(route.suspicion, route.source)
+        self._down: UplinkDown | None = None
+        self._limit_payload()
 
     @property
     def in_flight(self) -> int:
@@ -105,6 +112,8 @@ class Sender:
                 tasks.create_task(self._read_ahead(), name="uplink backlog")
                 tasks.create_task(self._reader.run(self._wake.set), name="uplink replay")
         finally:
+            if self._down:
+                self._ended(self._down)
             if self._replays.job is not None:
                 self._replays.job.interrupted()
             self._quiet.set()
@@ -147,6 +156,7 @@ class Sender:
         if not self._may_send():
             self._spill()
         self._bucket.set_rate(self._backfill_rate(), now_ns)
+        self._limit_payload()
         self._poke()
 
     async def _pump(self) -> None:
@@ -165,10 +175,16 @@ class Sender:
                     await self._wake.wait()
 
     async def _read_ahead(self) -> None:
-        """Read the backlog, some batches ahead."""
+        """Read the backlog, some batches ahead, and what is to be sent alone."""
         while True:
             self._read.clear()
-            if self._backlog.hungry and self._may_send():
+            now_ns = self._clock.mono_ns()
+            if self._suspects.hungry(now_ns) and self._may_send():
+                none_any_more = await self._suspects.read(now_ns)
+                if none_any_more is not None:
+                    self._rewind(none_any_more)
+                self._wake.set()
+            elif self._backlog.hungry and self._may_send():
                 generation = self._backlog.generation
                 batches = await self._source.pending(self._backlog.cursor, READ_BATCHES, READ_BYTES)
                 self._backlog.take(batches, generation, self._is_elsewhere)
@@ -184,6 +200,7 @@ class Sender:
             seq, code = self._answers.popleft()
             sent = self._window.remove(seq)
             self._answered_ns = now_ns
+            self._suspects.answered(seq)
             match verdict(code):
                 case Verdict.ACCEPTED:
                     self._accepted(sent, now_ns, delivered)
@@ -193,6 +210,8 @@ class Sender:
                     self._refused(sent, code, now_ns)
         self._replays.settle()
         self._deliver(delivered)
+        if self._suspects.hungry(now_ns):
+            self._read.set()
 
     def _accepted(self, sent: InFlight, now_ns: int, delivered: list[SeqRange]) -> None:
         batch = sent.batch
@@ -247,7 +266,9 @@ class Sender:
             return
         self._ticked_ns = now_ns
         if self._window and now_ns - self._answered_ns > self._pace.silence_s * NS_PER_S:
-            raise UplinkDown(f"no PUBACK within {self._pace.silence_s:g} s")
+            self._down = UplinkDown(f"no PUBACK within {self._pace.silence_s:g} s")
+            self._down.in_flight = self._session.in_flight
+            raise self._down
         if self._peer.mode(now_ns) == "broker":
             self._deliver([(seq, seq) for seq in self._unconfirmed.take_all()])
         due = self._unconfirmed.take_due(now_ns)
@@ -263,6 +284,8 @@ class Sender:
         now_ns = self._clock.mono_ns()
         if not self._may_send() or self._session.in_flight >= self._session.limits.receive_maximum:
             return False
+        if (suspect := self._suspects.batch) and self._is_turn_of(suspect, now_ns):
+            return self._send_alone(suspect, now_ns)
         if self._live and self._window.has_room("live", 0):
             self._send(self._live.pop(), "live", now_ns)
             return True
@@ -278,6 +301,22 @@ class Sender:
             hungry = self._read
         if late.hungry:
             hungry.set()
+        return True
+
+    def _is_turn_of(self, suspect: Batch, now_ns: int) -> bool:
+        in_flight, nothing_else = suspect.seq in self._window, self._backlog.done and not (self._live or self._window)
+        turn = self._suspects.has_turn(in_flight=in_flight, nothing_else=nothing_else)
+        return turn and (in_flight or not self._backfill_wait_s(now_ns))
+
+    def _send_alone(self, suspect: Batch, now_ns: int) -> bool:
+        """Send a suspect when nothing else is in flight; nothing else goes until it is answered."""
+        if self._session.in_flight:
+            return False
+        self._send(suspect, "backfill", now_ns)
+        if suspect.seq in self._window:
+            self._suspects.sent()
+        else:
+            self._suspects.answered(suspect.seq)  # it is delivered, dead, or passed over
         return True
 
     def _next_late(self, now_ns: int) -> Backlog | ReplayJob | None:
@@ -330,6 +369,9 @@ class Sender:
 
     def _publish(self, sent: InFlight, now_ns: int) -> None:
         message = self._format.encode(sent.batch, sent.lane)
+        if self._peer.max_bytes is not None and len(message.payload) > self._peer.max_bytes:
+            self._dead(sent, TOO_LARGE)
+            return
         try:
             future = self._session.send(message.topic, message.payload, expiry_s=message.expiry_s)
         except MessageRejected as err:
@@ -346,9 +388,28 @@ class Sender:
 
     def _answer(self, seq: int, done: asyncio.Future[int]) -> None:
         """A PUBACK, or the end of the connection; then the batch stays undelivered."""
-        if not done.cancelled() and done.exception() is None:
+        if done.cancelled():
+            return
+        err = done.exception()
+        if err is None:
             self._answers.append((seq, done.result()))
             self._wake.set()
+        elif isinstance(err, UplinkDown):
+            self._down = err
+
+    def _ended(self, down: UplinkDown) -> None:
+        """Remember what was in flight; a batch for which the broker ends connections is put aside."""
+        answered = {seq for seq, _ in self._answers}
+        waiting = [seq for seq in self._window.seqs() if seq not in answered]
+        refused = self._suspects.ended(waiting, down, self._clock.mono_ns())
+        if refused is not None:
+            self._dead(self._window.remove(refused), down.code or TOO_LARGE)
+
+    def _limit_payload(self) -> None:
+        """Let the store seal no more than the broker and the IOC take."""
+        longest = max(self._format.frequent, key=len)
+        limits = [self._session.limits.max_payload_bytes(longest), self._peer.max_bytes]
+        self._source.limit_payload(min((most for most in limits if most is not None), default=None))
 
     def _wait_s(self) -> float:
         """How long nothing can happen by itself, in seconds."""
@@ -360,10 +421,11 @@ class Sender:
         return self._format.encode(batch, lane).topic
 
     def _is_elsewhere(self, seq: int) -> bool:
-        return seq in self._live or seq in self._window or seq in self._unconfirmed
+        return seq in self._live or seq in self._window or seq in self._unconfirmed or seq in self._suspects
 
     def _is_quiet(self) -> bool:
-        return self._backlog.done and not (self._live or self._window or self._unconfirmed)
+        suspects = self._suspects.batch or self._suspects.hungry(self._clock.mono_ns())
+        return self._backlog.done and not (self._live or self._window or self._unconfirmed or suspects)
 
     def _poke(self) -> None:
         self._quiet.clear()

@@ -1,6 +1,7 @@
 """The IOC's ingest as a service: connected for ever, acknowledging once a second.
 
 `state` is retained, with a Will; while the broker is away everything waits at the gateways, which is what they are for.
+The Will of an IOC that died without a word comes late, when another may long be there: then `state` is said again.
 """
 
 import asyncio
@@ -24,6 +25,12 @@ RECONNECT_S = 0.5
 MAX_BYTES = 65_536
 
 
+class _Said(msgspec.Struct):
+    """What a retained state says."""
+
+    online: bool
+
+
 class IocService:
     """One run of the IOC. `connections` counts how often it has been ready."""
 
@@ -43,6 +50,7 @@ class IocService:
         self._protocol = protocol
         self._ack = ack
         self._ack_every_s = ack_every_s
+        self._gainsaid = False
         self._failure: sqlite3.Error | OSError | None = None
         self._client_id = f"ioc-ingest-{os.getpid()}-{time.monotonic_ns():x}"
 
@@ -60,7 +68,9 @@ class IocService:
         will = Will(STATE_TOPIC, self._state(online=False))
         async with connect(self.broker, self._protocol, self._client_id, will, self._take) as session:
             session.subscribe(UPLINK_TOPICS)
-            session.publish(STATE_TOPIC, self._state(online=True), retain=True)
+            self._gainsaid = True
+            self._say_state(session)
+            session.subscribe(STATE_TOPIC)
             self.connections += 1
             self.error = ""
             on_ready()
@@ -76,6 +86,7 @@ class IocService:
         while not session.closed.done():
             if self._failure is not None:
                 raise self._failure
+            self._say_state(session)
             self._answer(session)
             self.ingest.tidy()
             await asyncio.wait([session.closed], timeout=self._ack_every_s)
@@ -83,11 +94,20 @@ class IocService:
 
     def _take(self, topic: str, payload: bytes) -> bool:
         """Store one message; where the disk fails the run ends, and the broker keeps the message."""
+        if topic == STATE_TOPIC:
+            self._gainsaid = not _says_online(payload)
+            return True
         try:
             self.ingest.take(topic, payload)
         except (sqlite3.Error, OSError) as err:
             self._failure = err
         return self._failure is None
+
+    def _say_state(self, session: Session) -> None:
+        """Say that we are online, where nobody has said so yet or somebody says that we are not."""
+        if self._gainsaid:
+            self._gainsaid = False
+            session.publish(STATE_TOPIC, self._state(online=True), retain=True)
 
     def _answer(self, session: Session) -> None:
         if not self._ack:
@@ -108,3 +128,10 @@ class IocService:
             "host": socket.gethostname(),
         }
         return msgspec.json.encode(state)
+
+
+def _says_online(state: bytes) -> bool:
+    try:
+        return msgspec.json.decode(state, type=_Said).online
+    except msgspec.DecodeError:
+        return False

@@ -89,6 +89,7 @@ class Connection:
         self._queues: dict[Direction, _Queue] = {way: _Queue() for way in OTHER}
         self._gone: set[Direction] = set()
         self._half_open = False
+        self._healed = asyncio.Event()
         self._told_to_end = asyncio.Event()
         self._reset = False
 
@@ -116,6 +117,7 @@ class Connection:
         """Nothing else goes wrong here; a connection that is half open, which cannot be healed, ends."""
         for course in self._courses.values():
             course.heal()
+        self._healed.set()
         if self._half_open:
             self.end()
 
@@ -157,12 +159,17 @@ class Connection:
         self._ends(course)
         while (data := await queue.get()) is not None:
             for step in course.take(data):
-                if step.wait_s:
-                    await asyncio.sleep(step.wait_s)
+                await self._wait(step.wait_s)
                 if not self._is_gone(OTHER[way]):
                     await self._pass_on(way, writer, step.data)
             self._ends(course)
         self._ended(way)
+
+    async def _wait(self, seconds: float) -> None:
+        if seconds and not self._healed.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._healed.wait()
 
     async def _pass_on(self, way: Direction, writer: asyncio.StreamWriter, data: bytes) -> None:
         try:
@@ -191,13 +198,15 @@ class Connection:
         return side in self._gone
 
     async def _close(self, *, reset: bool) -> None:
-        writers = [side.writer for side in self._from.values()]
-        if not reset:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LINGER_S):
-                    await asyncio.gather(*(_say_goodbye(side) for side in self._from.values()))
-        for writer in writers:
-            close(writer, reset=reset)
+        sides = self._from.values()
+        try:
+            if not reset:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LINGER_S):
+                        await asyncio.gather(*(_say_goodbye(side) for side in sides))
+        finally:
+            for side in sides:
+                close(side.writer, reset=reset)
 
 
 async def _say_goodbye(side: Side) -> None:

@@ -65,6 +65,7 @@ class Proxy:
         """End everything; raises what went wrong in here that nobody has asked for."""
         if self._server:
             self._server.close()
+            self._server = None
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -113,6 +114,9 @@ class Proxy:
         await self._listen()
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._server is None:  # the port was closed while this one was coming in
+            close(writer, reset=True)
+            return
         self.connections += 1
         faults = tuple(next(self.faults, ())) if self.faults else ()
         self._start(self._serve(Side(reader, writer), faults))

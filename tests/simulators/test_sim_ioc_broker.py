@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -111,7 +111,10 @@ class Gateway:
         return self.heard.get(topic, [{}])[-1]
 
     def _hear(self, topic: str, payload: bytes) -> bool:
-        self.heard.setdefault(topic, []).append(json.loads(payload))
+        said = {}
+        with suppress(ValueError):
+            said = json.loads(payload)
+        self.heard.setdefault(topic, []).append(said)
         return True
 
 
@@ -173,6 +176,22 @@ async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: Broke
     await _until(lambda: gateway.newest(STATE).get("online"))
     assert gateway.newest(STATE)["ack"] is True
     await one.stop()
+    await _until(lambda: gateway.newest(STATE).get("online") is False)
+
+
+@pytest.mark.parametrize("said", [b'{"v":1,"online":false,"time_ms":1,"ack":true}', b"", b"rubbish"])
+@pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
+async def test_a_late_will_of_an_ioc_that_has_died_is_gainsaid(
+    mqtt: Broker, ioc: Ioc, gateway: Gateway, said: bytes
+) -> None:
+    await _until(lambda: gateway.newest(STATE).get("online"))
+    heard = len(gateway.heard[STATE])
+    assert gateway.session
+    gateway.session.publish(STATE, said, retain=True)
+    await _until(lambda: len(gateway.heard[STATE]) >= heard + 2 and gateway.newest(STATE).get("online"))
+    await asyncio.sleep(0.3)
+    assert len(gateway.heard[STATE]) == heard + 2, "it does not answer itself"
+    await ioc.stop()
     await _until(lambda: gateway.newest(STATE).get("online") is False)
 
 

@@ -209,7 +209,7 @@ class ScriptedBroker:
         self.links.append(link)
         try:
             await self._answer(link, connack, writer)
-            while True:
+            while not writer.is_closing():
                 link.take(*await mqtt.read_packet(reader))
                 await writer.drain()
         finally:

@@ -113,25 +113,39 @@ class IocAccount:
 
     def check_events(self, truth: Truth, *, lost: bool) -> None:
         """Each event is there once."""
-        rows = self._rows("SELECT body FROM event WHERE type = 'device.down'")
-        found = Counter(json.loads(body)["reason"] for (body,) in rows)
+        found = Counter(event["reason"] for event in self.events("device.down"))
         assert set(found) <= set(truth.events)
         assert lost or len(found) == len(truth.events), "an event is missing"
         assert all(count == 1 for count in found.values()), "an event came twice"
+
+    def events(self, type_: str) -> list[dict[str, Any]]:
+        """The events of one type."""
+        return [
+            json.loads(body) for (body,) in self._rows(f"SELECT body FROM event WHERE type = '{type_}' ORDER BY id")
+        ]
 
     def check_duplicates(self, arrived: Arrivals, *, uncut: bool) -> None:
         """What reached the IOC more than once is one message, and one duplicate for each time it came again.
 
         `uncut`: its own connection never ended; else what was on its way to it may have been lost there.
         """
-        rows = Counter((epoch, seq) for epoch, seq in self._rows("SELECT epoch, seq FROM message"))
-        assert all(count == 1 for count in rows.values())
-        rows.update((epoch, seq) for epoch, seq in self._rows("SELECT epoch, seq FROM duplicate"))
+        rows = messages(self._db)
         assert rows <= arrived.counts
         assert not uncut or rows == arrived.counts
         assert self._epoch["received"] == len(rows)
         assert self._epoch["duplicates"] == rows.total() - len(rows)
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self._db}?mode=ro", uri=True)) as db:
-            return db.execute(sql).fetchall()
+        return _rows(self._db, sql)
+
+
+def messages(db: Path) -> Counter[tuple[str, int]]:
+    """How often each message came, as the IOC has counted: one row, and one for each time that it came again."""
+    once = [(epoch, seq) for epoch, seq in _rows(db, "SELECT epoch, seq FROM message")]
+    assert len(set(once)) == len(once)
+    return Counter([*once, *((epoch, seq) for epoch, seq in _rows(db, "SELECT epoch, seq FROM duplicate"))])
+
+
+def _rows(db: Path, sql: str) -> list[tuple[Any, ...]]:
+    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as opened:
+        return opened.execute(sql).fetchall()

@@ -6,28 +6,29 @@
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal
 
-from processes import Mosquitto, Popen, python_module, ready_line, started, stop
-from uplink_account import Arrivals, IocAccount, Truth
+from ioc_process import IocProcess
+from processes import Mosquitto
+from uplink_account import Arrivals, IocAccount, Truth, messages
 
 from agent.app import store_config
 from agent.clock import NS_PER_MS, ClockState
 from agent.configuration import load_configuration
+from agent.model import Event
 from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher, Tuning
 from simulators.proxy.faults import Fault
 from simulators.proxy.proxy import Proxy, proxy
 
 Protocol = Literal["5", "3.1.1"]
-QUIET_S: Final = 60.0
+QUIET_S: Final = 120.0
 CONFIG: Final = """\
 [gateway]
 id = "dng-hc-01"
@@ -51,54 +52,30 @@ archive_interval_s = 3.0
 
 
 class SteadyClock:
-    """The machine's monotonic clock, and a wall clock that nobody sets: each reading has a time that is known."""
+    """The machine's monotonic clock, and a wall clock that nobody sets: each reading has a time that is known.
+
+    The wall clock stands still between two looks at the other one: else two looks a moment apart, as the store takes
+    them, may differ by a millisecond.
+    """
 
     boot_id = "11111111-2222-3333-4444-555555555555"
 
     def __init__(self) -> None:
         self._offset_ms = time.time_ns() // NS_PER_MS - time.monotonic_ns() // NS_PER_MS
+        self._now_ns = time.monotonic_ns()
 
     def mono_ns(self) -> int:
-        return time.monotonic_ns()
+        self._now_ns = time.monotonic_ns()
+        return self._now_ns
 
     def wall_ms(self) -> int:
-        return self.time_ms(time.monotonic_ns())
+        return self.time_ms(self._now_ns)
 
     def time_ms(self, mono_ns: int) -> int:
         return self._offset_ms + mono_ns // NS_PER_MS
 
     def state(self) -> ClockState:
         return ClockState.SYNC
-
-
-class IocProcess:
-    """The reference IOC; its database outlives it."""
-
-    def __init__(self, folder: Path, port: int, ack_every_s: float) -> None:
-        self.db = folder / "ioc.db"
-        self._log = folder / "ioc.log"
-        self._command = python_module(
-            "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{port}", "--db", self.db,
-            "--json", "--every", "3600", "--ack-every", str(ack_every_s),
-        )  # fmt: skip
-        self._running = ExitStack()
-        self._process: Popen | None = None
-
-    def start(self) -> None:
-        if self._process is None:
-            self._process = self._running.enter_context(started(self._command, self._log))
-            ready_line(self._process)
-
-    def stop(self) -> dict[str, Any]:
-        """End it in order; gives its last report."""
-        assert self._process is not None
-        said = stop(self._process)
-        self.kill()
-        return dict(json.loads(said.splitlines()[-1])["report"])
-
-    def kill(self) -> None:
-        self._running.close()
-        self._process = None
 
 
 @dataclass
@@ -121,10 +98,16 @@ class UplinkLab:
     broker_runs: bool = True
     began_s: float = field(default_factory=time.monotonic)
     so_far: list[str] = field(default_factory=list)
+    reported: list[str] = field(default_factory=list)
 
     def tell(self, what: str) -> None:
         """Remember what happens, for whom must find out why it failed."""
         self.so_far.append(f"{time.monotonic() - self.began_s:7.2f} s  {what}")
+
+    def report(self, event: Event) -> None:
+        """The uplink has something to say about itself."""
+        self.reported.append(event.type)
+        self.store.append_event(event)
 
     async def read_for_ever(self) -> None:
         """Read one scan after another."""
@@ -156,10 +139,17 @@ class UplinkLab:
 
     async def restart_ioc(self, away_s: float, *, kill: bool) -> None:
         """End it, in order or without a word, and start it again after a while."""
-        self.tell(f"IOC {'killed' if kill else 'stopped'} for {away_s:.2f} s")
+        await self.end_ioc(kill=kill)
+        await asyncio.sleep(away_s)
+        await self.start_ioc()
+
+    async def end_ioc(self, *, kill: bool) -> None:
+        self.tell(f"IOC {'killed' if kill else 'stopped'}")
         self.ioc_uncut = False
         await asyncio.to_thread(self.ioc.kill if kill else self.ioc.stop)
-        await asyncio.sleep(away_s)
+
+    async def start_ioc(self) -> None:
+        self.tell("IOC started")
         await asyncio.to_thread(self.ioc.start)
 
     async def wait_delivered(self) -> None:
@@ -179,9 +169,11 @@ class UplinkLab:
         await self.wait_delivered()
         await self.until(lambda: not self.store.account().stored, QUIET_S, "all that has arrived is counted")
         await self.publisher.drain()
+        if self.ioc_uncut:
+            await self._wait_taken()
         return await asyncio.to_thread(self.ioc.stop)
 
-    def check(self, report: dict[str, Any], *, dead: bool = False) -> None:
+    def check(self, report: dict[str, Any], *, dead: bool = False) -> IocAccount:
         """Nothing lost, nothing wrong, nothing twice, every account agrees. `dead`: some were refused for good."""
         account = self.store.account()
         assert account.balanced, account
@@ -193,6 +185,7 @@ class UplinkLab:
         ioc.check_numbers(self.store, lost=dead)
         ioc.check_duplicates(self.arrived, uncut=self.ioc_uncut)
         assert self.sent.changed == self.arrived.changed == [], "a resend had other bytes"
+        return ioc
 
     def figures(self) -> str:
         """What was done, in one line."""
@@ -203,6 +196,14 @@ class UplinkLab:
             f"{self.way.connections} connections, {self.store.high} batches, {account.accepted} readings, "
             f"sent again {self.sent.again}, duplicates at the IOC {self.arrived.again}"
         )
+
+    async def _wait_taken(self) -> None:
+        """The IOC has taken all that has reached it, and the broker has nothing more for it."""
+        end_s, passed = time.monotonic() + QUIET_S, -1
+        while self.arrived.counts.total() != passed or messages(self.ioc.db).total() != passed:
+            assert time.monotonic() < end_s, f"the IOC has not taken all of {passed} messages"
+            passed = self.arrived.counts.total()
+            await asyncio.sleep(0.2)
 
     async def _start_broker(self) -> None:
         if not self.broker_runs:
@@ -224,7 +225,7 @@ async def uplink_lab(
     protocol: Protocol = "5",
     max_queued_messages: int = 0,
     batch_interval_s: float = 0.05,
-    ack_every_s: float = 0.3,
+    ack_every_s: float | None = 0.3,
     ioc_faults: Sequence[Fault] = (),
 ) -> AsyncIterator[UplinkLab]:
     """Everything runs; where the test fails it says the seed and what has happened so far."""
@@ -247,12 +248,13 @@ async def uplink_lab(
         try:
             await asyncio.to_thread(ioc.start)
             async with open_store(store_config(settings), clock, random) as store:
-                tuning = Tuning(barrier_s=1.0, silence_s=0.6)
+                tuning = Tuning(decide_s=0.1, barrier_s=1.0, silence_s=0.6)
                 publisher = Publisher(settings, store, clock, lambda: _soon(random), random=random, tuning=tuning)
-                store.on_sealed, publisher.notices.event = publisher.on_sealed, store.append_event
+                store.on_sealed = publisher.on_sealed
                 lab = UplinkLab(
                     random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
                 )  # fmt: skip
+                publisher.notices.event = lab.report
                 async with _running(lab):
                     try:
                         yield lab

@@ -22,6 +22,7 @@ from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
 from agent.uplink.replaying import Replays
 from agent.uplink.sender import Route, Sender
+from agent.uplink.suspicion import Suspicion
 
 
 class PlayedBroker:
@@ -78,6 +79,7 @@ class Bench:
             pace=Pace(**pace),
             progress=self.progress,
             random=Random(1),
+            suspicion=Suspicion(),
         )
 
     @asynccontextmanager
