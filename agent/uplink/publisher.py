@@ -38,8 +38,9 @@ from agent.uplink.progress import Pace, Progress
 from agent.uplink.reasons import TAKEN_OVER
 from agent.uplink.remembered import Remembered
 from agent.uplink.replaying import Replays
+from agent.uplink.route import Route
 from agent.uplink.sayings import Sayings
-from agent.uplink.sender import Route, Sender
+from agent.uplink.sender import Sender
 from agent.uplink.suspicion import Suspicion
 
 log = logging.getLogger(__name__)

@@ -21,7 +21,8 @@ from agent.uplink.notices import Notices
 from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
 from agent.uplink.replaying import Replays
-from agent.uplink.sender import Route, Sender
+from agent.uplink.route import Route
+from agent.uplink.sender import Sender
 from agent.uplink.suspicion import Suspicion
 
 

@@ -86,5 +86,5 @@ async def test_a_publisher_delivers_through_it(broker: Mosquitto, tmp_path: Path
         await until(lambda: ready(publisher))
         source.seal()
         await until(lambda: len(source.delivered) == 51)
-    assert {*ioc.seqs("data", "backfill")} == {*range(1, 52)}
+    await until(lambda: {*ioc.seqs("data", "backfill")} == {*range(1, 52)})
     ioc.close()
