@@ -44,6 +44,7 @@ async def test_the_user_and_the_password_are_those_of_the_configuration(
 ) -> None:
     secret = tmp_path / "password"
     secret.write_text("a secret\n", encoding="utf-8")
+    secret.chmod(0o600)
     async with running(
         scripted, MemorySource(), tmp_path, username=GATEWAY, password_file=str(secret)
     ) as publisher:  # fmt: skip
