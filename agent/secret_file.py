@@ -5,6 +5,7 @@ to it, as packages do (`root:oc-agent`, 0640) and systemd does with credentials;
 A file system without rights (FAT, as the boot partition of a card) shows every file as readable by all.
 """
 
+import shlex
 import stat
 from pathlib import Path
 from typing import Literal
@@ -22,4 +23,4 @@ def readers(path: Path) -> Readers:
 
 def mending(path: Path) -> str:
     """The command that takes a file away from all but its owner."""
-    return f"chmod 600 {path}"
+    return f"chmod 600 {shlex.quote(str(path))}"

@@ -148,7 +148,8 @@ FAULTS: Final = {
         "is this the port of another service? Check `uplink.port`, see the broker's log",
     ),
     "closed_early": FaultText(
-        "{broker} closed the connection before it answered", "see the broker's log; is this an MQTT port?"
+        "{broker} closed the connection before it answered",
+        "see the broker's log; is this an MQTT port, and does the broker speak MQTT {protocol}?",
     ),
     "no_websocket": FaultText(
         "{broker}: no WebSocket: {detail}", "check `uplink.path`, and that this port speaks WebSockets"

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ VIETNAMESE = (KIT / "README.vi.md").read_text(encoding="utf-8") if KIT.is_dir() 
 pytestmark = pytest.mark.skipif(not TEXT, reason="no checkout")
 
 SYSTEMCTL = """\
-#!/bin/sh
+#!/bin/bash
 case "$1" in
 is-active) kill -0 "$(cat {run}/pid)" && echo active ;;
 reload) kill -HUP "$(cat {run}/pid)" ;;
@@ -30,7 +31,8 @@ restart)
   test -f {run}/pid && kill "$(cat {run}/pid)" && while kill -0 "$(cat {run}/pid)"; do sleep 0.05; done
   {mosquitto} -c {etc}/mosquitto.conf </dev/null >/dev/null 2>&1 &
   echo $! > {run}/pid
-  for _ in 1 2 3 4 5 6 7 8 9 10; do openssl s_client -connect localhost:{port} </dev/null >/dev/null 2>&1 && exit 0; sleep 0.2; done
+  for _ in {{1..200}}; do (exec 3<>/dev/tcp/127.0.0.1/{port}) 2>/dev/null && exit 0; sleep 0.05; done
+  exit 1
 esac
 """
 INSTALL = """\
@@ -92,7 +94,7 @@ class Machine:
         return file.read_text(encoding="utf-8")[-2000:] if file.exists() else ""
 
     def end(self) -> None:
-        if (self.folder / "pid").exists():
+        with suppress(FileNotFoundError, ProcessLookupError):
             os.kill(int((self.folder / "pid").read_text()), signal.SIGKILL)
 
 

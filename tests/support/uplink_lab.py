@@ -6,16 +6,16 @@
 """
 
 import asyncio
-import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal
 
-from processes import Mosquitto, Popen, python_module, ready_line, started, stop
+from ioc_process import IocProcess
+from processes import Mosquitto
 from uplink_account import Arrivals, IocAccount, Truth, messages
 
 from agent.app import store_config
@@ -28,7 +28,7 @@ from simulators.proxy.faults import Fault
 from simulators.proxy.proxy import Proxy, proxy
 
 Protocol = Literal["5", "3.1.1"]
-QUIET_S: Final = 60.0
+QUIET_S: Final = 120.0
 CONFIG: Final = """\
 [gateway]
 id = "dng-hc-01"
@@ -76,37 +76,6 @@ class SteadyClock:
 
     def state(self) -> ClockState:
         return ClockState.SYNC
-
-
-class IocProcess:
-    """The reference IOC; its database outlives it. Without `ack_every_s` it acknowledges nothing."""
-
-    def __init__(self, folder: Path, port: int, ack_every_s: float | None) -> None:
-        self.db = folder / "ioc.db"
-        self._log = folder / "ioc.log"
-        self._command = python_module(
-            "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{port}", "--db", self.db,
-            "--json", "--every", "3600",
-        )  # fmt: skip
-        self._command += ["--ack-every", str(ack_every_s)] if ack_every_s else ["--no-ack"]
-        self._running = ExitStack()
-        self._process: Popen | None = None
-
-    def start(self) -> None:
-        if self._process is None:
-            self._process = self._running.enter_context(started(self._command, self._log))
-            ready_line(self._process)
-
-    def stop(self) -> dict[str, Any]:
-        """End it in order; gives its last report."""
-        assert self._process is not None
-        said = stop(self._process)
-        self.kill()
-        return dict(json.loads(said.splitlines()[-1])["report"])
-
-    def kill(self) -> None:
-        self._running.close()
-        self._process = None
 
 
 @dataclass
@@ -170,10 +139,17 @@ class UplinkLab:
 
     async def restart_ioc(self, away_s: float, *, kill: bool) -> None:
         """End it, in order or without a word, and start it again after a while."""
-        self.tell(f"IOC {'killed' if kill else 'stopped'} for {away_s:.2f} s")
+        await self.end_ioc(kill=kill)
+        await asyncio.sleep(away_s)
+        await self.start_ioc()
+
+    async def end_ioc(self, *, kill: bool) -> None:
+        self.tell(f"IOC {'killed' if kill else 'stopped'}")
         self.ioc_uncut = False
         await asyncio.to_thread(self.ioc.kill if kill else self.ioc.stop)
-        await asyncio.sleep(away_s)
+
+    async def start_ioc(self) -> None:
+        self.tell("IOC started")
         await asyncio.to_thread(self.ioc.start)
 
     async def wait_delivered(self) -> None:

@@ -1,9 +1,12 @@
 """The way to the broker: name, port, files, TLS, certificates; then the login, ours or that of the running agent."""
 
+import os
 import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import msgspec
 
 from agent.cli.doctor.dates import dates_of_broker, dates_of_gateway
 from agent.cli.doctor.finding import Case, Finding, broken, ok, warn
@@ -66,10 +69,17 @@ def _shaken(case: Case, options: MqttOptions) -> Iterator[Finding]:
     """The files of this gateway, the handshake, and the certificate that the broker shows."""
     refusal, version = trial(options)
     if refusal:
-        yield broken(case, "tls", refusal)
+        yield _for_you(broken(case, "tls", refusal))
     else:
         trusted = options.ca_file or tr("the authorities of this system")
         yield ok("tls", tr("{version}, the broker is verified by {ca}", version=version, ca=trusted))
     certificate = shown_certificate(options)
     if certificate:
         yield from dates_of_broker(case, certificate)
+
+
+def _for_you(finding: Finding) -> Finding:
+    """Whoever examines may see less than the service does."""
+    if finding.code != "file_unreadable" or os.geteuid() == 0:
+        return finding
+    return msgspec.structs.replace(finding, advice=tr("if you are not the user of the service: use sudo"))

@@ -15,7 +15,8 @@ from agent.cli.doctor import broker as broker_checks
 from agent.cli.doctor.finding import Finding
 from agent.cli.doctor.running import as_it_says
 from agent.cli.messages import set_language, translated
-from agent.uplink.faults import FAULTS, filled
+from agent.uplink.errors import UplinkDown
+from agent.uplink.faults import FAULTS, Fault, filled
 from agent.uplink.mqtt import MqttOptions, Will, connect
 from agent.uplink.mqtt.tls import trial
 
@@ -250,3 +251,16 @@ def test_nobody_logs_in_beside_an_agent_that_may_not_be_asked(
     assert exit_code == 0
     assert findings(text)["login"]["state"] == "warn"
     assert "publish" not in findings(text)
+
+
+def test_who_may_not_read_the_key_is_told_to_use_sudo(
+    lab: TlsLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fault = Fault("file_unreadable", {"file": "/etc/oc-agent/gw.key", "detail": "Permission denied"})
+    monkeypatch.setattr(broker_checks, "trial", lambda options: trial.Trial(UplinkDown.by(fault)))
+    monkeypatch.setattr(broker_checks.os, "geteuid", lambda: 1000)
+    with lab.broker(lab.server) as broker:
+        exit_code, text = doctor(lab.trusting(broker.port), lang="vi")
+    assert exit_code == 1
+    assert "/etc/oc-agent/gw.key: không đọc được (Permission denied)" in text
+    assert "dùng sudo" in text

@@ -13,9 +13,11 @@ from tls_lab import GATEWAY, HERE, PASSWORD, TlsLab
 from uplink_helpers import Ioc, MemorySource, quick, ready, settings, until
 
 from agent.clock import SystemClock
+from agent.uplink.errors import UplinkDown
 from agent.uplink.lanes import MAX_WINDOW
 from agent.uplink.mqtt import MqttOptions, Will, connect
-from agent.uplink.mqtt.credentials import credentials
+from agent.uplink.mqtt import credentials as mqtt_credentials
+from agent.uplink.mqtt.credentials import credentials, renewed
 from agent.uplink.mqtt.tls import trial as trials
 from agent.uplink.publisher import Publisher, Tuning
 
@@ -211,3 +213,49 @@ async def test_a_password_ends_before_its_newline_and_a_new_one_is_taken_up(
             await _renewed(publisher, 2)
     assert "1975" not in caplog.text
     assert "1976" not in caplog.text
+
+
+async def test_the_same_bytes_are_never_tried(lab: TlsLab, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[MqttOptions] = []
+    monkeypatch.setattr(mqtt_credentials, "trial", lambda given: tried.append(given) or trials.Trial(None))
+    given = options(1, desk)
+    watching = asyncio.create_task(renewed(given, credentials(given), 0.01))
+    for _ in range(5):
+        desk.put_pair(desk.gateway, lab.own)
+        await asyncio.sleep(0.05)
+    assert not tried
+    desk.put_pair(desk.gateway, lab.city.issue(GATEWAY, file="second"))
+    async with asyncio.timeout(10):
+        await watching
+    assert tried
+
+
+async def test_a_pause_lets_nothing_new_go_and_opens_when_all_is_answered(broker: Mosquitto) -> None:
+    will = Will(f"ocg/v1/{GATEWAY}/up/status", b"{}")
+    given = MqttOptions(host="127.0.0.1", port=broker.port, client_id=GATEWAY, will=will, tls=False)
+    async with connect(given, lambda topic, payload: None) as session:
+        broker.pause()
+        futures = [session.send("t", b"x") for _ in range(5)]
+        resuming = asyncio.get_running_loop().call_later(0.2, broker.resume)
+        async with session.paused(10):
+            assert all(future.done() for future in futures)
+            assert session.limits.receive_maximum == 0
+            with pytest.raises(UplinkDown):
+                await session.publish("t", b"later", timeout_s=0.1)
+        resuming.cancel()
+        assert await session.publish("t", b"later", timeout_s=5) == 0x10
+
+
+async def test_another_fault_is_said_in_the_log_though_the_connection_never_came(
+    lab: TlsLab, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    desk.put_pair(desk.broker, lab.expired("broker", HERE))
+    with _broker(lab, desk) as (broker, _):
+        async with _running(broker.port, MemorySource(), desk.folder, desk.uplink) as publisher:
+            await until(lambda: publisher.state().fault, what="the first fault")
+            broker.kill()
+            await until(lambda: "Connection refused" in publisher.state().error, what="the second fault")
+    said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
+    assert len(said) == 2
+    assert "certificate has expired" in said[0]
+    assert "uplink: now mqtts://127.0.0.1" in said[1]

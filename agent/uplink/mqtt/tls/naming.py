@@ -63,6 +63,7 @@ def named(code: str, options: MqttOptions, detail: str = "") -> Fault:
     values = {
         "broker": options.broker,
         "client_id": options.client_id,
+        "protocol": options.protocol,
         "file": options.cert_file,
         "ca": options.ca_file or "the system's store",
         "seconds": f"{options.connect_timeout_s:g}",
