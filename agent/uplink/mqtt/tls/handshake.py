@@ -2,11 +2,14 @@
 
 import socket
 import ssl
+from contextlib import suppress
 from typing import Any, Final
 
 from agent.uplink.mqtt.options import MqttOptions
 
 ASK_S: Final = 3.0
+_TLS_RECORDS: Final = (b"\x15", b"\x16")
+"""Alert and handshake: how every answer to a ClientHello begins (RFC 8446, 5.1)."""
 
 
 class Handshake:
@@ -79,13 +82,12 @@ def unverified() -> ssl.SSLContext:
 def speaks_tls(options: MqttOptions) -> bool:
     """Whether the broker's port answers a TLS handshake; trusts nobody and sends nothing else."""
     timeout_s = min(ASK_S, options.connect_timeout_s / 3)
+    hello = ssl.MemoryBIO()
+    with suppress(ssl.SSLWantReadError):
+        unverified().wrap_bio(ssl.MemoryBIO(), hello, server_hostname=options.host).do_handshake()
     try:
-        with (
-            socket.create_connection((options.host, options.port), timeout_s) as plain,
-            unverified().wrap_socket(plain, server_hostname=options.host),
-        ):
-            return True
-    except ssl.SSLError as err:
-        return "ALERT_" in (err.reason or "")
+        with socket.create_connection((options.host, options.port), timeout_s) as plain:
+            plain.sendall(hello.read())
+            return plain.recv(1) in _TLS_RECORDS
     except OSError:
         return False
