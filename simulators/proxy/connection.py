@@ -81,14 +81,12 @@ class Connection:
         on_fault: Callable[[Fault], None],
     ) -> None:
         self._meddler = meddler
-        self._on_fault = on_fault
         self._from: dict[Direction, Side] = {"up": client, "down": broker}
         self._courses: dict[Direction, Course] = {
             way: Course([fault for fault in faults if fault.direction == way], on_fault) for way in OTHER
         }
         self._queues: dict[Direction, _Queue] = {way: _Queue() for way in OTHER}
         self._gone: set[Direction] = set()
-        self._half_open = False
         self._healed = asyncio.Event()
         self._told_to_end = asyncio.Event()
         self._reset = False
@@ -125,6 +123,10 @@ class Connection:
         """Close both sides now."""
         self._reset = reset
         self._told_to_end.set()
+
+    @property
+    def _half_open(self) -> bool:
+        return any(course.end and course.end.name == "half_open" for course in self._courses.values())
 
     async def _when_told(self) -> None:
         await self._told_to_end.wait()
@@ -179,12 +181,8 @@ class Connection:
             self._ended(OTHER[way], err)
 
     def _ends(self, course: Course) -> None:
-        """What the fault that has ended a direction does to both."""
-        if course.end is None:
-            return
-        if course.end.name in ("half_open", "blackhole"):
-            self._half_open = True
-        else:
+        """What the fault that has ended a direction does to both; half open, to neither."""
+        if course.end and course.end.name != "half_open":
             raise _Over(reset=course.end.name == "rst")
 
     def _ended(self, way: Direction, err: OSError | None = None) -> None:
