@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from agent.ranges import RangeSet
-from agent.store.ledger import Card, Loss
+from agent.store.ledger import Card
+from agent.store.losses import Loss
 from agent.store.outbox import EvictedRow, OutboxRow, RawPiece
 from agent.store.parts import Parts
 from agent.store.records import SealedHead

@@ -14,7 +14,8 @@ from agent.model import BatchKind, Event, Result, Snapshot
 from agent.settings import OutboxSettings
 from agent.store.disk import Disk
 from agent.store.journal import Journal
-from agent.store.ledger import Ledger, Loss, merged
+from agent.store.ledger import Ledger
+from agent.store.losses import Loss, merged
 from agent.store.numbers import Numbers
 from agent.store.outbox import Outbox
 from agent.store.records import KINDS, Anchor, RecordType, pack_anchor, pack_segment_head

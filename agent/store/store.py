@@ -38,7 +38,8 @@ from agent.store.damage.renewal import delete_files, spare_files
 from agent.store.damage.salvage import Salvage
 from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
-from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
+from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
+from agent.store.losses import Loss
 from agent.store.outbox import is_damaged
 from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges

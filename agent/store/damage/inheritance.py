@@ -15,7 +15,8 @@ from agent.ranges import RangeSet
 from agent.store.damage.damaged_word import Word
 from agent.store.damage.salvage import CORRUPT, Salvage
 from agent.store.journal import OldSegment
-from agent.store.ledger import Card, Loss, merged
+from agent.store.ledger import Card
+from agent.store.losses import Loss, merged
 from agent.store.outbox import RawPiece
 from agent.store.records import OFFSET_BITS, Anchor, parse
 from agent.store.recovery import numbers_in, unsealed_readings
