@@ -484,3 +484,18 @@ async def test_the_ioc_sets_the_pace_of_what_is_late_and_only_downwards() -> Non
             bench.later(sender, 0.1)
             await asyncio.sleep(0.005)
         assert 15 <= len(bench.session.sent) - sent <= 25
+
+
+async def test_a_suspect_is_never_in_flight_twice() -> None:
+    """The session has its PUBACK already, and the lanes have not heard of it yet."""
+    bench = Bench()
+    bench.session.answer = None
+    bench.source.seal()
+    for _ in range(2):
+        bench.route.suspicion.ended([1], None, 0, alone=True)
+    async with bench.running() as sender:
+        await until(lambda: bench.session.sent)
+        sender._poke()
+        bench.session.waiting[0].set_result(0)
+        await until(lambda: bench.source.delivered == [1])
+        assert len(bench.session.sent) == 1
