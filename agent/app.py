@@ -26,6 +26,7 @@ from agent.settings import Settings
 from agent.store import Store, StoreConfig, open_store
 from agent.store.pictures import PictureShelf
 from agent.supervise import Backoff, keep_running
+from agent.uplink.expiry import ExpiryWatch
 from agent.uplink.formats.ocg1 import Ocg1, config_hash
 from agent.uplink.publisher import Publisher
 from drivers.api import Reading
@@ -80,7 +81,9 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     pictures.pollers = pollers
     if publisher.pictures:
         pictures.on_kept = publisher.pictures.poke
-    reporter = Reporter(settings, clock, store, publisher, pollers, shelf)
+    expiry = ExpiryWatch(settings, clock, store.append_event)
+    await expiry.read()  # before the first health message
+    reporter = Reporter(settings, clock, store, publisher, pollers, shelf, expiry)
     runtime_dir = Path(settings.gateway.runtime_dir)
     answers = {"status": reporter.status, "outbox": reporter.outbox}
     orders = {"forget": partial(carry_out, store)}
@@ -89,6 +92,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
             core.create_task(store.run(), name="store"),
             core.create_task(publisher.run(), name="uplink"),
             core.create_task(pictures.run(), name="pictures"),
+            core.create_task(expiry.run(), name="certificate"),
             core.create_task(_health(reporter, store, publisher, clock), name="health"),
             core.create_task(_watchdog(store, publisher, notifier), name="watchdog"),
         ]

@@ -159,3 +159,6 @@ class BatchSource(Protocol):
 
     def mark_dead(self, seq: int) -> None:
         """This can never be delivered: it counts as lost, and is not sent again."""
+
+    def limit_payload(self, max_bytes: int | None) -> None:
+        """Batches that are sealed from now on shall have at most `max_bytes`; None: there is no limit but its own."""

@@ -16,6 +16,7 @@ from agent.polling.poller import LinkPoller
 from agent.settings import Settings
 from agent.store import Store
 from agent.store.pictures import PictureShelf
+from agent.uplink.expiry import ExpiryWatch
 from agent.uplink.publisher import Publisher
 
 QUIET_FIGURES = ("cpu_pct", "memory_pct", "disk_free_bytes")
@@ -32,6 +33,7 @@ class Reporter:
         publisher: Publisher,
         pollers: Sequence[LinkPoller],
         shelf: PictureShelf,
+        expiry: ExpiryWatch,
     ) -> None:
         self._settings = settings
         self._clock = clock
@@ -39,6 +41,7 @@ class Reporter:
         self._publisher = publisher
         self._pollers = pollers
         self._shelf = shelf
+        self._expiry = expiry
         self._started_ns = clock.mono_ns()
 
     def status(self) -> dict[str, Any]:
@@ -51,6 +54,7 @@ class Reporter:
             "clock": self._clock.state(),
             "hold_unsynced_s": self._settings.clock.hold_unsynced_s,
             "uplink": self._publisher.state(),
+            "certificate": self._certificate(),
             "outbox": {
                 **msgspec.structs.asdict(self._store.stats()),
                 "ram_disk": self._store.ram_disk,
@@ -75,11 +79,13 @@ class Reporter:
         system = {key: value for key, value in msgspec.structs.asdict(figures).items() if value is not None}
         account = msgspec.structs.asdict(self._store.account())
         del account["waiting"]
+        certificate = self._certificate()
         return {
             "uptime_s": uptime_s(),
             "clock": {"state": self._clock.state()},
             "outbox": {**msgspec.structs.asdict(self._store.stats()), "account": account},
             "uplink": self._publisher.figures(),
+            **({"certificate": {"expires_ms": certificate["expires_ms"]}} if certificate else {}),
             "system": system,
             "links": [self._link_counters(poller) for poller in self._pollers],
         }
@@ -89,6 +95,11 @@ class Reporter:
         health = await self.health()
         system = {key: health["system"][key] for key in QUIET_FIGURES if key in health["system"]}
         return {"uptime_s": health["uptime_s"], **system, "undelivered": health["outbox"]["undelivered"]}
+
+    def _certificate(self) -> dict[str, Any] | None:
+        """That of this gateway; None where it shows none to the broker, or where it cannot be read."""
+        certificate = self._expiry.certificate
+        return {"file": self._expiry.file, "expires_ms": certificate.expires_ms} if certificate else None
 
     def _link_counters(self, poller: LinkPoller) -> dict[str, Any]:
         stats = poller.stats

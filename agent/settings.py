@@ -62,6 +62,10 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     host: Annotated[str, msgspec.Meta(min_length=1, examples=["ioc.example.vn"])]
     port: Port = 8883
     protocol: Literal["5", "3.1.1"] = "5"
+    transport: Literal["tcp", "websockets"] = "tcp"
+    path: Annotated[str, msgspec.Meta(pattern=r"^/[!-~]*$", description="a path like /mqtt", examples=["/mqtt"])] = (
+        "/mqtt"
+    )
     tls: bool = True
     ca_file: str = ""
     cert_file: str = ""

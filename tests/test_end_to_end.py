@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from broker_recorder import Recorded, Recorder
 from contract_check import decoded
-from processes import Mosquitto, Popen, free_port, python_module, ready_line, started, stop, wait_until
+from processes import Amqtt, Mosquitto, Popen, free_port, python_module, ready_line, started, stop, wait_until
 
 CONFIG = """\
 [gateway]
@@ -171,18 +171,22 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+@pytest.mark.parametrize(("kind", "protocol"), [(Mosquitto, "5"), (Mosquitto, "3.1.1"), (Amqtt, "3.1.1")])
 def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
-    tmp_path: Path, runtime_dir: Path, mosquitto: str, protocol: str
+    tmp_path: Path, runtime_dir: Path, mosquitto: str, kind: type[Mosquitto], protocol: str
 ) -> None:
-    broker = Mosquitto(mosquitto, tmp_path)
+    broker = kind(mosquitto, tmp_path)
     site = Site(tmp_path, runtime_dir, broker, protocol)
     log = tmp_path / "log.txt"
     broker.start()
     try:
-        with started(site.sim("ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", site.db), log) as ioc:
+        speaks = "3.1.1" if kind is Amqtt else "5"
+        ioc_command = site.sim(
+            "ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", site.db, "--protocol", speaks
+        )
+        with started(ioc_command, log) as ioc:
             ready_line(ioc)
-            recorder = Recorder(broker.port)
+            recorder = Recorder(broker.port, speaks)
             account = _agent_through_outage_and_crash(site, broker, log)
             wait_until(lambda: _arrived(site) >= account["accepted"], 15, "the IOC has everything")
             messages = recorder.stop()
@@ -195,6 +199,7 @@ def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
     kinds = recorder.check()
     assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
     _check_health(messages)
+    _check_config(messages)
 
 
 def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) -> dict[str, Any]:
@@ -290,3 +295,15 @@ def _check_health(messages: list[Recorded]) -> None:
     for account in accounts:
         assert account["accepted"] == account["delivered"] + account["stored"] + sum(account["lost"].values())
     assert accounts
+
+
+def _check_config(messages: list[Recorded]) -> None:
+    """Every batch belongs to the births beside it."""
+    said = {"birth": set[str](), "late or live": set[str](), "event": set[str](), "status": set[str]()}
+    kinds = {"data": "late or live", "backfill": "late or live"}
+    for message in messages:
+        name = message.topic.rpartition("/")[2]
+        if "/up/" in message.topic and (kind := kinds.get(name, name)) in said:
+            said[kind].add(decoded(message.payload)["config"])
+    assert len(said["birth"]) == 1
+    assert all(configs == said["birth"] for configs in said.values()), said

@@ -21,4 +21,9 @@ def set_language(language: str | None) -> None:
 
 def tr(text: str, /, **values: object) -> str:
     """`text` in the chosen language, with `values` put into its braces."""
-    return _texts.get(text, text).format(**values)
+    return translated(text).format(**values)
+
+
+def translated(text: str) -> str:
+    """`text` in the chosen language, braces and all; for texts that stand in a table elsewhere."""
+    return _texts.get(text, text)

@@ -1,13 +1,17 @@
 """Show the state of the running agent: links, devices with their last values and ages, outbox, uplink."""
 
 import argparse
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.cli.faults import said_at_once
 from agent.cli.messages import tr
 from agent.cli.output import Failed, show_json, show_table, value_text
 from agent.configuration import load_configuration
 from agent.control import AgentNotRunning, ask_agent
+
+DAY_MS = 86_400_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,10 +41,15 @@ def _show(report: dict[str, Any]) -> None:
             **{k: report[k] for k in ("gateway", "version", "clock")},
         )
     )
-    state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=uplink["error"] or "…")
+    error = said_at_once(uplink.get("fault"), uplink["error"])
+    state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=error or "…")
     print(
         tr("uplink {broker}: {state}; acknowledged by: {ack}", broker=uplink["broker"], state=state, ack=uplink["ack"])
     )
+    if certificate := report.get("certificate"):
+        days = (certificate["expires_ms"] - report["time_ms"]) // DAY_MS
+        date = f"{datetime.fromtimestamp(certificate['expires_ms'] / 1000, UTC):%Y-%m-%d}"
+        print(tr("certificate {file}: until {date}, {days} days", file=certificate["file"], date=date, days=days))
     print(
         tr(
             "outbox: {undelivered} batches wait, the oldest for {oldest_s} s; {bytes} bytes on disk",

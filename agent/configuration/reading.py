@@ -107,6 +107,14 @@ def _uplink(section: Section, folder: Path) -> UplinkSettings | None:
             section.problem(one, f"is of no use without `{other}`", f"add `{other}`, or leave out `{one}`")
     paths = {key: str(folder / getattr(uplink, key)) for key in _FILES if getattr(uplink, key)}
     for key, path in paths.items():
-        if not Path(path).is_file():
+        if _is_missing(Path(path)):
             section.problem(key, f"there is no file {path}", "check the path, or copy the file there")
     return msgspec.structs.replace(uplink, **paths)
+
+
+def _is_missing(path: Path) -> bool:
+    """Whether there is surely no such file; what only the service may see is left to it."""
+    try:
+        return not path.is_file()
+    except PermissionError:
+        return False

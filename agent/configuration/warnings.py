@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from agent.configuration.forecast import forecast
+from agent.secret_file import mending, readers
 from agent.settings import Settings
 from drivers.ports import lasting_names
 from drivers.tomlfile import Problem, Section
@@ -18,6 +19,7 @@ def warnings_of(root: Section, settings: Settings) -> list[Problem]:
     if not settings.uplink.tls:
         fix = "set up certificates and remove `tls = false`; fine on a test bench"
         quiet.problem("uplink.tls", "readings and commands travel unencrypted", fix)
+    _check_secrets(quiet, settings)
     order = [str(section.data.get("name")) for section in root.children("link")]
     for link in settings.links:
         devices = settings.on_link(link.name)
@@ -32,6 +34,22 @@ def warnings_of(root: Section, settings: Settings) -> list[Problem]:
             quiet.problem(key, f"{taken}, {found.worst:.0%} with one dead device", fix)
         _check_name(quiet, key, getattr(link.options, "port", ""))
     return warnings
+
+
+def _check_secrets(quiet: Section, settings: Settings) -> None:
+    """A key or a password that others can read is not used: the uplink says so at each connection."""
+    for key in ("key_file", "password_file"):
+        file = getattr(settings.uplink, key)
+        if not file or not (settings.uplink.tls or key == "password_file"):
+            continue
+        try:
+            found = readers(Path(file))
+        except OSError:
+            continue  # whoever checks the configuration may see less than the service does
+        if found == "others":
+            quiet.problem(f"uplink.{key}", f"everybody may read {file}: it will not be used", mending(Path(file)))
+        elif found == "group":
+            quiet.problem(f"uplink.{key}", f"a whole group may read {file}", mending(Path(file)))
 
 
 def _check_name(quiet: Section, key: str, port: str) -> None:

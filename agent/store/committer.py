@@ -6,37 +6,23 @@ journal goes on in a new file and the old ones are deleted. A commit that fails 
 """
 
 import asyncio
-import logging
 import sqlite3
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final
 
-from agent.clock import NS_PER_S
 from agent.model import SeqRange
 from agent.ranges import RangeSet
-from agent.store.damage.renewal import renew, swap
+from agent.store.attempts import Attempts
 from agent.store.damage.salvage import Salvage
 from agent.store.declaring import Declarer
-from agent.store.draft import Built, Draft
+from agent.store.draft import Built, draw_up
 from agent.store.figures import Figures
 from agent.store.ledger import Card
-from agent.store.outbox import MAX_EVICTED, OutboxRow, RawPiece, is_damaged, is_full
+from agent.store.outbox import MAX_EVICTED, OutboxRow, is_damaged
 from agent.store.parts import Parts
 from agent.store.retention import Retention
-from agent.supervise import Episode
-
-log = logging.getLogger(__name__)
-
-RESERVE_AHEAD: Final = 300
-"""Numbers reserved ahead: so many batches still leave while the card fails, and are declared after a power cut."""
-RETRY_S: Final = 1.0
-SETTLE_S: Final = 1.0
-RAW_INTERVAL_S: Final = 3.0
-CHUNK_BYTES: Final = 4 * 1024 * 1024
-SEGMENT_BYTES: Final = 16 * 1024 * 1024
-_NEVER: Final = -(1 << 62)
+from agent.store.timetable import Timetable
 
 
 class Committer:
@@ -45,18 +31,13 @@ class Committer:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._lock = asyncio.Lock()
-        self._episode = Episode("outbox", parts.clock)
-        self._duration_s = 0.0
-        self._busy_since_ns: int | None = None
-        self._retry_ns = self._settle_ns = _NEVER
-        self._checkpoint_ns = parts.clock.mono_ns() + self._archive_ns
-        self._sealed_at_checkpoint = parts.ledger.high
-        self._chunk_bytes = min(CHUNK_BYTES, parts.config.outbox.max_bytes // 8)
-        self._ahead = RESERVE_AHEAD
         self._on_card: list[tuple[int, int]] | None = None
+        self._timetable = Timetable(parts)
         self._retention = Retention(parts)
+        self._attempts = Attempts(parts, self._timetable, self._retention)
         self.figures = Figures(parts)
         self._declarer = Declarer(parts, self.figures)
+        self._attempts.on_full = self._declarer.warn
 
     @property
     def full(self) -> bool:
@@ -66,16 +47,11 @@ class Committer:
     @property
     def failures(self) -> int:
         """How many commits have failed since the start."""
-        return self._episode.count
-
-    @property
-    def failing(self) -> bool:
-        return self._episode.failing
+        return self._attempts.failures
 
     def busy_s(self) -> float:
         """For how long the commit has lasted that is under way."""
-        since_ns = self._busy_since_ns
-        return 0.0 if since_ns is None else (self._parts.clock.mono_ns() - since_ns) / NS_PER_S
+        return self._attempts.busy_s()
 
     async def run(self) -> None:
         """Commit what is due, for ever."""
@@ -91,33 +67,27 @@ class Committer:
             return
         if self._parts.damage_seen:
             await self.renew()
-        elif self._checkpoint_due_ns() <= now_ns:
+        elif self._timetable.checkpoint_ns() <= now_ns:
             await self.checkpoint()
-        elif self._commit_due_ns() <= now_ns:
+        elif self._timetable.commit_ns(urgent=self._declarer.urgent) <= now_ns:
             await self.commit()
         else:
             async with self._lock:
-                await self._guarded(self._settle)
+                await self._attempts.guarded(self._settle)
 
     def due_ns(self) -> int | None:
         """When there is something to do next, on the monotonic clock; None where nothing waits."""
-        times = [self._checkpoint_due_ns(), self._commit_due_ns()]
-        if self._parts.damage_seen:
-            times.append(_NEVER)
-        if any(self._parts.ledger.unsettled.values()):
-            times.append(self._settle_ns + round(SETTLE_S * NS_PER_S))
-        due_ns = min(times)
-        return max(due_ns, self._retry_ns) if due_ns < -_NEVER else None
+        return self._timetable.due_ns(urgent=self._declarer.urgent)
 
     async def commit(self, *, everything: bool = False, final: bool = False) -> bool:
         """Bring all that is due onto the card, with `everything` also what is not due yet; False where it failed."""
         async with self._lock:
-            return await self._guarded(lambda: self._commit((), everything=everything, final=final))
+            return await self._attempts.guarded(lambda: self._commit((), everything=everything, final=final))
 
     async def commit_salvaged(self, rows: Sequence[OutboxRow], after: Salvage) -> bool:
         """Bring over batches of the file that was set aside first, and how far that is now; False where it failed."""
         async with self._lock:
-            return await self._guarded(lambda: self._commit(rows, salvage=after))
+            return await self._attempts.guarded(lambda: self._commit(rows, salvage=after))
 
     async def commit_orphans(self, build: Callable[[], Sequence[Built]], after: Salvage) -> bool:
         """Accept and number batches of a lost epoch, with how far that is now; False where it failed."""
@@ -127,7 +97,7 @@ class Committer:
             for batch in built:
                 ledger.take_over(batch.head)
             rows = [OutboxRow(b.head, b.payload) for b in built]
-            done = await self._guarded(lambda: self._commit(rows, salvage=after))
+            done = await self._attempts.guarded(lambda: self._commit(rows, salvage=after))
             for batch in () if done else reversed(built):
                 ledger.hand_back(batch.head, batch.before)
             return done
@@ -141,7 +111,7 @@ class Committer:
                 if batch.unsynced:
                     self._parts.ledger.unsynced.add(batch.head.seq)
             rows = [OutboxRow(b.head, b.payload) for b in built]
-            if built and not await self._guarded(lambda: self._commit(rows)):
+            if built and not await self._attempts.guarded(lambda: self._commit(rows)):
                 for batch in reversed(built):
                     self._parts.ledger.unseal(batch.head, batch.before)
                 return ()
@@ -153,7 +123,7 @@ class Committer:
             for at in range(first, last + 1, MAX_EVICTED):
                 part = (at, min(last, at + MAX_EVICTED - 1))
                 async with self._lock:
-                    if not await self._guarded(partial(self._commit, (), forget=part)):
+                    if not await self._attempts.guarded(partial(self._commit, (), forget=part)):
                         return False
         return True
 
@@ -161,16 +131,15 @@ class Committer:
         """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""
         async with self._lock:
             try:
-                await self._attempted(lambda: self._commit(batches))
+                await self._attempts.attempted(lambda: self._commit(batches))
             except sqlite3.Error as err:
                 if not is_damaged(err) or not await self._renewed(batches):
                     raise
-                await self._attempted(lambda: self._commit(()))
+                await self._attempts.attempted(lambda: self._commit(()))
 
     def put_off(self, err: Exception) -> None:
         """The first commit failed: it is made as soon as the card can be written."""
-        self._episode.failed(f"{self._parts.outbox.path}: {err}")
-        self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
+        self._attempts.put_off(err)
 
     async def renew(self) -> bool:
         """Where the file was found to be damaged, set it aside and go on with a new one; False where that failed."""
@@ -181,17 +150,18 @@ class Committer:
         """Go on in a new segment, archive what the old ones hold, delete them; False where it failed."""
         ledger = self._parts.ledger
         high = ledger.high
-        self._ahead = max(RESERVE_AHEAD, 2 * (high - self._sealed_at_checkpoint))
-        self._sealed_at_checkpoint = high
+        self._timetable.begin_checkpoint()
         rotated = self._rotate()
         async with self._lock:
-            done = await self._guarded(lambda: self._commit((), checkpoint=True))
-            while done and ledger.stored_high < high:
-                done = await self._guarded(lambda: self._commit(()))
+            done = await self._attempts.guarded(lambda: self._commit((), checkpoint=True))
+            before = -1
+            while done and before < ledger.stored_high < high:
+                before = ledger.stored_high
+                done = await self._attempts.guarded(lambda: self._commit(()))
             if done and not self._freed_journal(rotated=rotated):
-                done = await self._guarded(lambda: self._commit(()))
+                done = await self._attempts.guarded(lambda: self._commit(()))
             if done:
-                await self._guarded(lambda: self._retention.shrink(self.figures.sizes))
+                await self._attempts.guarded(lambda: self._retention.shrink(self.figures.sizes))
         return done
 
     def _rotate(self) -> bool:
@@ -209,7 +179,7 @@ class Committer:
         """Delete what is not needed any more; False where the segment that is written had to go too."""
         parts, ledger = self._parts, self._parts.ledger
         parts.checkpoint_asked = False
-        self._checkpoint_ns = parts.clock.mono_ns() + self._archive_ns
+        self._timetable.checkpoint_made()
         fresh = next(iter(ledger.fresh.values()), None)
         if not ledger.waiting and not ledger.waiting_events:
             ledger.sealed_all(parts.journal.end)
@@ -237,12 +207,14 @@ class Committer:
         parts, ledger = self._parts, self._parts.ledger
         started_ns = parts.clock.mono_ns()
         await self._settle()
-        draft = self._draft(built, everything=everything, final=final)
+        # An event that waits may declare a loss, of which this picture says no more.
+        raw = bool(everything or ledger.waiting_events) or self._timetable.raw_ns() <= parts.clock.mono_ns()
+        draft = draw_up(parts, built, ahead=self._timetable.ahead, raw=raw, final=final)
         if salvage is not None:
             draft.card.salvages = [salvage if s.name == salvage.name else s for s in draft.card.salvages]
-        await self._reserve(draft.card)
         ranges = draft.undelivered.ranges()
         try:
+            await self._reserve(draft.card)
             async with parts.outbox.transaction():
                 await parts.outbox.delete_unsealed(draft.cursor)
                 await self._retention.make_room(draft, expire=checkpoint)
@@ -266,43 +238,12 @@ class Committer:
         ledger.evict(draft.gone, draft.loss)
         if draft.pieces:
             ledger.saved = draft.card.position
-        self._duration_s = (parts.clock.mono_ns() - started_ns) / NS_PER_S
+        self._timetable.committed(started_ns)
         self._retention.accepted()
         await self.figures.look()
         parts.seal_wake.set()
         if not final:
             self._declarer.declare()
-
-    def _draft(self, built: Sequence[OutboxRow], *, everything: bool, final: bool) -> Draft:
-        parts, ledger = self._parts, self._parts.ledger
-        rows = [*self._fresh_rows(limited=not built), *built]
-        stored_high = max([ledger.stored_high, *(row.head.seq for row in rows)])
-        card = ledger.picture(position=parts.journal.end, stored_high=stored_high, held_s=parts.config.held_s)
-        if final:
-            card.reserved = ledger.high
-        elif ledger.reserved - ledger.high < self._ahead:
-            card.reserved = ledger.high + 2 * self._ahead
-        pieces: list[RawPiece] = []
-        unsaved_ns = ledger.oldest_unsaved_ns
-        # An event that waits may declare a loss, of which this picture says no more.
-        due = everything or ledger.waiting_events or self._raw_due_ns() <= parts.clock.mono_ns()
-        if unsaved_ns is not None and due:
-            start = max(ledger.saved, ledger.cursor)
-            pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(start)]
-            ledger.oldest_unsaved_ns = None
-        ledger.changed = False
-        undelivered = RangeSet(ledger.undelivered.ranges())
-        return Draft(card, undelivered, rows, pieces, ledger.cursor, unsaved_ns if pieces else None)
-
-    def _fresh_rows(self, *, limited: bool) -> list[OutboxRow]:
-        rows: list[OutboxRow] = []
-        size = 0
-        for fresh in self._parts.ledger.fresh.values():
-            rows.append(OutboxRow(fresh.head, self._parts.journal.read(fresh.position, fresh.size)))
-            size += fresh.size
-            if limited and size >= self._chunk_bytes:
-                break
-        return rows
 
     async def _reserve(self, card: Card) -> None:
         """Make the numbers durable that this commit reserves, before it says so itself."""
@@ -319,18 +260,11 @@ class Committer:
 
     async def _renewed(self, batches: Sequence[OutboxRow] = ()) -> bool:
         """Set the file aside and go on with a new one that has `batches`; False where the disk refused."""
-        parts, path = self._parts, self._parts.outbox.path
         try:
-            await _to_the_end(renew(parts, batches))
-        except (sqlite3.Error, OSError) as err:
-            self._episode.failed(f"{path}: it is damaged, and a new one cannot be made: {err}")
-            self._retry_ns = parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
-            return False
+            return await self._attempts.renewed(batches)
         finally:
             self._on_card = None
             self.figures.forget()
-        self._retry_ns = _NEVER
-        return True
 
     async def _settle(self) -> None:
         """Count the readings of batches on the card that arrived, or were refused, since the last time."""
@@ -344,81 +278,4 @@ class Committer:
             if ranges:
                 batches, readings = await parts.outbox.readings_of(ranges)
                 ledger.settled(fate, ranges, batches, readings)
-        self._settle_ns = parts.clock.mono_ns()
-
-    async def _guarded(self, work: Callable[[], Coroutine[Any, Any, None]]) -> bool:
-        """Do `work` to its end even when cancelled; False where SQLite or the disk refused."""
-        self._busy_since_ns = self._parts.clock.mono_ns()
-        try:
-            if self._parts.outbox.closed:
-                self._parts.outbox = await swap(self._parts.outbox, self._parts.config.outbox.max_bytes)
-            await self._attempted(work)
-        except (sqlite3.Error, OSError) as err:
-            damaged = is_damaged(err)
-            self._episode.failed(f"{self._parts.outbox.path}: {err}{' (the file is damaged)' if damaged else ''}")
-            self._retry_ns = self._parts.clock.mono_ns() + round(RETRY_S * NS_PER_S)
-            if is_full(err):
-                self._declarer.warn()
-            if damaged:  # whoever called takes back first what is not on the card
-                self._parts.damage_seen, self._retry_ns = True, _NEVER
-                self._parts.commit_wake.set()
-            return False
-        finally:
-            self._busy_since_ns = None
-        self._episode.recovered()
-        self._retry_ns = _NEVER
-        return True
-
-    async def _attempted(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do `work`, again where room could be made for it; raises `sqlite3.Error` or OSError."""
-        while True:
-            try:
-                return await _to_the_end(work())
-            except (sqlite3.Error, OSError) as err:
-                if not is_full(err) or not await self._made_room():
-                    raise
-
-    async def _made_room(self) -> bool:
-        return await self._retention.refused() or await asyncio.to_thread(self._parts.disk.give_up_reserve)
-
-    @property
-    def _archive_ns(self) -> int:
-        return round(self._parts.config.outbox.archive_interval_s * NS_PER_S)
-
-    def _checkpoint_due_ns(self) -> int:
-        parts = self._parts
-        if parts.checkpoint_asked or parts.journal.segment_bytes > SEGMENT_BYTES:
-            return _NEVER
-        return self._checkpoint_ns if parts.ledger.changed or parts.ledger.fresh else -_NEVER
-
-    def _commit_due_ns(self) -> int:
-        ledger, interval_s = self._parts.ledger, self._parts.config.outbox.commit_interval_s
-        if ledger.reserved - ledger.high < self._ahead // 4:
-            return _NEVER
-        if self._declarer.urgent:
-            return _NEVER
-        due_ns = self._raw_due_ns()
-        head = next(iter(ledger.unsafe.values()), None)
-        return due_ns if head is None else min(due_ns, head.oldest_mono_ns + self._in_time_ns(interval_s))
-
-    def _raw_due_ns(self) -> int:
-        oldest_ns = self._parts.ledger.oldest_unsaved_ns
-        interval_s = self._parts.config.outbox.commit_interval_s or RAW_INTERVAL_S
-        return -_NEVER if oldest_ns is None else oldest_ns + self._in_time_ns(interval_s)
-
-    def _in_time_ns(self, interval_s: float) -> int:
-        """Begin early enough that the commit is done when `interval_s` have passed."""
-        lead_s = min(interval_s / 2, 0.05 + 2 * self._duration_s)
-        return round((interval_s - lead_s) * NS_PER_S)
-
-
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
-    """Await `work`; a cancellation waits until it is done, so that a commit is known to be made or not."""
-    task = asyncio.create_task(work, name="outbox-commit")
-    try:
-        await asyncio.shield(task)
-    except asyncio.CancelledError:
-        await asyncio.wait([task])
-        if not task.cancelled() and task.exception() is not None:
-            log.warning("outbox: the last commit failed: %s", task.exception())
-        raise
+        self._timetable.settled()

@@ -1,12 +1,18 @@
 """What is about to go onto the card: a batch that is built, and a whole commit."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from agent.ranges import RangeSet
-from agent.store.ledger import Card, Loss
+from agent.store.ledger import Card
+from agent.store.losses import Loss
 from agent.store.outbox import EvictedRow, OutboxRow, RawPiece
+from agent.store.parts import Parts
 from agent.store.records import SealedHead
+
+CHUNK_BYTES: Final = 4 * 1024 * 1024
+"""About so much of what is sealed goes into one commit."""
 
 
 class Built(NamedTuple):
@@ -38,3 +44,39 @@ class Draft:
     def kept(self) -> RangeSet:
         """Batches that must stay in the file: what is undelivered, and what is still to be counted."""
         return RangeSet([*self.undelivered.ranges(), *(r for s in self.card.unsettled.values() for r in s)])
+
+
+def draw_up(parts: Parts, built: Sequence[OutboxRow], *, ahead: int, raw: bool, final: bool) -> Draft:
+    """One commit of what the ledger says now, and `built`; the ledger counts as saved from here on.
+
+    `ahead`: so many numbers are to be reserved. `raw`: with what waits unsealed. `final`: no number is used after this.
+    """
+    ledger = parts.ledger
+    rows = [*_fresh_rows(parts, limited=not built), *built]
+    stored_high = max([ledger.stored_high, *(row.head.seq for row in rows)])
+    card = ledger.picture(position=parts.journal.end, stored_high=stored_high, held_s=parts.config.held_s)
+    if final:
+        card.reserved = ledger.high
+    elif ledger.reserved - ledger.high < ahead:
+        card.reserved = ledger.high + 2 * ahead
+    pieces: list[RawPiece] = []
+    unsaved_ns = ledger.oldest_unsaved_ns
+    if unsaved_ns is not None and raw:
+        start = max(ledger.saved, ledger.cursor)
+        pieces = [RawPiece(at, ledger.boot_id, data) for at, data in parts.journal.slices(start)]
+        ledger.oldest_unsaved_ns = None
+    ledger.changed = False
+    undelivered = RangeSet(ledger.undelivered.ranges())
+    return Draft(card, undelivered, rows, pieces, ledger.cursor, unsaved_ns if pieces else None)
+
+
+def _fresh_rows(parts: Parts, *, limited: bool) -> list[OutboxRow]:
+    """Sealed batches that are only in the journal; with `limited` not all of them where they are many."""
+    rows: list[OutboxRow] = []
+    size, most = 0, min(CHUNK_BYTES, parts.config.outbox.max_bytes // 8)
+    for fresh in parts.ledger.fresh.values():
+        rows.append(OutboxRow(fresh.head, parts.journal.read(fresh.position, fresh.size)))
+        size += fresh.size
+        if limited and size >= most:
+            break
+    return rows

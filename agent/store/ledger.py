@@ -5,7 +5,7 @@ the journal; that picture and the journal from that position on give the ledger 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 import msgspec
@@ -14,6 +14,7 @@ from agent.clock import ClockState
 from agent.model import Account, SeqRange
 from agent.ranges import RangeSet
 from agent.store.damage.salvage import Salvage
+from agent.store.losses import Loss, merged
 from agent.store.records import Anchor, SealedHead
 
 DELIVERED: Final = "delivered"
@@ -27,15 +28,6 @@ Their order is part of the format.
 """
 DECLARED: Final = (DAMAGED, FORGOTTEN)
 """Fates that the IOC is told of in a `data.lost` event."""
-
-
-class Loss(msgspec.Struct, frozen=True, kw_only=True):
-    """What was lost and why, to be declared to the IOC. `held_s`: how long back it may have held readings."""
-
-    reason: str
-    ranges: Sequence[SeqRange] = ()
-    readings: int | None = None
-    held_s: float | None = None
 
 
 class Card(msgspec.Struct, kw_only=True):
@@ -323,24 +315,3 @@ class Ledger:
 
 def _within(numbers: RangeSet, ranges: Iterable[SeqRange]) -> list[SeqRange]:
     return [part for first, last in ranges for part in numbers.overlap(first, last)]
-
-
-def merged(losses: Iterable[Loss]) -> list[Loss]:
-    """One loss for each reason."""
-    by_reason: dict[str, list[Loss]] = {}
-    for loss in losses:
-        by_reason.setdefault(loss.reason, []).append(loss)
-    return [
-        Loss(
-            reason=reason,
-            ranges=RangeSet(r for loss in same for r in loss.ranges).ranges(),
-            readings=_sum([loss.readings for loss in same]),
-            held_s=max((loss.held_s for loss in same if loss.held_s is not None), default=None),
-        )
-        for reason, same in by_reason.items()
-    ]
-
-
-def _sum(counts: Iterable[int | None]) -> int | None:
-    known = [count for count in counts if count is not None]
-    return sum(known) if known else None

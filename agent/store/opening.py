@@ -15,12 +15,11 @@ from pathlib import Path
 from random import Random, SystemRandom
 from typing import Final, NamedTuple
 
-import msgspec
-
 from agent.clock import Clock
 from agent.model import SeqRange
-from agent.ranges import RangeSet
-from agent.store.damage.damaged_word import undelivered_of
+from agent.store.damage.damaged_word import Word, word_of
+from agent.store.damage.inheritance import batches_of, from_copy, from_damaged
+from agent.store.damage.patience import looks
 from agent.store.damage.renewal import aside_name, finish, make_new
 from agent.store.damage.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.disk import Disk
@@ -30,7 +29,7 @@ from agent.store.numbers import Numbers
 from agent.store.outbox import Damaged, NewerSchema, Outbox, Picture, RawPiece, is_damaged, open_outbox
 from agent.store.parts import Parts, StoreConfig, StoreError
 from agent.store.records import OFFSET_BITS
-from agent.store.recovery import numbers_in, recover, unsealed_readings
+from agent.store.recovery import GAP_SPAN, LEAST_GAP, recover
 from agent.store.store import Store
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
@@ -71,7 +70,8 @@ async def open_store(config: StoreConfig, clock: Clock, random: Random | None = 
             outbox, card = opened.outbox, opened.card
             card.reserved = max(card.reserved, numbers.bound_of(card.epoch))
             number = max(last_number(journal_folder), card.position >> OFFSET_BITS) + 1
-            found = recover(card, opened.undelivered, opened.pieces, segments, clock.boot_id, anchor_now(clock))
+            gap = LEAST_GAP + random.randrange(GAP_SPAN)
+            found = recover(card, opened.undelivered, opened.pieces, segments, clock.boot_id, anchor_now(clock), gap)
             del segments
             journal = Journal(journal_folder, number, found.adopted)
             parts = _parts(config, clock, random, outbox, numbers, journal, found.ledger)
@@ -111,6 +111,7 @@ def _parts(
         ram_disk=is_ram_disk(config.runtime_dir / JOURNAL_NAME),
         journal_episode=Episode("journal", clock),
         config_hash=config.config_hash,
+        max_payload_bytes=config.max_payload_bytes,
     )
 
 
@@ -124,42 +125,62 @@ async def _open_sound(
     """Open the file; one that is damaged, or a copy, is set aside and a new one made that takes over what it can."""
     path, max_bytes = config.data_dir / OUTBOX_NAME, config.outbox.max_bytes
     await asyncio.to_thread(finish, path)
+    epoch, now_ms = _new_epoch(random), clock.wall_ms()
     reason: str
-    outbox: Outbox | None = None
-    card, pieces = Card(epoch=_new_epoch(random)), list[RawPiece]()
     try:
-        outbox = await open_outbox(path, max_bytes)
-        picture = await outbox.load()
-        if picture.card is None or not _is_copy(picture, picture.card, outbox, numbers):
-            return _Opened(outbox, picture.card or card, picture.undelivered, await outbox.unsealed())
-        reason, why = RESTORED, "it is a copy: its numbers may have been used since it was made"
-        pieces = _only_there(await outbox.unsealed(), picture.card.epoch, segments)
-        card = _taking_over(card, picture.card, pieces)
+        outbox, picture, pieces = await _load(path, max_bytes)
     except (sqlite3.DatabaseError, Damaged) as err:
-        if isinstance(err, sqlite3.DatabaseError) and not is_damaged(err):
-            if outbox is not None:
-                await outbox.close()
+        if not _is_damage(err):
             raise
         reason, why = CORRUPT, f"it is damaged: {err}"
-    if outbox is not None:
+        word = await _word(path)
+        heir = from_damaged(epoch, word, segments, clock.boot_id)
+    else:
+        if picture.card is None or not _is_copy(picture, picture.card, outbox, numbers):
+            return _Opened(outbox, picture.card or Card(epoch=epoch), picture.undelivered, pieces)
         await outbox.close()
-    now_ms = clock.wall_ms()
+        reason, why = RESTORED, "it is a copy: its numbers may have been used since it was made"
+        word = await asyncio.to_thread(word_of, path)
+        heir = from_copy(epoch, picture.card, pieces, segments)
     name = aside_name(path, now_ms)
     log.critical("the outbox %s cannot be used; it is now %s, and a new one is made: %s", path, name, why)
-    aside = await asyncio.to_thread(_aside, path, name, reason, segments)
-    card.salvages = [aside]
-    await make_new(path, max_bytes, now_ms, numbers, card, pieces=pieces)
+    aside = batches_of(name, reason, word, segments)
+    heir.card.salvages = [aside]
+    await make_new(path, max_bytes, now_ms, numbers, heir.card, pieces=heir.pieces)
     await asyncio.to_thread(finish, path)
-    return _Opened(await open_outbox(path, max_bytes), card, [], pieces, aside)
+    return _Opened(await open_outbox(path, max_bytes), heir.card, [], heir.pieces, aside)
 
 
-def _aside(path: Path, name: str, reason: str, segments: Sequence[OldSegment]) -> Salvage:
-    """What there is to be saved: what is undelivered in the file, but what the journal speaks of comes from there."""
-    epoch, undelivered = undelivered_of(path)
-    wanted = RangeSet(undelivered)
-    for first, last in numbers_in(segments, epoch).ranges():
-        wanted.discard(first, last)
-    return Salvage(name=name, reason=reason, wanted=wanted.ranges(), epoch=epoch or "unknown")
+async def _load(path: Path, max_bytes: int) -> tuple[Outbox, Picture, list[RawPiece]]:
+    """Open the file and read what it says of itself, again where it seems to be damaged; raises what came last."""
+    damage: sqlite3.DatabaseError | Damaged | None = None
+    async for _ in looks(path):
+        outbox: Outbox | None = None
+        try:
+            outbox = await open_outbox(path, max_bytes)
+            return outbox, await outbox.load(), await outbox.unsealed()
+        except (sqlite3.DatabaseError, Damaged) as err:
+            if outbox is not None:
+                await outbox.close()
+            if not _is_damage(err):
+                raise
+            damage = err
+    assert damage is not None
+    raise damage
+
+
+async def _word(path: Path) -> Word:
+    word = Word()
+    async for _ in looks(path):
+        word = await asyncio.to_thread(word_of, path)
+        if word.whole:
+            break
+    return word
+
+
+def _is_damage(err: Exception) -> bool:
+    """Only what is said of the file itself; a card that gives an error, has no room or is held is no reason."""
+    return isinstance(err, Damaged) or is_damaged(err)
 
 
 def _is_copy(picture: Picture, card: Card, outbox: Outbox, numbers: Numbers) -> bool:
@@ -167,28 +188,6 @@ def _is_copy(picture: Picture, card: Card, outbox: Outbox, numbers: Numbers) -> 
     if not (picture.checked or numbers.known):
         return False
     return not numbers.is_of(card.epoch, outbox.identity)
-
-
-def _only_there(pieces: Sequence[RawPiece], epoch: str, segments: Sequence[OldSegment]) -> list[RawPiece]:
-    """The pieces of the journal that the journal itself does not hold any more."""
-    numbers = {segment.number for segment in segments if segment.head.epoch == epoch}
-    return [piece for piece in pieces if piece.position >> OFFSET_BITS not in numbers]
-
-
-def _taking_over(card: Card, copy: Card, pieces: Sequence[RawPiece]) -> Card:
-    """The new card, with what a copy holds unsealed or has not declared yet.
-
-    Positions are the copy's, the journal goes on above them. Numbers of another epoch would say nothing.
-    """
-    return msgspec.structs.replace(
-        card,
-        position=copy.position,
-        scan_cursor=copy.scan_cursor,
-        event_cursor=copy.event_cursor,
-        anchors=copy.anchors,
-        accepted=unsealed_readings(pieces, copy.scan_cursor),
-        undeclared=[msgspec.structs.replace(loss, ranges=()) for loss in copy.undeclared],
-    )
 
 
 def _new_epoch(random: Random) -> str:

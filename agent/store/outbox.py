@@ -26,7 +26,10 @@ from agent.store.numbers import file_identity, sync_folder
 from agent.store.records import SealedHead
 
 UPLINK = "ioc"
-BUSY_TIMEOUT_S = 5.0
+BUSY_TIMEOUT_S = 2.0
+"""So long a commit waits for a process that holds the file, before it counts as failed and is tried again later."""
+BUSY_AT_END_S = 0.5
+"""So long it waits when the agent stops: what is not on the card then is in the journal."""
 WAL_LIMIT_BYTES = 4 * 1024 * 1024
 OVER_LIMIT = 1.04
 ROW_BYTES = 64
@@ -137,6 +140,15 @@ class Outbox:
                 if self._writer.in_transaction:
                     await self._writer.execute("ROLLBACK")
             raise
+
+    @asynccontextmanager
+    async def impatient(self) -> AsyncIterator[None]:
+        """Within, a process that holds the file is not waited for long."""
+        await self._wait_for_others(BUSY_AT_END_S)
+        try:
+            yield
+        finally:
+            await self._wait_for_others(BUSY_TIMEOUT_S)
 
     async def close(self) -> None:
         """Close the file; what was committed stays."""
@@ -258,6 +270,10 @@ class Outbox:
         """Give some free pages back to the file system."""
         await self._writer.executescript(f"PRAGMA incremental_vacuum({VACUUM_PAGES})")  # `execute` gives back one page
 
+    async def _wait_for_others(self, seconds: float) -> None:
+        if not self.closed:
+            await self._writer.execute(f"PRAGMA busy_timeout = {round(1000 * seconds)}")
+
     async def _rows(self, sql: str, *parameters: Any) -> list[Any]:
         return list(await self._writer.execute_fetchall(sql, parameters))
 
@@ -277,7 +293,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         await _migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
-        await asyncio.to_thread(sync_folder, path.parent)
+        await asyncio.to_thread(sync_folder, path.parent)  # names of the file and its WAL, and those it had before
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)

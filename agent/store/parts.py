@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Final
 
 import msgspec
 
@@ -13,15 +14,22 @@ from agent.model import BatchKind, Event, Result, Snapshot
 from agent.settings import OutboxSettings
 from agent.store.disk import Disk
 from agent.store.journal import Journal
-from agent.store.ledger import Ledger, Loss, merged
+from agent.store.ledger import Ledger
+from agent.store.losses import Loss, merged
 from agent.store.numbers import Numbers
 from agent.store.outbox import Outbox
 from agent.store.records import KINDS, Anchor, RecordType, pack_anchor, pack_segment_head
-from agent.store.sealing import Fragment, event_fragment, result_fragment, snapshot_fragment
+from agent.store.sealing import Fragment, event_fragment, in_parts, result_fragment, snapshot_fragment
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
 
 log = logging.getLogger(__name__)
+
+
+PACKET_ROOM_BYTES: Final = 128
+"""What an uplink may need beside the payload: the longest topic of the contract has 82 bytes, a PUBLISH 18 more."""
+MIN_PAYLOAD_BYTES: Final = 1_024
+"""No batch is sealed shorter than this for anyone: the envelope alone has 300 bytes."""
 
 
 class StoreError(Exception):
@@ -37,7 +45,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxSettings
     hold_unsynced_s: float
     config_hash: str
-    max_payload_bytes: int = 60 * 1024
+    max_payload_bytes: int = 60 * 1024 - PACKET_ROOM_BYTES
 
     @property
     def held_s(self) -> float:
@@ -70,6 +78,7 @@ class Parts:
     ram_disk: bool
     journal_episode: Episode
     config_hash: str
+    max_payload_bytes: int
     seal_wake: asyncio.Event = field(default_factory=asyncio.Event)
     commit_wake: asyncio.Event = field(default_factory=asyncio.Event)
     salvage_wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,8 +110,9 @@ class Parts:
 
     def append_event(self, event: Event) -> None:
         """Write an event to the journal and wake the sealer."""
-        if not self._append_single("event", event.mono_ns, event_fragment(event)):
-            log.warning("event %s is lost: the journal cannot be written", event.type)
+        for part in in_parts(event):
+            if not self._append_single("event", part.mono_ns, event_fragment(part)):
+                log.warning("event %s is lost: the journal cannot be written", part.type)
 
     def append_snapshot(self, snapshot: Snapshot) -> bool:
         """Write what is known of a picture to the journal; False where that cannot be written."""

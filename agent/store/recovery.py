@@ -6,15 +6,14 @@ numbering begins above them: no number is ever used twice.
 """
 
 import logging
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from agent.clock import ClockState
 from agent.model import BatchKind, SeqRange
 from agent.ranges import RangeSet
 from agent.store.journal import OldSegment
-from agent.store.ledger import DECLARED, FATES, Card, Fresh, Ledger, Loss, merged
+from agent.store.ledger import DECLARED, FATES, Card, Fresh, Ledger
+from agent.store.losses import Loss, merged
 from agent.store.outbox import OutboxRow, RawPiece
 from agent.store.records import (
     OFFSET_BITS,
@@ -28,11 +27,17 @@ from agent.store.records import (
     parse_ranges,
 )
 from agent.store.sealing import Stamp, is_declaration, is_unsynced
-from agent.store.timekeeper import best, stamp_of
+from agent.store.stamps import Stamps
 
 log = logging.getLogger(__name__)
 
 UNCLEAN = "unclean_stop"
+LEAST_GAP = 2_000
+GAP_SPAN = 6_000
+"""On a card whose syncs lie even what was reserved may be gone: numbers go on above by these, by chance.
+
+Chance, because such a card can go back to the same state twice.
+"""
 CONNECTIONS_SKIPPED = 1_000
 """Where the journal of this boot is gone, so many connection numbers are passed over."""
 
@@ -82,8 +87,12 @@ def recover(
     segments: Sequence[OldSegment],
     boot_id: str,
     now: Anchor,
+    gap: int = 0,
 ) -> Recovered:
-    """Give the ledger and what is to be done before the store can be used."""
+    """Give the ledger and what is to be done before the store can be used.
+
+    `gap`: so many numbers are skipped, over those that were reserved, where some may have been used.
+    """
     ours = [segment for segment in segments if segment.head.epoch == card.epoch]
     adopted = tuple(segment for segment in ours if segment.head.boot_id == boot_id)
     continues = card.boot_id == boot_id and any(_holds(segment, card.position) for segment in adopted)
@@ -100,8 +109,8 @@ def recover(
     else:
         found.stale = tuple(segments)
         numbers = set()
-        _number_anew(found, card)
-    stamps = _Stamps(found.ledger, ours, boot_id, now)
+        _number_anew(found, card, gap)
+    stamps = Stamps(found.ledger, ours, boot_id, now)
     for boot, record in waiting:
         if record.position >> OFFSET_BITS in numbers:
             _wait(found.ledger, record, record.mono_ns)
@@ -231,11 +240,13 @@ def _wait(ledger: Ledger, record: Record, since_ns: int) -> None:
         ledger.accepted -= record.number  # counted where it was first written
 
 
-def _number_anew(found: Recovered, card: Card) -> None:
+def _number_anew(found: Recovered, card: Card, gap: int) -> None:
     """Begin above every number that may have been used; declare those that nothing is left of."""
     ledger = found.ledger
     kept = RangeSet((row.head.seq, row.head.seq) for row in found.batches)
     top = max([card.reserved, *(row.head.seq for row in found.batches)])
+    if kept.missing(card.stored_high + 1, top):  # the stop was unclean
+        top += gap
     lost = kept.missing(card.stored_high + 1, top)
     for first, last in lost:
         ledger.undelivered.discard(first, last)
@@ -246,27 +257,9 @@ def _number_anew(found: Recovered, card: Card) -> None:
         found.loss = Loss(reason=UNCLEAN, ranges=lost, held_s=card.held_s)
 
 
-class _Stamps:
-    """How to stamp the readings of each boot."""
-
-    def __init__(self, ledger: Ledger | None, segments: Iterable[OldSegment], boot_id: str, now: Anchor) -> None:
-        self._anchors: defaultdict[str, list[Anchor]] = defaultdict(list)
-        for boot, anchor in ledger.anchors.items() if ledger else ():
-            self._anchors[boot].append(anchor)
-        for segment in segments:
-            anchors = (parse_anchor(r) for r in segment.records if r.type == RecordType.ANCHOR)
-            self._anchors[segment.head.boot_id].extend(anchors)
-        self._anchors[boot_id] = [now]
-        self._unknown = stamp_of(now)._replace(state=ClockState.UNSYNC)
-
-    def of(self, boot_id: str) -> Stamp:
-        anchor = best(self._anchors[boot_id])
-        return stamp_of(anchor) if anchor else self._unknown
-
-
 def _adopt_epoch(found: Recovered, segments: Sequence[OldSegment], boot_id: str, now: Anchor) -> None:
     """The outbox of these segments is gone: what they hold undelivered goes out under the new epoch."""
-    stamps = _Stamps(None, segments, boot_id, now)
+    stamps = Stamps(None, segments, boot_id, now)
     orphans: dict[int, Orphan] = {}
     scan_cursor = event_cursor = 0
     for record in (record for segment in segments for record in segment.records):

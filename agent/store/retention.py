@@ -11,7 +11,7 @@ from agent.clock import ClockState
 from agent.ranges import RangeSet
 from agent.store.disk import SPARE_BYTES
 from agent.store.draft import Draft
-from agent.store.ledger import Loss, merged
+from agent.store.losses import Loss, merged
 from agent.store.outbox import EvictedRow, Sizes, room_for
 from agent.store.parts import Parts
 

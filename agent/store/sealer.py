@@ -15,7 +15,8 @@ from agent.store.building import Builder
 from agent.store.committer import Committer
 from agent.store.damage.salvage import Salvage
 from agent.store.draft import Built
-from agent.store.ledger import Fresh, Loss
+from agent.store.ledger import Fresh
+from agent.store.losses import Loss
 from agent.store.parts import Parts
 from agent.store.records import (
     BATCH_HEAD_BYTES,

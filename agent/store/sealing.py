@@ -8,7 +8,7 @@ fills the holes, joins the fragments behind an envelope and compresses. The form
 import struct
 from collections.abc import Sequence
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,10 @@ from drivers.api import Quality, Reading
 MAX_SCANS: Final = 5_000
 MAX_PLAIN_BYTES: Final = 1024 * 1024
 MAX_TEXT: Final = 1_024
+MAX_RANGES: Final = 500
+FRAGMENT_BYTES: Final = 4 * 1024
+"""A scan that is longer is sent in several parts of the same time, so that it fits into a batch of any limit that a
+broker may have, also of one that is only known when the scan is sealed."""
 ENVELOPE_BYTES: Final = 300
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HOLE = struct.Struct("<H")
@@ -62,8 +66,11 @@ class Envelope(NamedTuple):
         ).encode()
 
 
-def scan_fragments(scan: Scan, max_bytes: int) -> list[Fragment]:
-    """Encode a scan; one that is longer than `max_bytes` becomes several of the same device and time."""
+def scan_fragments(scan: Scan, max_bytes: int = FRAGMENT_BYTES) -> list[Fragment]:
+    """Encode a scan; one that is longer than `max_bytes` becomes several of the same device and time.
+
+    A single reading is never cut in two: with a text and a status that are as long as they may be it has 13 KiB.
+    """
     readings = [_sendable(reading) for reading in scan.readings]
     values = {r.point: r.value for r in readings}
     parts = [b',"values":', _encode(values)]
@@ -82,6 +89,16 @@ def scan_fragments(scan: Scan, max_bytes: int) -> list[Fragment]:
             for fragment in scan_fragments(Scan(scan.device, scan.mono_ns, part), max_bytes)
         ]
     return [Fragment(len(values), _with_hole(b'{"device":' + _encode(scan.device) + b',"time_ms":', tail))]
+
+
+def in_parts(event: Event) -> list[Event]:
+    """The event, or where it names too many ranges for one message several of the same; the first has the readings."""
+    ranges = list(event.ranges)
+    events = [msgspec.structs.replace(event, ranges=ranges[:MAX_RANGES])]
+    for start in range(MAX_RANGES, len(ranges), MAX_RANGES):
+        part = ranges[start : start + MAX_RANGES]
+        events.append(msgspec.structs.replace(event, ranges=part, readings=None))
+    return events
 
 
 def event_fragment(event: Event) -> Fragment:
@@ -112,7 +129,7 @@ def result_fragment(result: Result) -> Fragment:
     """Encode what became of a command or a replay."""
     rest = {
         "ok": result.ok,
-        "error": result.error,
+        "error": result.error if result.error is None else result.error[:MAX_TEXT],
         "readings": result.readings,
         "ranges": [list(r) for r in result.ranges] or None,
         "missing": [list(r) for r in result.missing] or None,
@@ -178,6 +195,8 @@ def ulid(time_ms: int, random: Random) -> str:
 def _sendable(reading: Reading) -> Reading:
     """Never a null without a quality, nor a number that JSON does not know, nor a text without end (cut: `unc`)."""
     value = reading.value
+    if reading.status is not None and len(reading.status) > MAX_TEXT:
+        reading = _with(reading, value, Quality.UNCERTAIN, reading.status[:MAX_TEXT])
     if type(value) is str:
         return reading if len(value) <= MAX_TEXT else _with(reading, value[:MAX_TEXT], Quality.UNCERTAIN)
     if value is None or (type(value) is float and value - value != 0.0):
@@ -185,9 +204,9 @@ def _sendable(reading: Reading) -> Reading:
     return reading
 
 
-def _with(reading: Reading, value: str | None, quality: Quality) -> Reading:
-    """The reading with another value, and with `quality` where its own is good."""
-    return Reading(reading.point, value, reading.mono_ns, reading.quality or quality, reading.status)
+def _with(reading: Reading, value: Any, quality: Quality, status: str | None = None) -> Reading:
+    """The reading with another value or status, and with `quality` where its own is good."""
+    return Reading(reading.point, value, reading.mono_ns, reading.quality or quality, status or reading.status)
 
 
 def _with_hole(head: bytes, tail: bytes) -> bytes:

@@ -38,13 +38,14 @@ from agent.store.damage.renewal import delete_files, spare_files
 from agent.store.damage.salvage import Salvage
 from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
-from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED, Loss
+from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
+from agent.store.losses import Loss
 from agent.store.outbox import is_damaged
-from agent.store.parts import Parts, StoreError, set_aside_event
+from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
-from agent.store.sealing import scan_fragments
+from agent.store.sealing import FRAGMENT_BYTES, scan_fragments
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +151,7 @@ class Store:
         parts, ledger = self._parts, self._ledger
         if not scan.readings:
             return
-        for fragment in scan_fragments(scan, parts.config.max_payload_bytes // 2):
+        for fragment in scan_fragments(scan, min(FRAGMENT_BYTES, parts.max_payload_bytes // 2)):
             first = ledger.oldest_waiting_ns is None or ledger.oldest_unsaved_ns is None
             little_waits = not self._sealer.much_waits()
             try:
@@ -193,6 +194,11 @@ class Store:
     def mark_dead(self, seq: int) -> None:
         """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
         self._settle([(seq, seq)], REJECTED)
+
+    def limit_payload(self, max_bytes: int | None) -> None:
+        """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
+        most = self._parts.config.max_payload_bytes
+        self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
 
     async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
         """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.
@@ -312,9 +318,12 @@ class Store:
         await self._salvager.step()
 
     async def flush(self) -> bool:
-        """Seal what waits and bring everything undelivered onto the card; False where the card cannot be written."""
-        await self._sealer.seal(scans=True)
-        return await self._all_onto_card()
+        """Seal what waits and bring everything undelivered onto the card; False where the card cannot be written.
+
+        A process that holds the file is not waited for.
+        """
+        async with self._parts.outbox.impatient():
+            return await self._flushed()
 
     async def begin(self, found: Recovered, aside: Salvage | None) -> None:
         """Make the recovered state durable, salvage what is left, say what was lost."""
@@ -337,21 +346,28 @@ class Store:
 
     async def end(self) -> None:
         """Leave everything on the card, and the journal where something has to wait on."""
-        await self._sealer.seal(scans=True)
-        done = await self._all_onto_card() and await self._committer.commit(everything=True, final=True)
+        async with self._parts.outbox.impatient():
+            done = await self._flushed() and await self._committer.commit(everything=True, final=True)
         ledger = self._ledger
         if not done:
-            log.error("the outbox could not be written; what is missing stays in the journal until the next start")
+            why = f"{self._parts.outbox.path} could not be written, or another process holds it"
+            log.error("%s; what is missing stays in the journal until the next start, unless the power goes", why)
         self._parts.journal.close(delete=done and not ledger.waiting and not ledger.waiting_events)
+
+    async def _flushed(self) -> bool:
+        await self._sealer.seal(scans=True)
+        return await self._all_onto_card()
 
     async def _all_onto_card(self) -> bool:
         high = self._ledger.high
         done = await self._committer.commit(everything=True)
         if not done and await self._committer.renew():
             done = await self._committer.commit(everything=True)
-        while done and self._ledger.stored_high < high:
+        before = -1
+        while done and before < self._ledger.stored_high < high:
+            before = self._ledger.stored_high
             done = await self._committer.commit(everything=True)
-        return done
+        return done and self._ledger.stored_high >= high
 
     def _settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
         ledger = self._ledger

@@ -25,7 +25,8 @@ from agent.uplink.inbox import Inbox
 from agent.uplink.notices import Notices
 from agent.uplink.presence import Heard, Presence
 from agent.uplink.reasons import TAKEN_OVER
-from agent.uplink.sender import Route, Sender
+from agent.uplink.route import Route
+from agent.uplink.sender import Sender
 from agent.uplink.timecheck import TimeCheck
 
 log = logging.getLogger(__name__)

@@ -146,6 +146,10 @@ class Window:
     def __contains__(self, seq: int) -> bool:
         return seq in self._batches
 
+    def seqs(self) -> list[int]:
+        """The numbers of what is in flight, in the order in which it was sent."""
+        return list(self._batches)
+
     def has_room(self, lane: Lane, payload_bytes: int) -> bool:
         """Whether a batch of `lane` may go now; on backfill one may always, however long it is."""
         if len(self._batches) >= self.size:

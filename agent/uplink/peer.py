@@ -5,10 +5,13 @@ counts again until the IOC says otherwise, for a broker that has just started kn
 subscription. A new process waits `decide_s` before it takes a missing state for "there is no such IOC".
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 from agent.clock import NS_PER_S
 from agent.uplink.downlink import IocState, NoIocState
+
+LEAST_BYTES: Final = 1_024
+"""An IOC that says it takes less would take hardly any batch: that is a mistake in its settings."""
 
 AckMode = Literal["ioc", "broker", "undecided"]
 
@@ -30,6 +33,12 @@ class Peer:
     def online(self) -> bool | None:
         """Whether the IOC's ingest is up; None where it has not said."""
         return None if self.state is None else self.state.online
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The longest payload that the IOC takes; None where it has not said, or has said what cannot be meant."""
+        said = None if self.state is None else self.state.max_bytes
+        return None if said is None or said < LEAST_BYTES else said
 
     def connected(self, now_ns: int) -> None:
         """A connection was opened: what was retained on an earlier one need not be true any more."""

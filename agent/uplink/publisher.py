@@ -24,12 +24,13 @@ from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
 from agent.supervise import Backoff, Episode
 from agent.uplink.downlink import Replay
-from agent.uplink.errors import MessageRejected, NotTheTime, UplinkDown, UplinkRefused
+from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
+from agent.uplink.faults import Fault
 from agent.uplink.formats import Format, Message
 from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.hearing import Hearing
 from agent.uplink.inbox import Inbox
-from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
+from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
 from agent.uplink.notices import Notices
 from agent.uplink.peer import AckMode, Peer
 from agent.uplink.pictures import PictureSender, Shelf
@@ -37,8 +38,10 @@ from agent.uplink.progress import Pace, Progress
 from agent.uplink.reasons import TAKEN_OVER
 from agent.uplink.remembered import Remembered
 from agent.uplink.replaying import Replays
+from agent.uplink.route import Route
 from agent.uplink.sayings import Sayings
-from agent.uplink.sender import Route, Sender
+from agent.uplink.sender import Sender
+from agent.uplink.suspicion import Suspicion
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,9 @@ TAKEN_OVER_S: Final = 60.0
 BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
+PAUSE_S: Final = 5.0
+IOC_ACK_S: Final = 1.5
+"""The IOC acknowledges what it has stored at least each second (contract, delivery)."""
 REPLAYS_FILE: Final = "replays.json"
 
 
@@ -57,19 +63,25 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 
     `decide_s`: see `agent.uplink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
     the retained state of the IOC has arrived. `silence_s`: without any PUBACK for so long the connection is given up.
+    `renewal_s`: how often to look whether certificates on disk are new.
     """
 
     decide_s: float = 10.0
     barrier_s: float = 2.0
     silence_s: float = 60.0
+    renewal_s: float = 30.0
 
 
 class UplinkState(msgspec.Struct, kw_only=True):
-    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend."""
+    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend.
+
+    `fault` is the name of what `error` says, where it has one.
+    """
 
     connected: bool
     broker: str
     error: str
+    fault: Fault | None
     alarm: str
     since_ms: int | None
     connection: int
@@ -118,7 +130,7 @@ class Publisher:
         self.pictures = PictureSender(shelf, self._format) if shelf else None
         if self.pictures:
             self._hearing.on_state = self.pictures.poke
-        self._broker = f"{'mqtts' if uplink.tls else 'mqtt'}://{uplink.host}:{uplink.port}"
+        self._broker = broker_address(uplink)
         self._episode = Episode("uplink", clock)
         path, cost = Path(settings.gateway.data_dir) / REPLAYS_FILE, "a replay may not survive a restart"
         self._asked_file: Remembered[list[Replay]] = Remembered(path, list[Replay], [], cost)
@@ -129,6 +141,7 @@ class Publisher:
         self._health: Message | None = None
         self._since_ms: int | None = None
         self._error = ""
+        self._fault: Fault | None = None
         self._alive_until_ns = clock.mono_ns() + round(ALIVE_S * NS_PER_S)
         self._stopping = False
 
@@ -189,6 +202,7 @@ class Publisher:
             connected=self._session is not None,
             broker=self._broker,
             error=self._error,
+            fault=self._fault,
             alarm=self._progress.alarm,
             since_ms=self._since_ms,
             connection=self._sayings.connection,
@@ -228,7 +242,7 @@ class Publisher:
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
         except NotTheTime as err:
-            return UplinkDown(f"{err.reason}; the clock of this gateway says {described(self._clock)}")
+            return err.told(described(self._clock))
         except UplinkDown as err:
             return err
 
@@ -245,10 +259,21 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._until_closed(session), name="uplink connection")
                 tasks.create_task(self._listen(session), name="uplink downlink")
+                tasks.create_task(self._renew(session), name="uplink certificates")
                 tasks.create_task(self._serve(session), name="uplink session")
         except* UplinkDown as group:
             downs.extend(_flat(group))
         return session.closed.result() if session.closed.done() else downs[0]
+
+    async def _renew(self, session: MqttSession) -> None:
+        """When certificates, key or password on disk are new and good: leave in order, to connect again with them."""
+        await session.renewed(self._tuning.renewal_s)
+        async with session.paused(PAUSE_S):
+            if self._peer.mode(self._clock.mono_ns()) == "ioc":
+                await asyncio.sleep(IOC_ACK_S)  # what it has stored need not go again
+            if not self._stopping:
+                log.info("certificates, key or password on disk are new and good: connecting again with them")
+                await session.disconnect(with_will=False, why=Renewed("certificates on disk were renewed"))
 
     async def _until_closed(self, session: MqttSession) -> None:
         while True:
@@ -268,7 +293,7 @@ class Publisher:
         except TimeoutError:
             log.warning("our own status does not come back: may %s be read?", self._sayings.status("connect").topic)
             echo.set()
-        self._error = ""
+        self._error, self._fault = "", None
         if not self._episode.recovered():
             log.info("connected to %s", self._broker)
         self._send_health(session)
@@ -313,8 +338,11 @@ class Publisher:
         self._health = None
 
     async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
-        self._error = down.reason
-        self._episode.failed(down.reason)
+        if isinstance(down, Renewed):
+            return
+        if not self._episode.failed(down.reason) and _code(down.fault) != _code(self._fault):
+            log.warning("uplink: now %s", down.reason)
+        self._error, self._fault = down.reason, down.fault
         if down.code == TAKEN_OVER:
             self._report_takeover()
             delay_s = TAKEN_OVER_S
@@ -351,27 +379,16 @@ class Publisher:
             ),
             progress=self._progress,
             random=self._random,
+            suspicion=Suspicion(),
         )
 
     def _options(self) -> MqttOptions:
-        uplink = self._settings.uplink
         will = self._sayings.status("will")
-        return MqttOptions(
-            host=uplink.host,
-            port=uplink.port,
-            client_id=self._settings.gateway.id,
-            will=Will(will.topic, will.payload),
-            protocol=uplink.protocol,
-            keepalive_s=uplink.keepalive_s,
-            connect_timeout_s=uplink.connect_timeout_s,
-            tls=uplink.tls,
-            ca_file=uplink.ca_file,
-            cert_file=uplink.cert_file,
-            key_file=uplink.key_file,
-            username=uplink.username,
-            password_file=uplink.password_file,
-            frequent=tuple(self._format.frequent),
-        )
+        return MqttOptions.of(self._settings, Will(will.topic, will.payload), tuple(self._format.frequent))
+
+
+def _code(fault: Fault | None) -> str:
+    return fault.code if fault else ""
 
 
 def _is_there(peer: Peer, protocol: str) -> bool:

@@ -31,7 +31,7 @@ class BrokerDown(Exception):
 
 @dataclass(frozen=True)
 class BrokerAddress:
-    """`mqtt://[user@]host[:port]`, or `mqtts://` with the CA of the machine or of a file, and a certificate of our own."""
+    """`mqtt://[user@]host[:port]`, or `mqtts://` with the CA of the machine or of a file, and our own certificate."""
 
     host: str
     port: int

@@ -124,9 +124,8 @@ def _pictures(folder: Path | None) -> Pictures | None:
 
 def _address(args: argparse.Namespace) -> BrokerAddress:
     broker: BrokerAddress = args.broker
-    for name in ("ca_file", "cert_file", "key_file"):
-        if file := getattr(args, name):
-            broker = replace(broker, **{name: str(file)})
+    ca, cert, key = (str(file) if file else None for file in (args.ca_file, args.cert_file, args.key_file))
+    broker = replace(broker, ca_file=ca, cert_file=cert, key_file=key)
     if args.password_file:
         broker = replace(broker, password=args.password_file.read_text(encoding="utf-8").strip())
     return broker

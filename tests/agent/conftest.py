@@ -11,6 +11,12 @@ from fake_clock import FakeClock
 from store_lab import Lab
 
 
+@pytest.fixture(autouse=True)
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file that seems to be damaged is looked at again at once."""
+    monkeypatch.setattr("agent.store.damage.patience.OPENING_PAUSES_S", (0.0, 0.0))
+
+
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     ram = Path(tempfile.mkdtemp(prefix="oc-store-", dir="/dev/shm"))

@@ -4,9 +4,11 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +115,29 @@ def test_a_stop_without_a_broker_is_clean_and_loses_nothing(tmp_path: Path, syst
     assert account["accepted"] == account["stored"] >= 1  # the device that is not there: one reading `com`
     assert account["delivered"] == 0
     assert account["lost"] == {}
+
+
+def test_a_stop_while_another_process_holds_the_outbox_is_quick_and_loses_nothing(
+    tmp_path: Path, systemd: Systemd
+) -> None:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        wait_until(lambda: "link plc:" in (tmp_path / "log").read_text(encoding="utf-8"), 10, "the link is down")
+        with closing(sqlite3.connect(tmp_path / "data" / "outbox.db", isolation_level=None, timeout=10)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            begun_s = time.monotonic()
+            account = json.loads(_end(agent).splitlines()[-1])
+            lasted_s = time.monotonic() - begun_s
+    assert lasted_s < 10.0
+    assert account["accepted"] == account["stored"] >= 1
+    assert "another process holds it" in (tmp_path / "log").read_text(encoding="utf-8")
+    assert list((tmp_path / "run" / "journal").glob("*.seg"))
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
+        systemd.states.clear()
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready again")
+        again = json.loads(_end(agent).splitlines()[-1])
+    assert again["accepted"] >= account["accepted"]
+    assert again["lost"] == {}
 
 
 def test_a_second_agent_on_the_same_data_is_refused_by_name(tmp_path: Path, systemd: Systemd) -> None:

@@ -1,3 +1,4 @@
+import os
 import re
 import tomllib
 import unicodedata
@@ -283,3 +284,37 @@ def test_pictures_without_purpose_class_or_end_are_refused(tmp_path: Path, text:
 def test_a_device_that_gives_no_pictures_cannot_be_asked_for_them(tmp_path: Path) -> None:
     problems = _problems(tmp_path, GOOD + GOOD_PICTURE)
     assert ["gives no pictures" in what for _, _, what in problems] == [True]
+
+
+@pytest.mark.parametrize(("mode", "says"), [(0o644, "everybody may read"), (0o640, "a whole group"), (0o600, "")])
+def test_a_key_that_others_can_read_is_a_warning_with_the_command_to_run(tmp_path: Path, mode: int, says: str) -> None:
+    for name in ("its.key", "its.pem", "password"):
+        (tmp_path / name).touch()
+        (tmp_path / name).chmod(0o600)
+        if os.getuid() == 0:
+            os.chown(tmp_path / name, 1000, 1000)
+    (tmp_path / "its.key").chmod(mode)
+    text = GOOD.replace("tls = false", 'cert_file = "its.pem"\nkey_file = "its.key"\n')
+    text = text.replace("\n[[link]]", 'username = "a"\npassword_file = "password"\n[[link]]', 1)
+    found = [w for w in load_configuration(_write(tmp_path, text)).warnings if w.key.startswith("uplink")]
+    assert [(w.key, says in w.what, w.fix) for w in found] == (
+        [("uplink.key_file", True, f"chmod 600 {tmp_path / 'its.key'}")] if says else []
+    )
+
+
+def test_files_that_only_the_service_may_see_are_no_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def hidden(self: Path, **_options: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    text = GOOD.replace("tls = false", 'cert_file = "/hidden/its.pem"\nkey_file = "/hidden/its.key"')
+    path = _write(tmp_path, text)
+    real = Path.stat
+    monkeypatch.setattr(Path, "stat", lambda self, **o: hidden(self) if "/hidden" in str(self) else real(self, **o))
+    assert load_configuration(path).settings.uplink.key_file == "/hidden/its.key"
+
+
+def test_a_websocket_has_a_path_that_begins_with_a_slash(tmp_path: Path) -> None:
+    text = GOOD.replace("tls = false", 'tls = false\ntransport = "websockets"\npath = "/mqtt/v5?x=1"')
+    assert _load(tmp_path, text).uplink.path == "/mqtt/v5?x=1"
+    ((line, key, _),) = _problems(tmp_path, text.replace("/mqtt/v5", "mqtt v5"))
+    assert (line, key) == (9, "uplink.path")

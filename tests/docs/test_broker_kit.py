@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 import pytest
 from broker_kit import GATEWAYS, KIT, Certificates, KitBroker, script, shipped
 
+from agent.uplink.mqtt import MqttOptions, Will, connect
+
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 
 prove: Any = script("prove") if KIT.is_dir() else None
@@ -24,19 +26,22 @@ class Mutation(NamedTuple):
     check: str
 
 
+READS = "gateway_reads_nobody_elses_topics"
+WRITES_AS_IOC = "gateway_writes_nothing_of_the_ioc"
+OWN_DOWN = "pattern read ocg/v1/%u/down/#"
 ACL_MUTATIONS = (
     Mutation("pattern write ocg/v1/%u/up/#", "", "gateway_does_its_part"),
     Mutation("pattern write ocg/v1/%u/up/#", "pattern write ocg/v1/+/up/#", "gateway_writes_nobody_elses_topics"),
     Mutation("pattern write ocg/v1/%u/up/#", "pattern write ocg/v1/+/up/#", "old_protocol_denies_too"),
     Mutation("pattern write ocg/v1/%u/up/#", "pattern write ocg/v1/+/up/#", "will_reaches_own_status_only"),
-    Mutation("pattern write ocg/v1/%u/up/#", "pattern write ocg/v1/%u/#", "gateway_writes_nothing_of_the_ioc"),
+    Mutation("pattern write ocg/v1/%u/up/#", "pattern write ocg/v1/%u/#", WRITES_AS_IOC),
     Mutation("pattern read  ocg/v1/%u/down/#", "", "gateway_does_its_part"),
-    Mutation("pattern read  ocg/v1/%u/down/#", "pattern read ocg/v1/+/down/#", "gateway_reads_nobody_elses_topics"),
-    Mutation("pattern read  ocg/v1/%u/down/#", "pattern read ocg/v1/%u/down/#\npattern read ocg/v1/+/down/cmd", "gateway_reads_nobody_elses_topics"),
+    Mutation("pattern read  ocg/v1/%u/down/#", "pattern read ocg/v1/+/down/#", READS),
+    Mutation("pattern read  ocg/v1/%u/down/#", f"{OWN_DOWN}\npattern read ocg/v1/+/down/cmd", READS),
     Mutation("pattern read  ocg/v1/%u/up/status", "", "gateway_does_its_part"),
-    Mutation("pattern read  ocg/v1/%u/up/status", "pattern read ocg/v1/+/up/status", "gateway_reads_nobody_elses_topics"),
+    Mutation("pattern read  ocg/v1/%u/up/status", "pattern read ocg/v1/+/up/status", READS),
     Mutation("pattern read  ocg/v1/ioc/state", "", "gateway_does_its_part"),
-    Mutation("pattern read  ocg/v1/ioc/state", "pattern readwrite ocg/v1/ioc/state", "gateway_writes_nothing_of_the_ioc"),
+    Mutation("pattern read  ocg/v1/ioc/state", "pattern readwrite ocg/v1/ioc/state", WRITES_AS_IOC),
     Mutation("pattern read  ocg/v1/ioc/state", "pattern readwrite ocg/v1/ioc/state", "will_reaches_own_status_only"),
     Mutation("user ioc-ingest", "user somebody", "gateway_does_its_part"),
     Mutation("topic read  ocg/v1/+/up/#", "", "gateway_does_its_part"),
@@ -83,21 +88,24 @@ def site(broker: KitBroker, certificates: Certificates) -> Any:
 
 def test_nothing_but_paths_user_and_port_is_changed_for_these_tests(tmp_path: Path) -> None:
     lines = (KIT / "mosquitto.conf").read_text(encoding="ascii").splitlines()
-    changed = [before for before, after in zip(lines, shipped(tmp_path, 1).splitlines(), strict=True) if before != after]
+    pairs = zip(lines, shipped(tmp_path, 1).splitlines(), strict=True)
+    changed = [before for before, after in pairs if before != after]
     keys = "user acl_file persistence_location log_dest listener cafile certfile keyfile crlfile"
     assert [line.split()[0] for line in changed] == keys.split()
 
 
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
-def test_the_broker_as_it_is_shipped(check: Callable[[Any], None], broker: KitBroker, certificates: Certificates) -> None:
+def test_the_broker_as_it_is_shipped(
+    check: Callable[[Any], None], broker: KitBroker, certificates: Certificates
+) -> None:
     check(site(broker, certificates))
 
 
-@pytest.mark.parametrize("mutation", (*ACL_MUTATIONS, *CONFIG_MUTATIONS), ids=lambda one: f"{one.line}->{one.new}")
+@pytest.mark.parametrize("mutation", [*ACL_MUTATIONS, *CONFIG_MUTATIONS], ids=lambda one: f"{one.line}->{one.new}")
 def test_with_another_line_the_check_fails(
     mutation: Mutation, tmp_path: Path, mosquitto: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(prove, "WAIT_S", 0.5)  # what does not come here never comes
+    monkeypatch.setattr(prove, "WAIT_S", 0.3)  # what does not come here never comes
     noticed = pytest.raises((prove.Broken, prove.Refused))
     with running(mosquitto, tmp_path / "etc", certificates, mutation) as broker, noticed as failure:
         getattr(prove, mutation.check)(site(broker, certificates))
@@ -108,6 +116,42 @@ def test_every_line_of_the_acl_is_needed() -> None:
     lines = (KIT / "acl").read_text(encoding="ascii").splitlines()
     rights = {line for line in lines if line and not line.startswith("#")}
     assert {one.line for one in ACL_MUTATIONS} == rights
-    assert {one.check for one in (*ACL_MUTATIONS, *CONFIG_MUTATIONS)} >= {
-        check.__name__ for check in CHECKS if check is not prove.without_a_certificate_nobody_comes_in
-    }
+    checks = {check.__name__ for check in CHECKS} - {"without_a_certificate_nobody_comes_in"}  # test_broker_tls.py
+    assert {one.check for one in (*ACL_MUTATIONS, *CONFIG_MUTATIONS)} == checks
+
+
+async def test_the_limits_of_the_contract_are_what_the_broker_says(
+    broker: KitBroker, certificates: Certificates
+) -> None:
+    own = certificates.pki / "gateways" / "prove-a"
+    files = {f"{name}_file": str(own / f"{name}.pem") for name in ("ca", "cert", "key")}
+    will = Will("ocg/v1/prove-a/up/status", b"{}")
+    host, port = broker.address
+    options = MqttOptions(host=host, port=port, client_id="prove-a", will=will, keepalive_s=1_200, **files)
+    async with connect(options, lambda _topic, _payload: None) as session:
+        said = session.limits
+    assert (said.receive_maximum, said.maximum_packet_size, said.server_keep_alive_s) == (100, 65_536, 300)
+
+
+def test_nobody_publishes_with_qos_2(broker: KitBroker, certificates: Certificates) -> None:
+    here = site(broker, certificates)
+    with here.client(here.folder_a) as a, pytest.raises(prove.Broken):
+        a.publish(here.up("prove-a", "data"), b"x", qos=2)
+
+
+def test_what_is_retained_and_what_waits_outlives_a_restart(
+    tmp_path: Path, mosquitto: str, certificates: Certificates
+) -> None:
+    with running(mosquitto, tmp_path / "etc", certificates) as broker:
+        here = site(broker, certificates)
+        with here.client(prove.INGEST, session_s=600) as ingest:
+            ingest.subscribe("ocg/v1/+/up/data")
+        with here.client(here.folder_a) as a:
+            assert a.publish(here.up("prove-a", "birth"), b"born", retain=True) == 0x10  # nobody subscribes: retained
+            assert a.publish(here.up("prove-a", "data"), b"waits") == 0
+        broker.stop()
+        broker.start()
+        with here.client(prove.INGEST, session_s=600) as ingest:
+            ingest.wait_for(here.up("prove-a", "data"), b"waits")
+            ingest.subscribe("ocg/v1/+/up/birth")
+            ingest.wait_for(here.up("prove-a", "birth"), b"born")

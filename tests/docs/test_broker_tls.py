@@ -191,7 +191,7 @@ def test_a_reload_refuses_the_revoked_and_a_restart_puts_them_out(tmp_path: Path
             site.make("revoke", "gateway", "prove-a")
             broker.install(site.pki / "crl.pem")
             broker.reload()
-            wait_until(lambda: _refused(broker, own), 5, "the reload takes the list")
+            wait_until(lambda: _refused(broker, own), 20, "the reload takes the list")
             assert "CERTIFICATE_REVOKED" in refusal(broker, own, session)  # nor by resuming the TLS session
             sock.sendall(PINGREQ)
             assert sock.recv(2) == PINGRESP  # who is in stays in: hence the restart
@@ -217,7 +217,7 @@ def test_a_reload_takes_the_brokers_renewed_certificate(tmp_path: Path, mosquitt
             site.make("renew", "broker", "localhost")
             broker.install(site.broker / "cert.pem")
             broker.reload()
-            wait_until(lambda: _shown(broker, own) != before, 5, "the renewed certificate")
+            wait_until(lambda: _shown(broker, own) != before, 20, "the renewed certificate")
             sock.sendall(PINGREQ)
             assert sock.recv(2) == PINGRESP
     finally:

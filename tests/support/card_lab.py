@@ -17,7 +17,7 @@ from agent.clock import NS_PER_S, ClockState
 from agent.model import Batch, Scan
 from agent.ranges import RangeSet
 from agent.store import Store
-from agent.store.committer import RAW_INTERVAL_S
+from agent.store.timetable import RAW_INTERVAL_S
 from drivers.api import Reading
 
 GRAIN_S = 0.25
@@ -87,13 +87,14 @@ class Fact(NamedTuple):
 
 @dataclass
 class CardLab(Lab):
-    """A laboratory whose data folder is on a card. `world` is brought up to date by `cut`."""
+    """A laboratory whose data folder is on a card; `strict`: see `card_model`. `world` is brought up to date by `cut`."""
 
     world: World = field(default_factory=World)
     log: OperationLog = field(default_factory=OperationLog)
     history: list[Fact] = field(default_factory=list)
     faults: Faults = field(default_factory=Faults)
     inserted: bool = False
+    strict: bool = False
 
     @property
     def kept_s(self) -> float:
@@ -103,8 +104,8 @@ class CardLab(Lab):
     @contextmanager
     def card(self) -> Iterator[FaultyCard]:
         """A card in the gateway, from now on until the power is cut."""
-        self.log, self.history = OperationLog(), []
-        with FaultyCard(self.data, self.log).inserted() as card:
+        self.log, self.history = OperationLog(strict=self.strict), []
+        with FaultyCard(self.data, self.log, syncs_journals=not self.strict).inserted() as card:
             self.faults, self.inserted = card.faults, True
             yield card
         self.inserted = False

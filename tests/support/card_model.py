@@ -1,17 +1,17 @@
 """What a disk still holds after the power went: a cache of what was not synced, and a folder that stands for the disk.
 
 The model is that of ext4 with `data=ordered`. A write reaches the disk when its file is synced; a name (create,
-rename, delete) when any file or the folder is, all names in their order. What was not synced may survive by chance:
-see `Survive`. A sync that fails loses the writes that it was for, and the next one does not bring them back.
+rename, delete) when any file or the folder is, all names in their order; on a card that is `strict` about names, as
+POSIX allows, only when the folder is. What was not synced may survive by chance: see `Survive`. A sync that fails loses the writes that it was for, and the next one does not bring them back.
 Not modelled: a cut within one operation (`torn` at the next one covers it), folders within the folder, times, modes.
 """
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from random import Random
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from agent.store.numbers import Numbers, file_identity
 
@@ -75,24 +75,43 @@ Operation = Create | Write | Truncate | Rename | Delete | Sync | FailedSync
 class Cache:
     """What a power cut takes: the operations that are not on the disk yet, in their order."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
         self.unsynced: list[Operation] = []
+        self._strict = strict
+        self._nameless: list[Operation] = []
 
     def note(self, operation: Operation) -> list[Operation]:
         """Take an operation; gives those that are on the disk because of it."""
         match operation:
-            case Sync(file):
-                done = [op for op in self.unsynced if not isinstance(op, Write | Truncate) or op.file == file]
-                self.unsynced = [op for op in self.unsynced if isinstance(op, Write | Truncate) and op.file != file]
+            case Sync(file) if self._strict and file is not None:
+                done = self._take(lambda op: _is_content(op) and op.file == file)
+                if not any(isinstance(op, Create) and op.file == file for op in self.unsynced):
+                    return done
+                self._nameless += done
+            case Sync(None) if self._strict:
+                done = [*self._take(lambda op: not _is_content(op)), *self._nameless]
+                self._nameless = []
                 return done
+            case Sync(file):
+                return self._take(lambda op: not _is_content(op) or op.file == file)
             case FailedSync(file):
                 self.unsynced = [op for op in self.unsynced if not (isinstance(op, Write) and op.file == file)]
             case _:
                 self.unsynced.append(operation)
         return []
 
+    def _take(self, chosen: Callable[[Any], bool]) -> list[Operation]:
+        done = [op for op in self.unsynced if chosen(op)]
+        self.unsynced = [op for op in self.unsynced if not chosen(op)]
+        return done
+
     def survivors(self, survive: Survive, random: Random) -> Sequence[Operation]:
-        """What of the unsynced is on the disk although the power went."""
+        """What of the unsynced is on the disk although the power went; what is written behind a name goes with it."""
+        kept = self._kept(survive, random)
+        names = [op for op in kept if not _is_content(op)]
+        return [*names, *self._nameless, *(op for op in kept if _is_content(op))] if self._nameless else kept
+
+    def _kept(self, survive: Survive, random: Random) -> Sequence[Operation]:
         match survive:
             case "none":
                 return []
@@ -161,7 +180,8 @@ class Platter:
 class OperationLog:
     """Everything that was done on a card, so that the power can be cut at any operation afterwards."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, strict: bool = False) -> None:
+        self._strict = strict
         self.operations: list[Operation] = []
         self._found: list[Operation] = []
 
@@ -174,7 +194,7 @@ class OperationLog:
 
     def state_after(self, count: int, survive: Survive, seed: int, folder: Path) -> None:
         """Make `folder` what the disk holds when the power goes after `count` operations."""
-        cache, platter = Cache(), Platter(folder)
+        cache, platter = Cache(strict=self._strict), Platter(folder)
         for operation in [*self._found, *self.operations[:count]]:
             for done in cache.note(operation):
                 platter.apply(done)
@@ -232,6 +252,10 @@ def name_again(folder: Path, identities: dict[str, str]) -> None:
         here = {identity: file_identity(folder / name) for name, identity in there.items()}
         files = [here.get(identity, identity) for identity in numbers._content.files]
         numbers.write(numbers.epoch, numbers.bound_of(numbers.epoch), files)
+
+
+def _is_content(operation: Operation) -> bool:
+    return isinstance(operation, Write | Truncate)
 
 
 def _blocks(write: Write, block_bytes: int) -> Iterator[Write]:

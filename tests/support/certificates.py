@@ -1,8 +1,9 @@
 """Certificates for tests, made with the openssl of the machine."""
 
 import subprocess
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 _CONFIG = """\
 [ca]
@@ -11,28 +12,88 @@ default_ca = it
 database = {folder}/index.txt
 new_certs_dir = {folder}
 rand_serial = yes
+unique_subject = no
 default_md = sha256
 policy = policy
-x509_extensions = extensions
 [policy]
 commonName = supplied
-[extensions]
+[leaf]
+basicConstraints = critical, CA:FALSE
+subjectKeyIdentifier = hash
+authorityKeyIdentifier = keyid
+{names}
+[authority]
+basicConstraints = critical, CA:TRUE
+keyUsage = critical, keyCertSign, cRLSign
+subjectKeyIdentifier = hash
+[alone]
 subjectAltName = IP:127.0.0.1
 """
+_CURVE = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
 
 
-def self_signed(folder: Path, begins: datetime, ends: datetime) -> tuple[Path, Path]:
+class Pair(NamedTuple):
+    """A key and its certificate, as files."""
+
+    key: Path
+    certificate: Path
+
+
+def self_signed(folder: Path, begins: datetime, ends: datetime) -> Pair:
     """A key and a certificate of its own for 127.0.0.1, valid in that time (UTC)."""
     folder.mkdir()
-    key, request, certificate, config = (folder / name for name in ("its.key", "its.csr", "its.pem", "ca.cnf"))
-    config.write_text(_CONFIG.format(folder=folder), encoding="ascii")
+    return _signed(folder, "its", "127.0.0.1", "alone", None, (begins, ends))
+
+
+class Authority:
+    """A certificate authority in a folder of its own; `certificate` is the file to trust."""
+
+    def __init__(self, folder: Path, name: str = "CA of the tests") -> None:
+        folder.mkdir()
+        self._folder = folder
+        self._pair = _signed(folder, "ca", name, "authority", None, _valid(days=3_650))
+        self.certificate = self._pair.certificate
+
+    def issue(
+        self,
+        name: str,
+        *,
+        names: str = "",
+        days: float = 365.0,
+        valid: tuple[datetime, datetime] | None = None,
+        file: str = "",
+    ) -> Pair:
+        """A certificate for `name`, and for the `names` of a subjectAltName; files are named by `file`."""
+        return _signed(self._folder, file or name, name, "leaf", self._pair, valid or _valid(days), names)
+
+
+def _valid(days: float) -> tuple[datetime, datetime]:
+    now = datetime.now(UTC)
+    return now - timedelta(days=1), now + timedelta(days=days)
+
+
+def _signed(
+    folder: Path,
+    file: str,
+    name: str,
+    extensions: str,
+    issuer: Pair | None,
+    valid: tuple[datetime, datetime],
+    names: str = "",
+) -> Pair:
+    key, request, certificate, config = (folder / f"{file}.{end}" for end in ("key", "csr", "pem", "cnf"))
+    config.write_text(_CONFIG.format(folder=folder, names=names and f"subjectAltName = {names}"), encoding="ascii")
     (folder / "index.txt").touch()
-    curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    _openssl("req", "-new", *curve, "-keyout", key, "-out", request, "-subj", "/CN=127.0.0.1")
-    times = ["-startdate", f"{begins:%Y%m%d%H%M%SZ}", "-enddate", f"{ends:%Y%m%d%H%M%SZ}"]
-    files = ["-config", config, "-keyfile", key, "-in", request, "-out", certificate]
-    _openssl("ca", "-batch", "-notext", "-selfsign", *files, *times)
-    return key, certificate
+    _openssl("req", "-new", *_CURVE, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
+    times = [text for option, at in zip(("-startdate", "-enddate"), valid, strict=True) for text in (option, _date(at))]
+    signer = ["-cert", issuer.certificate, "-keyfile", issuer.key] if issuer else ["-selfsign", "-keyfile", key]
+    files = ["-config", config, "-extensions", extensions, "-in", request, "-out", certificate]
+    _openssl("ca", "-batch", "-notext", *signer, *files, *times)
+    return Pair(key, certificate)
+
+
+def _date(at: datetime) -> str:
+    return f"{at.astimezone(UTC):%Y%m%d%H%M%SZ}"
 
 
 def _openssl(*arguments: str | Path) -> None:

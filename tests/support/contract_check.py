@@ -69,6 +69,11 @@ def definition_of(topic: str) -> str | None:
     return _row(topic).definition
 
 
+def flags_of(topic: str) -> tuple[int, bool]:
+    """QoS and retain flag of what is published on `topic`."""
+    return _row(topic)[2:4]
+
+
 def faults_of(topic: str, payload: bytes, qos: int, *, retain: bool) -> list[str]:
     """Everything about this message that the contract forbids; nothing where it is not of the contract."""
     if not topic.startswith("ocg/"):

@@ -82,7 +82,7 @@ async def gateway_site(settings: Settings) -> AsyncIterator[GatewaySite]:
         shelf.open()
         publisher = Publisher(settings, store, clock, Backoff(0.1, 1.0, random).delays, shelf=shelf)
         store.on_sealed, store.on_salvaged = publisher.on_sealed, publisher.on_salvaged
-        publisher.on_event = store.append_event
+        publisher.notices.event, publisher.notices.result = store.append_event, store.append_result
         tasks = [asyncio.create_task(store.run()), asyncio.create_task(publisher.run())]
         try:
             yield GatewaySite(settings, store, publisher, shelf)

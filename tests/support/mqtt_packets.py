@@ -10,6 +10,8 @@ from typing import Any, Final
 
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK = 1, 2, 3, 4, 8, 9
 PINGREQ, PINGRESP, DISCONNECT = 12, 13, 14
+TLS_HELLO: Final = (1, 6)
+"""Type and flags of a packet that is the beginning of a TLS handshake (0x16)."""
 
 PROPERTIES: Final = {
     "payload_format": (0x01, "B"),

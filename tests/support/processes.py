@@ -85,15 +85,24 @@ class Mosquitto:
         )
         self._process: subprocess.Popen[bytes] | None = None
 
+    @property
+    def _command(self) -> list[str]:
+        return [self._binary, "-c", str(self._config)]
+
     def start(self) -> None:
-        self._process = subprocess.Popen([self._binary, "-c", self._config], stderr=subprocess.DEVNULL)
-        wait_until(self._answers, 10, "mosquitto answers")
+        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
+        wait_until(self._answers, 15, f"{type(self).__name__} answers")
 
     def kill(self) -> None:
         if self._process:
             self._process.kill()
             self._process.wait(10)
             self._process = None
+
+    def reload(self) -> None:
+        """Read access rules and passwords again."""
+        assert self._process
+        self._process.send_signal(signal.SIGHUP)
 
     def pause(self) -> None:
         """It is there and says nothing, until `resume`."""
@@ -107,6 +116,14 @@ class Mosquitto:
     def _answers(self) -> bool:
         with socket.socket() as sock:
             return sock.connect_ex(("127.0.0.1", self.port)) == 0
+
+
+class Amqtt(Mosquitto):
+    """The embedded broker, which knows MQTT 3.1.1 only."""
+
+    @property
+    def _command(self) -> list[str]:
+        return python_module("simulators.amqtt_broker", "--port", str(self.port))
 
 
 def python_module(name: str, *arguments: str | os.PathLike[str]) -> list[str]:

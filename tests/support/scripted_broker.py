@@ -197,7 +197,9 @@ class ScriptedBroker:
                 await writer.wait_closed()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        type_, _, body, _ = await mqtt.read_packet(reader)
+        type_, flags, body, _ = await mqtt.read_packet(reader)
+        if (type_, flags) == mqtt.TLS_HELLO:
+            return  # the client looks whether this is a port for TLS
         if type_ != mqtt.CONNECT:
             raise BadPacket("the first packet is no CONNECT")
         connack = self.connacks[min(self._attempts, len(self.connacks) - 1)]
@@ -209,7 +211,7 @@ class ScriptedBroker:
         self.links.append(link)
         try:
             await self._answer(link, connack, writer)
-            while True:
+            while not writer.is_closing():
                 link.take(*await mqtt.read_packet(reader))
                 await writer.drain()
         finally:

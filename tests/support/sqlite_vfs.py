@@ -9,7 +9,7 @@ import _sqlite3
 import ctypes
 import errno
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from ctypes import CFUNCTYPE, POINTER, Structure, c_char_p, c_int, c_int64, c_void_p
 from functools import cache
 from pathlib import Path
@@ -22,6 +22,8 @@ IOERR_READ, IOERR_WRITE, IOERR_FSYNC, IOERR_TRUNCATE, IOERR_DELETE = (10 | n << 
 IOERR_CORRUPTFS = 10 | 33 << 8
 """What the unix VFS makes of EIO in reading; SQLite tells the application SQLITE_CORRUPT. Of others: `IOERR_READ`."""
 OPEN_READONLY, OPEN_READWRITE, OPEN_CREATE = 1, 2, 4
+OPEN_JOURNALS = 0x800 | 0x4000 | 0x80000
+"""Main journal, super-journal, WAL: with the first sync of such a file the unix VFS syncs its folder too."""
 DEFAULT = 1
 
 XOpen = CFUNCTYPE(c_int, c_void_p, c_void_p, c_void_p, c_int, POINTER(c_int))
@@ -48,6 +50,8 @@ class _Methods(Structure):
 
 class CardFiles(Protocol):
     """The card as SQLite's files see it. Each method may raise OSError; `really` does it to the real file."""
+
+    syncs_journals: bool
 
     def has(self, path: Path) -> bool:
         """Whether this path is on the card."""
@@ -122,6 +126,7 @@ class _Shim:
         self.vfs.open, self.vfs.delete = (_address(function) for function in self._kept)
         self._tables: dict[int, _Table] = {}
         self.files: dict[int, tuple[CardFiles, Any]] = {}
+        self.new_names: set[int] = set()
 
     def _x_open(self, _vfs: int, name: int | None, file: int, flags: int, out_flags: Any) -> int:
         path, card = _path(name), self.card
@@ -140,6 +145,8 @@ class _Shim:
             c_void_p.from_address(file).value = None  # nothing to be closed
             return CANTOPEN
         self.files[file] = (card, known)
+        if flags & OPEN_CREATE and flags & OPEN_JOURNALS:
+            self.new_names.add(file)
         methods = c_void_p.from_address(file)
         original = methods.value
         assert original is not None
@@ -170,7 +177,7 @@ class _Table:
     """The methods of files of one kind: those of the unix VFS, five of them with the card in between."""
 
     def __init__(self, shim: _Shim, original: int) -> None:
-        self._files = shim.files
+        self._files, self._new_names = shim.files, shim.new_names
         methods = _Methods.from_buffer_copy(_Methods.from_address(original))
         methods.version = min(methods.version, 2)  # no memory mapping: reads would pass by
         self._close, self._truncate = XClose(methods.close), XTruncate(methods.truncate)
@@ -189,6 +196,7 @@ class _Table:
 
     def _x_close(self, file: int) -> int:
         self._files.pop(file, None)
+        self._new_names.discard(file)
         return self._close(file)
 
     def _x_read(self, file: int, buffer: int, size: int, offset: int) -> int:
@@ -222,7 +230,12 @@ class _Table:
 
     def _x_sync(self, file: int, _flags: int) -> int:
         card, known = self._files[file]
-        return _code(lambda: card.sync(known), IOERR_FSYNC)
+        code = _code(lambda: card.sync(known), IOERR_FSYNC)
+        if code == OK and file in self._new_names and card.syncs_journals:
+            self._new_names.discard(file)
+            with suppress(OSError):  # as in os_unix.c
+                card.sync(None)
+        return code
 
 
 def _code(work: Callable[[], None], failed: int) -> int:

@@ -21,6 +21,8 @@ from agent.store import Store, StoreConfig, open_store
 from agent.store.numbers import Numbers, file_identity
 from drivers.api import Reading
 
+HANGS_S = 60.0
+
 
 def decode(payload: bytes) -> dict[str, Any]:
     """A payload as the IOC reads it."""
@@ -75,7 +77,8 @@ class Lab:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Store]:
-        async with open_store(self.config(), self.clock, self.random) as store:
+        """Open the store, for no longer than no test takes: what waits for ever fails."""
+        async with asyncio.timeout(HANGS_S), open_store(self.config(), self.clock, self.random) as store:
             generation = self.generation
 
             def sealed(batch: Batch) -> None:

@@ -1,16 +1,17 @@
-"""What a damaged outbox file still says of itself: whose numbers it holds, and what of it was undelivered.
+"""What a damaged outbox file still says of itself: whose numbers it holds, what was undelivered, what not even sealed.
 
 Strictly read-only; blocks.
 """
 
 import sqlite3
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from agent.model import SeqRange
 from agent.ranges import RangeSet
-from agent.store.checks import BATCH_COLUMNS
+from agent.store.checks import BATCH_COLUMNS, CHECK_KEY
 from agent.store.damage.damaged_file import (
     MAX_SEQ,
     SELECT_RANGE,
@@ -23,32 +24,64 @@ from agent.store.damage.damaged_file import (
     query,
     rows_of,
 )
-from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, UPLINK, Damaged, picture_of
+from agent.store.ledger import Card
+from agent.store.outbox import (
+    SELECT_META,
+    SELECT_UNDELIVERED,
+    SELECT_UNSEALED,
+    UPLINK,
+    Damaged,
+    RawPiece,
+    picture_of,
+)
 
 SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 
 
-def undelivered_of(path: Path) -> tuple[str, list[SeqRange]]:
-    """Whose numbers the file holds, and which batches were undelivered: as its table says, where that can be read.
+class Word(NamedTuple):
+    """`epoch`, `undelivered`: of the batches, as in `undelivered_in`. `card`: what it says of the rest, if anything.
 
-    Where not, or where it is empty and no checksum says that this is right, everything from the lowest that the last
-    batch named as undelivered. No epoch where nothing is left.
+    `checked`: whether a checksum says that the card is what was written. `pieces`: of the journal, those that can be
+    read; `all_pieces`: whether there were no others.
     """
+
+    epoch: str = ""
+    undelivered: Sequence[SeqRange] = ()
+    card: Card | None = None
+    checked: bool = False
+    pieces: Sequence[RawPiece] = ()
+    all_pieces: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether another look can find no more."""
+        return self.checked and self.all_pieces and bool(self.epoch)
+
+
+def word_of(path: Path) -> Word:
+    """Read what there is; never raises for what is in the file."""
     try:
         with opened(path) as connection:
-            return undelivered_in(connection)
+            epoch, undelivered = undelivered_in(connection)
+            card, checked = _card(connection)
+            pieces, all_pieces = _pieces(connection)
     except sqlite3.Error:
-        return "", []
+        return Word()
+    return Word(epoch, undelivered, card, checked, pieces, all_pieces)
 
 
 def undelivered_in(connection: sqlite3.Connection) -> tuple[str, list[SeqRange]]:
-    """As `undelivered_of`, of a file that is open; raises `sqlite3.Error` where even its schema cannot be read."""
+    """Whose numbers a file holds, and which batches were undelivered: as its table says, where that can be read.
+
+    Where not, or where it is empty and no checksum says that this is right, everything from the lowest that the last
+    batch named as undelivered. No epoch where nothing is left. Raises `sqlite3.Error` where even the schema is gone.
+    """
     last = _last(connection)
     envelope = None if last is None else envelope_of(last.payload)
     if last is None or envelope is None:
         return "", []
     table = _table(connection)
-    return envelope.epoch, table if table or _vouched(connection) else [(envelope.low, last.seq)]
+    return envelope.epoch, table if table or _card(connection)[1] else [(envelope.low, last.seq)]
 
 
 def _table(connection: sqlite3.Connection) -> list[SeqRange]:
@@ -60,14 +93,28 @@ def _table(connection: sqlite3.Connection) -> list[SeqRange]:
     return RangeSet(sane).ranges() if len(sane) == len(found) else []
 
 
-def _vouched(connection: sqlite3.Connection) -> bool:
-    """Whether a checksum says that the table of undelivered batches is what was written."""
+def _card(connection: sqlite3.Connection) -> tuple[Card | None, bool]:
+    """What the file says of itself, None where that cannot be read, and whether a checksum vouches for it."""
     try:
         meta = connection.execute(SELECT_META).fetchall()
-        undelivered = connection.execute(SELECT_UNDELIVERED, (UPLINK,)).fetchall()
-        return picture_of(meta, undelivered).checked
-    except (sqlite3.Error, Damaged):
-        return False
+    except sqlite3.Error:
+        return None, False
+    with suppress(sqlite3.Error, Damaged):
+        picture = picture_of(meta, connection.execute(SELECT_UNDELIVERED, (UPLINK,)).fetchall())
+        return picture.card, picture.checked
+    with suppress(Damaged):
+        return picture_of((row for row in meta if row[0] != CHECK_KEY), ()).card, False
+    return None, False
+
+
+def _pieces(connection: sqlite3.Connection) -> tuple[list[RawPiece], bool]:
+    """The pieces of the journal before a bad page, and whether those are all."""
+    found: list[RawPiece] = []
+    try:
+        found.extend(RawPiece(*row) for row in connection.execute(SELECT_UNSEALED))
+    except sqlite3.Error:
+        return found, False
+    return found, True
 
 
 def _last(connection: sqlite3.Connection) -> SavedRow | None:

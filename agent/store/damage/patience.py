@@ -5,15 +5,22 @@ follow at once, and go on for an hour where the card, not the file, is what does
 looks, so that an agent that is started again and again has no more patience than one that runs.
 """
 
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Final
 
 from agent.clock import NS_PER_S, Clock
+from agent.store.damage.damaged_file import reads_through
 from agent.store.damage.salvage import Salvage
 
 PAUSES_S: Final = (0.5, 1.0, 2.0)
 LATER_S: Final = 60.0
 MOST_LOOKS: Final = 63
 """Three at once, then one a minute for an hour."""
+OPENING_PAUSES_S: Final = (0.1, 0.4)
+SILENT_PAUSES_S: Final = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""While a file is opened that is not set aside yet: where the card gives an error in reading it, for half a minute."""
 
 
 class Patience:
@@ -54,3 +61,16 @@ class Patience:
     def begin(self, name: str) -> None:
         """Another look begins."""
         self._passing.discard(name)
+
+
+async def looks(path: Path) -> AsyncIterator[None]:
+    """So many looks at a file that is being opened are worth while; whoever has seen enough stops asking."""
+    for pause_s in OPENING_PAUSES_S:
+        yield
+        await asyncio.sleep(pause_s)
+    yield
+    for pause_s in SILENT_PAUSES_S:
+        if await asyncio.to_thread(reads_through, path):
+            return
+        await asyncio.sleep(pause_s)
+        yield

@@ -1,7 +1,8 @@
 """Renewing the outbox: a file that cannot be used any more is set aside, and a new one takes its place.
 
 The new file is made whole under another name, with what it says of itself. Renaming it to `….new-<time>` decides;
-whatever ends the process after that, the next opening finishes. Nothing of the old file is lost: only renamed.
+whatever ends the process after that, the next opening finishes. Nothing of the old file is lost: only renamed. A power
+cut may undo the renaming, until `open_outbox` has opened the new file: nothing is in it before.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from agent.model import SeqRange
 from agent.ranges import RangeSet
 from agent.store.damage.salvage import CORRUPT, Salvage
 from agent.store.ledger import Card
-from agent.store.numbers import Numbers, file_identity, sync_folder
+from agent.store.numbers import Numbers, file_identity
 from agent.store.outbox import Outbox, OutboxRow, RawPiece, open_outbox
 from agent.store.parts import Parts, set_aside_event
 
@@ -58,7 +59,6 @@ async def make_new(
     files = [file_identity(file) for file in (path, temporary) if file.exists()]
     await asyncio.to_thread(numbers.write, card.epoch, card.reserved, files)
     temporary.rename(path.with_name(f"{path.name}{_NEW}{now_ms}"))
-    await asyncio.to_thread(sync_folder, path.parent)
 
 
 def finish(path: Path) -> None:
@@ -69,7 +69,6 @@ def finish(path: Path) -> None:
             with suppress(FileNotFoundError):
                 path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
         new.rename(path)
-        sync_folder(path.parent)
 
 
 def aside_files(path: Path) -> list[Path]:

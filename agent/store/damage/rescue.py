@@ -19,7 +19,8 @@ from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import MAX_SEQ, SavedRow, is_held
 from agent.store.damage.salvage import CORRUPT
 from agent.store.inspection.outbox_file import OutboxFile, open_file
-from agent.store.ledger import Card, Ledger, Loss
+from agent.store.ledger import Card, Ledger
+from agent.store.losses import Loss
 from agent.store.numbers import sync_folder
 from agent.store.outbox import Damaged, Outbox, OutboxRow, RawPiece, open_outbox
 from agent.store.recovery import balance, unsealed_readings

@@ -33,7 +33,7 @@ PORTION_BYTES: Final = 1024 * 1024
 ARCHIVE_FILL: Final = 0.9
 """The archive is brought over until the file is so full."""
 ARCHIVE_LOOKS: Final = 3
-"""So often a portion of the archive is read where not all of it can be."""
+"""So often a portion of the archive is read again because not all of it can be read; then others must do without."""
 AGAIN_S: Final = 1.0
 
 
@@ -131,8 +131,8 @@ class Salvager:
         first = max(1, last - PORTION_BATCHES + 1)
         rows, whole = await self._read_archive(salvage, first, last)
         if not whole and self._archive_looks < ARCHIVE_LOOKS:
+            self._archive_looks += 1
             return False
-        self._archive_looks = 0
         brought = RangeSet([*ledger.undelivered.ranges(), *(r for s in ledger.unsettled.values() for r in s.ranges())])
         rows = [row for row in rows if row.seq not in brought]
         after = msgspec.structs.replace(salvage, archive=first - 1, archived=salvage.archived + len(rows))
@@ -149,7 +149,6 @@ class Salvager:
             chunk = await self._read(salvage, (at, last))
             rows += chunk.rows
             whole, at = whole and not chunk.unreadable, chunk.reached + 1
-        self._archive_looks += 1
         return rows, whole
 
     async def _conclude(self, salvage: Salvage) -> None:

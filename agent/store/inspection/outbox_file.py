@@ -21,7 +21,6 @@ from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held
 from agent.store.damage.damaged_word import undelivered_in
 from agent.store.ledger import Card
 from agent.store.outbox import (
-    BUSY_TIMEOUT_S,
     COUNT_READINGS,
     LONGEST_MS,
     SELECT_META,
@@ -39,6 +38,7 @@ from agent.store.outbox import (
 )
 from agent.store.recovery import unsealed_readings
 
+BUSY_TIMEOUT_S: Final = 5.0
 PORTION_ROWS: Final = 128
 PORTION_BYTES: Final = 1024 * 1024
 INDEXED_VERSION: Final = 2

@@ -10,12 +10,11 @@ commands that were sent meanwhile. MQTT 3.1.1 cannot say for how long, so there 
 
 import asyncio
 import logging
-import ssl
-import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final, Literal
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -23,14 +22,17 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.uplink.errors import MessageRejected, UplinkDown, UplinkRefused
 from agent.uplink.mqtt.answers import in_words, limits_of, take_every_code
-from agent.uplink.mqtt.dialing import dial, new_client
+from agent.uplink.mqtt.aside import aside
+from agent.uplink.mqtt.attachment import Attachment
+from agent.uplink.mqtt.credentials import renewed
+from agent.uplink.mqtt.dialing import Dialing, new_client
 from agent.uplink.mqtt.options import Limits, MqttOptions
+from agent.uplink.mqtt.tls.naming import connack_fault
 from agent.uplink.mqtt.wire import Wire
 from agent.uplink.reasons import TOO_LARGE, UNSUPPORTED_PROTOCOL, end_text, is_slow
 
 log = logging.getLogger(__name__)
 
-MISC_S: Final = 1.0
 GOODBYE_S: Final = 1.0
 
 OnMessage = Callable[[str, bytes], None]
@@ -46,11 +48,13 @@ class MqttSession:
         self._loop = loop
         self._client = client
         self._options = options
+        self._dialing = Dialing(client, options)
+        self._attachment = Attachment(client)
         self._connected: asyncio.Future[Limits] = loop.create_future()
         self._acks: dict[int, asyncio.Future[int]] = {}
         self._subscribed: dict[int, asyncio.Future[None]] = {}
         self._room = asyncio.Event()
-        self._timer: asyncio.TimerHandle | None = None
+        self._leaving: UplinkDown | None = None
         self._wire = Wire(options.protocol, 0, ())
 
     @property
@@ -112,10 +116,37 @@ class MqttSession:
         except TimeoutError as err:
             raise UplinkDown(f"{self._options.broker}: no answer to SUBSCRIBE within {timeout_s:g} s") from err
 
-    async def disconnect(self, *, with_will: bool) -> None:
-        """Say goodbye and close, within `GOODBYE_S`; `with_will` lets the broker tell everyone that we have gone."""
+    async def renewed(self, every_s: float) -> None:
+        """Wait until certificates, key or password on disk are new and good; look each `every_s` seconds."""
+        used = self._dialing.credentials
+        if used and used.stamps:
+            await renewed(self._options, used, every_s)
+        else:
+            raise await asyncio.shield(self.closed)
+
+    @asynccontextmanager
+    async def paused(self, patience_s: float) -> AsyncIterator[None]:
+        """Let nothing new be sent; the context opens when all is answered, at the latest after `patience_s`."""
+        limits, self.limits = self.limits, msgspec.structs.replace(self.limits, receive_maximum=0)
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(patience_s):
+                    while self._acks:
+                        self._room.clear()
+                        await self._room.wait()
+            yield
+        finally:
+            self.limits = limits
+            self._room.set()
+
+    async def disconnect(self, *, with_will: bool, why: UplinkDown | None = None) -> None:
+        """Say goodbye and close, within `GOODBYE_S`; `with_will` lets the broker tell everyone that we have gone.
+
+        `why` is what `closed` will say, where the end is not for good.
+        """
         if self.closed.done():
             return
+        self._leaving = why
         if self._options.protocol == "5":
             name = "Disconnect with will message" if with_will else "Normal disconnection"
             self._client.disconnect(ReasonCode(PacketTypes.DISCONNECT, name))
@@ -140,72 +171,22 @@ class MqttSession:
                 self.limits = await self._connected
                 self._wire = Wire(self._options.protocol, self.limits.topic_alias_maximum, self._options.frequent)
         except TimeoutError as err:
-            what = f"does not answer within {self._options.connect_timeout_s:g} s"
-            raise UplinkDown(f"{self._options.broker} {what}") from err
+            raise self._dialing.late() from err
 
     async def _dial(self) -> None:
         """Connect in a thread, for DNS, TCP and TLS all block; one that hangs is left alone and tidies up itself."""
-        done: asyncio.Future[None] = self._loop.create_future()
-
-        def finish(failure: UplinkDown | None) -> None:
-            if done.done():
-                self._hang_up()
-            elif failure:
-                done.set_exception(failure)
-            else:
-                done.set_result(None)
-
-        def work() -> None:
-            failure = dial(self._client, self._options)
-            with suppress(RuntimeError):  # the loop has ended meanwhile, and the process with it
-                self._loop.call_soon_threadsafe(finish, failure)
-
-        threading.Thread(target=work, name="mqtt connect", daemon=True).start()
-        await done
+        failure = await aside(self._dialing.run, "mqtt connect", abandoned=self._attachment.close)
+        if failure:
+            raise failure
 
     def _attach(self) -> None:
-        """Let the event loop read and write for paho."""
-        client, loop = self._client, self._loop
-
-        def stop(_client: Any, _data: Any, sock: Any) -> None:
-            loop.remove_reader(sock)
-            loop.remove_writer(sock)
-
-        def start_writing(_client: Any, _data: Any, sock: Any) -> None:
-            loop.add_writer(sock, client.loop_write)
-
-        def stop_writing(_client: Any, _data: Any, sock: Any) -> None:
-            loop.remove_writer(sock)
-
-        client.on_socket_close = stop
-        client.on_socket_register_write = start_writing
-        client.on_socket_unregister_write = stop_writing
+        client = self._client
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        sock = client.socket()
-        if sock is None:
-            raise UplinkDown(f"{self._options.broker} closed the connection")
-        loop.add_reader(sock, self._read)
-        if client.want_write():
-            loop.add_writer(sock, client.loop_write)
-        self._timer = loop.call_later(self._misc_s(), self._misc)
-
-    def _read(self) -> None:
-        """What has arrived, and what TLS has unpacked already: the socket will not wake us for that."""
-        self._client.loop_read()
-        while isinstance(sock := self._client.socket(), ssl.SSLSocket) and sock.pending():
-            self._client.loop_read()
-
-    def _misc(self) -> None:
-        """Let paho look at its timers: it pings, and cuts the connection itself where the broker is silent."""
-        self._timer = self._loop.call_later(self._misc_s(), self._misc)
-        self._client.loop_misc()
-
-    def _misc_s(self) -> float:
-        """How often to look. paho's interval is the server's (Server Keep Alive) where that has one of its own."""
-        return min(MISC_S, self._client.keepalive / 4) if self._client.keepalive else MISC_S
+        if not self._attachment.open():
+            raise self._dialing.cut(answered=False)
 
     def _on_connect(self, _client: Any, _data: Any, _flags: Any, code: ReasonCode, said: Properties | None) -> None:
         if self._connected.done():
@@ -216,31 +197,28 @@ class MqttSession:
             self._connected.set_result(limits_of(said))
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, said: Properties | None) -> None:
-        if flags.is_disconnect_packet_from_server:
+        broker, protocol, answered = self._options.broker, self._options.protocol, self._connected.done()
+        if self._leaving:
+            self._end(self._leaving)
+        elif flags.is_disconnect_packet_from_server:
             kind = UplinkRefused if is_slow(code.value) else UplinkDown
-            why = f"{end_text(code.value, self._options.protocol)}{in_words(said)}"
-            self._end(kind(f"{self._options.broker} ended the connection: {why}", code.value))
+            self._end(kind(f"{broker} ended the connection: {self._why(code.value, said)}", code.value))
         elif str(code) == "Keep alive timeout":
-            self._end(UplinkDown(f"{self._options.broker} is silent: no answer to a ping"))
-        elif str(code) != "Protocol error" and self._connected.done():
-            self._end(UplinkDown(f"{self._options.broker}: the connection was cut"))
+            self._end(UplinkDown(f"{broker} is silent: no answer to a ping"))
         elif str(code) != "Protocol error":
-            self._end(
-                UplinkDown(f"{self._options.broker} closed the connection instead of answering: {self._doubts()}")
-            )
-        elif not self._connected.done() and self._options.protocol == "3.1.1":
+            self._end(self._dialing.cut(answered=answered))
+        elif not answered and protocol == "3.1.1":
             self._end(self._refused(UNSUPPORTED_PROTOCOL, said))  # paho says no more of return code 1
         else:
-            self._end(UplinkRefused(f"{self._options.broker}: what it answers is no MQTT {self._options.protocol}"))
+            self._end(UplinkRefused(f"{broker}: what it answers is no MQTT {protocol}"))
 
     def _refused(self, code: int, said: Properties | None) -> UplinkRefused:
-        why = f"{end_text(code, self._options.protocol)}{in_words(said)}"
-        return UplinkRefused(f"{self._options.broker} refuses us: {why}", code)
+        why = self._why(code, said)
+        fault = connack_fault(code, why, self._options)
+        return UplinkRefused(f"{self._options.broker} refuses us: {why}", code, fault)
 
-    def _doubts(self) -> str:
-        """What may be wrong with a broker that does not say what is."""
-        tls = "is this its port for TLS?" if self._options.tls else "is this its port without TLS?"
-        return f"{tls} Does it speak MQTT {self._options.protocol}?"
+    def _why(self, code: int, said: Properties | None) -> str:
+        return f"{end_text(code, self._options.protocol)}{in_words(said)}"
 
     def _named(self, topic: str, done: asyncio.Future[int]) -> None:
         """What became of a message that went out by the name of its topic."""
@@ -261,6 +239,7 @@ class MqttSession:
     def _end(self, down: UplinkDown) -> None:
         """Close, and fail everything that waits. The first reason is the one that counts."""
         if not self.closed.done():
+            down.in_flight = self.in_flight
             self.closed.set_result(down)
         waiting: list[asyncio.Future[Any]] = [self._connected, *self._acks.values(), *self._subscribed.values()]
         for future in waiting:
@@ -270,17 +249,7 @@ class MqttSession:
         self._acks.clear()
         self._subscribed.clear()
         self._room.set()
-        self._hang_up()
-
-    def _hang_up(self) -> None:
-        if self._timer:
-            self._timer.cancel()
-        self._client.on_socket_close = self._client.on_socket_unregister_write = None
-        sock = self._client.socket()
-        if sock is not None and sock.fileno() >= 0:
-            self._loop.remove_reader(sock)
-            self._loop.remove_writer(sock)
-            sock.close()
+        self._attachment.close()
 
 
 @asynccontextmanager

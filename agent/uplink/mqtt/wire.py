@@ -14,8 +14,6 @@ from agent.uplink.mqtt.dialing import properties_of
 
 _EXPIRY_BYTES: Final = 5
 _ALIAS_BYTES: Final = 3
-LARGEST_HEAD_BYTES: Final = 1 + 4 + 2 + 2 + 1 + _EXPIRY_BYTES + _ALIAS_BYTES
-"""The most that a PUBLISH has beside topic and payload: type, length, length of topic, packet id, properties."""
 
 
 class Form(NamedTuple):

@@ -182,6 +182,36 @@ def test_a_new_name_is_lost_until_something_is_synced_and_what_it_names_until_it
     assert contents(bench.after_cut(before + 1, "all")) == {"synced": b"content", "named": b"content"}
 
 
+def test_on_a_card_that_is_strict_about_names_only_a_sync_of_the_folder_keeps_them(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.log = OperationLog(strict=True)
+    bench.card = FaultyCard(bench.folder, bench.log)
+    with bench.card.inserted():
+        fd = os.open(bench.folder / "new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.write(fd, b"content")
+        os.fsync(fd)
+        os.write(fd, b" and more")
+        os.close(fd)
+        (bench.folder / "new").rename(bench.folder / "named")
+        before = len(bench.log.operations)
+        sync_folder(bench.folder)
+        (bench.folder / "named").unlink()
+    assert contents(bench.after_cut(before, "none")) == {}
+    assert contents(bench.after_cut(before, "all")) == {"named": b"content and more"}
+    assert contents(bench.after_cut(before + 1, "none")) == {"named": b"content"}
+    assert contents(bench.after_cut(before + 2, "none")) == {"named": b"content"}
+    assert contents(bench.after_cut(before + 2, "all")) == {}
+
+
+def test_sqlite_keeps_the_name_of_a_new_wal_with_the_first_commit_in_it(bench: Bench) -> None:
+    bench.log = OperationLog(strict=True)
+    bench.card = FaultyCard(bench.folder, bench.log)
+    with bench.database("FULL") as database:
+        sync_folder(bench.folder)
+        bench.insert(database, 3)
+        assert bench.lost(len(bench.log.operations), "none") == set()
+
+
 def test_what_a_failed_sync_lost_the_next_sync_does_not_bring_back(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     with bench.card.inserted():

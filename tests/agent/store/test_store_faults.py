@@ -72,6 +72,44 @@ async def test_a_card_that_fails_for_a_while_loses_nothing_doubles_nothing_and_s
             await check_all_there(lab, store)
 
 
+async def test_readings_that_wait_unsealed_reach_the_card_soon_after_it_works_again(card_lab: CardLab) -> None:
+    lab = card_lab
+    lab.outbox = OutboxSettings(batch_interval_s=60)
+    with lab.card() as card:
+        async with lab.open() as store:
+            numbers = lab.read(store, 3)
+            await lab.live(store, 2.0)
+            for kind in ("write", "sync"):
+                card.faults.fail(errno.EIO, kind)
+                await lab.live(store, 2.0)
+                assert store.commit_failures
+            card.faults.heal()
+            await lab.live(store, 2.0)
+            assert store.account().waiting == 3
+            lab.cut(len(lab.log.operations), "none", 1)
+    async with lab.open() as store:
+        assert await lab.stored(store) == numbers
+
+
+async def test_batches_that_did_not_get_onto_the_card_are_taken_back_and_sealed_again(card_lab: CardLab) -> None:
+    lab = card_lab
+    lab.outbox = OutboxSettings(commit_interval_s=0.0)
+    with lab.card() as card:
+        async with lab.open() as store:
+            await lab.live(store, 1.0)
+            card.faults.fail(errno.EIO, "write")
+            high = store.high
+            numbers = lab.read(store, 3)
+            await lab.live(store, 3.0)
+            assert store.commit_failures
+            assert (store.high, store.account().waiting, lab.order) == (high, 3, [])
+            card.faults.heal()
+            await lab.live(store, 3.0)
+            assert await lab.stored(store) == numbers
+            assert lab.order == [high + 1]
+            await lab.check_account(store)
+
+
 @each_fault
 async def test_a_process_that_is_killed_while_the_card_fails_loses_nothing(
     card_lab: CardLab, fault: Callable[[Faults], None]

@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -14,7 +15,10 @@ from agent.clock import ClockState
 from agent.model import Scan
 from agent.settings import OutboxSettings
 from agent.store import StoreError, open_store
+from agent.store.numbers import Numbers
+from agent.store.recovery import GAP_SPAN, LEAST_GAP
 from drivers.api import Reading
+from simulators.ioc.rules import Ledger
 
 
 async def test_a_reading_survives_kill_9_from_the_moment_it_was_read(lab: Any) -> None:
@@ -106,12 +110,14 @@ async def test_what_an_older_boot_left_does_not_delay_what_this_one_reads(lab: A
 async def test_a_number_is_durable_as_reserved_before_it_is_used(lab: Any) -> None:
     async with lab.open() as store:
         highest = []
-        store.on_sealed = lambda batch: highest.append((batch.seq, reserved_in(lab.database)))
+        store.on_sealed = lambda batch: highest.append(
+            (batch.seq, reserved_in(lab.database), Numbers(lab.data).bound_of(store.epoch))
+        )
         for _ in range(700):
             lab.event(store)
             await lab.live(store, 0.05, step_s=0.05)
         assert store.high == 700
-        assert all(seq <= reserved for seq, reserved in highest)
+        assert all(seq <= min(reserved, bound) for seq, reserved, bound in highest)
 
 
 async def test_no_number_is_ever_used_twice_with_other_bytes(lab: Any) -> None:
@@ -233,6 +239,56 @@ async def test_what_may_have_been_lost_is_declared_with_its_numbers_and_a_reason
     async with lab.open() as store:
         await lab.live(store, 100.0)
         assert [batch.kind for batch in await lab.undelivered(store)].count("event") == 1
+
+
+async def test_a_card_that_goes_back_to_the_same_state_twice_gives_no_number_twice(lab: Any) -> None:
+    async with lab.open() as store:
+        lab.read(store, 1)
+        await lab.live(store, 5.0)
+        lab.read(store, 1)
+        await lab.live(store, 1.0)
+        reserved = reserved_in(lab.database)
+        lab.cut_power()
+    lab.cut_power()
+    firsts = []
+    for generation in (1, 2):  # both begin with what the card held at the first cut
+        lab.generation, lab.random = generation, Random(generation)
+        async with lab.open() as store:
+            await lab.live(store, 1.0)
+            firsts.append(store.high)
+            lab.read(store, 1)
+            await lab.live(store, 5.0)
+    assert all(reserved + LEAST_GAP <= first <= reserved + LEAST_GAP + GAP_SPAN for first in firsts)
+    assert firsts[0] != firsts[1]
+
+
+async def test_the_ioc_passes_over_the_numbers_that_an_unclean_stop_skips(lab: Any) -> None:
+    ioc = Ledger()
+
+    async def receive(store: Any) -> None:
+        for batch in await lab.undelivered(store):
+            ioc.receive(batch.seq, lab.decoded(batch)["low"], 0.0)
+            store.mark_delivered([(batch.seq, batch.seq)])
+
+    for _ in range(3):
+        async with lab.open() as store:
+            for _ in range(3):
+                lab.read(store, 1)
+                await lab.live(store, 4.0)
+                await receive(store)
+            lab.cut_power()
+    async with lab.open() as store:
+        lab.read(store, 1)
+        await lab.live(store, 4.0)
+        declared = await lab.events(store, "data.lost")
+        assert [(event["held_s"], "readings" in event) for event in declared] == [(3.0, False)]
+        assert len(declared[0]["ranges"]) == 1
+        await receive(store)
+        lab.read(store, 1)  # what was sealed before still names the lowest that was undelivered then
+        await lab.live(store, 4.0)
+        await receive(store)
+        assert (ioc.cumulative, ioc.gaps(), ioc.to_ask(1_000.0)) == (store.high, [], [])
+        assert store.low == store.high + 1
 
 
 @pytest.mark.parametrize("outage", [True, False])
@@ -374,7 +430,7 @@ async def test_a_corrupt_file_is_set_aside_and_the_agent_runs_on(lab: Any) -> No
         batches = await lab.undelivered(store)
         assert await lab.stored(store) == numbers[2:]
         events = [decoded(batch)["event"]["type"] for batch in batches if batch.kind == "event"]
-        assert events == ["device.down", "store.corrupt", "store.corrupt"]
+        assert events == ["device.down", "data.lost", "store.corrupt", "store.corrupt"]
         await lab.check_account(store)
 
 

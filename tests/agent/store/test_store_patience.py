@@ -37,7 +37,7 @@ async def set_aside(lab: CardLab, number: int, *, delivered: bool = False) -> As
             if delivered:
                 store.mark_delivered([(1, store.high)])
                 await lab.settle(store)
-            card.faults.only = ".corrupt-"
+            card.faults.only = "*.corrupt-*"
             card.faults.fail(number, "read")
             store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
             yield card, store
@@ -93,7 +93,7 @@ async def test_an_agent_that_is_started_again_and_again_has_no_more_patience(car
         await lab.live(store, 10.0)
     rounds = 0
     with FaultyCard(lab.data, OperationLog()).inserted() as card:
-        card.faults.only = ".corrupt-"
+        card.faults.only = "*.corrupt-*"
         card.faults.fail(errno.EIO, "read")
         while True:
             rounds += 1

@@ -52,6 +52,26 @@ async def test_at_every_single_operation_a_power_cut_is_survived(
         await opens_whole(lab, world)
 
 
+@pytest.mark.parametrize("seed", seeds(2, 30))
+async def test_a_power_cut_is_survived_also_where_names_are_on_the_card_only_when_the_folder_was_synced(
+    card_lab: CardLab, seed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab, random = card_lab, Random(4_000 + seed)
+    choose_settings(lab, random, monkeypatch)
+    lab.strict = True
+    with lab.card():
+        async with lab.open() as store:
+            for _ in range(3):
+                await something(lab, store, random)
+            store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+            await lab.live(store, 1.0)
+            for _ in range(3):
+                await something(lab, store, random)
+    for operation in range(len(lab.log.operations) + 1):
+        world = lab.cut(operation, ["none", "none", *SURVIVE][(operation + seed) % (len(SURVIVE) + 2)], operation)
+        await opens_whole(lab, world)
+
+
 @pytest.mark.parametrize("seed", seeds(20, 300))
 async def test_a_card_that_fails_now_and_then_costs_nothing_more_in_a_power_cut_than_was_read_while_it_did(
     card_lab: CardLab, seed: int, monkeypatch: pytest.MonkeyPatch

@@ -8,7 +8,7 @@ import pytest
 from agent.clock import NS_PER_S, ClockState
 from agent.settings import OutboxSettings
 from agent.store import Store
-from agent.store.committer import RAW_INTERVAL_S
+from agent.store.timetable import RAW_INTERVAL_S
 
 GRAIN_S = 0.25
 

@@ -112,7 +112,7 @@ async def test_readings_that_were_not_sealed_and_losses_not_declared_yet_come_al
         lab.event(store)
         await lab.live(store, 4.0)
         lab.read(store, 2)
-        store._committer._duration_s = 0.0
+        store._committer._timetable.duration_s = 0.0
         await store._committer.commit()
         lab.kill()
     found = await rescue(lab.database, tmp_path / "new.db")

@@ -91,7 +91,7 @@ async def test_a_sync_of_seconds_blocks_neither_the_loop_nor_reading_nor_what_is
     card_lab: CardLab, delay_s: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lab = card_lab
-    monkeypatch.setattr("agent.store.committer.RESERVE_AHEAD", round(100 * delay_s))  # or it takes a minute to use them
+    monkeypatch.setattr("agent.store.timetable.RESERVE_AHEAD", round(100 * delay_s))  # or it takes a minute to use them
     with lab.card() as card:
         async with running(lab) as seen:
             card.faults.sync_delay_s = delay_s

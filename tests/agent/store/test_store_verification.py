@@ -93,7 +93,7 @@ async def test_a_file_of_a_killed_agent_passes_and_says_what_was_only_in_the_jou
 async def test_batches_that_are_not_on_the_card_yet_are_in_the_journal_and_not_missing(
     lab: Any, monkeypatch: Any
 ) -> None:
-    monkeypatch.setattr("agent.store.committer.CHUNK_BYTES", 1)
+    monkeypatch.setattr("agent.store.draft.CHUNK_BYTES", 1)
     async with lab.open() as store:
         lab.read(store, 60)
         await lab.live(store, 1.25)

@@ -15,7 +15,8 @@ from uplink_helpers import GATEWAY, MemorySource, listener, ready, running, unti
 from agent.uplink.errors import MessageRejected
 from agent.uplink.formats.ocg1.topics import Topics
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, connect
-from agent.uplink.mqtt.wire import LARGEST_HEAD_BYTES, Wire
+from agent.uplink.mqtt.options import LARGEST_HEAD_BYTES
+from agent.uplink.mqtt.wire import Wire
 
 UP = f"ocg/v1/{GATEWAY}/up/"
 FREQUENT = Topics(GATEWAY).frequent
@@ -205,7 +206,7 @@ async def test_the_shorter_keep_alive_of_the_server_is_the_one_that_counts(scrip
     scripted.connacks = [Connack(properties={"server_keep_alive_s": 1})]
     async with connect(options(scripted, keepalive_s=60), nothing) as session:
         assert scripted.link.connect.keepalive_s == 60
-        assert session._misc_s() == 0.25
+        assert session._attachment._misc_s() == 0.25
         await until(lambda: scripted.link.pings_s)
         assert scripted.link.pings_s[0] >= 0.9
 

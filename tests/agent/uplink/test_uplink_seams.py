@@ -112,6 +112,9 @@ class Follower:
     def mark_dead(self, seq: int) -> None:
         self._undelivered.discard(seq)
 
+    def limit_payload(self, max_bytes: int | None) -> None:
+        """The first uplink says how long batches may be."""
+
 
 async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_for_the_other(
     mosquitto: str, lab: Lab, tmp_path: Path

@@ -21,7 +21,9 @@ from agent.uplink.notices import Notices
 from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
 from agent.uplink.replaying import Replays
-from agent.uplink.sender import Route, Sender
+from agent.uplink.route import Route
+from agent.uplink.sender import Sender
+from agent.uplink.suspicion import Suspicion
 
 
 class PlayedBroker:
@@ -78,6 +80,7 @@ class Bench:
             pace=Pace(**pace),
             progress=self.progress,
             random=Random(1),
+            suspicion=Suspicion(),
         )
 
     @asynccontextmanager

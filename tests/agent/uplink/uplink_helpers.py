@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import signal
 import threading
 import time
 import zlib
@@ -47,6 +46,7 @@ class MemorySource:
         self.handed_on = 0
         self.delivered: list[int] = []
         self.dead: list[int] = []
+        self.limit: int | None = None
         self.on_sealed: Callable[[Batch], None] = lambda batch: None
 
     def new_connection(self) -> int:
@@ -86,6 +86,9 @@ class MemorySource:
     def mark_dead(self, seq: int) -> None:
         if self.batches.pop(seq, None):
             self.dead.append(seq)
+
+    def limit_payload(self, max_bytes: int | None) -> None:
+        self.limit = max_bytes
 
     def seal(self, kind: BatchKind = "data", readings: int = 10, size: int = 0) -> Batch:
         """One more batch of the contract, at least `size` bytes long, handed on as the store does."""
@@ -213,11 +216,6 @@ class AclMosquitto(Mosquitto):
         text = config.read_text(encoding="ascii").replace("max_queued_messages 0\n", "")  # 2.0.11 cuts denied clients
         config.write_text(f"{text}user root\nacl_file {self.acl_file}\n", encoding="ascii")
 
-    def reload(self) -> None:
-        """Read the ACL again."""
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
-
 
 class Listening(Protocol):
     """A broker that a client can connect to."""
@@ -232,13 +230,19 @@ async def running(
     folder: Path,
     *,
     decide_s: float = 0.0,
+    silence_s: float = 5.0,
     shelf: Shelf | None = None,
     **uplink: Any,
 ) -> AsyncIterator[Publisher]:
     """A publisher that runs while the context is open."""
-    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=5.0)
+    tuning = Tuning(decide_s=decide_s, barrier_s=1.0, silence_s=silence_s)
     publisher = Publisher(
-        settings(broker.port, folder, **uplink), source, SystemClock(), quick, tuning=tuning, shelf=shelf
+        settings(uplink.pop("port", broker.port), folder, **uplink),
+        source,
+        SystemClock(),
+        quick,
+        tuning=tuning,
+        shelf=shelf,
     )
     source.on_sealed = publisher.on_sealed
     task = asyncio.create_task(publisher.run(), name="uplink")

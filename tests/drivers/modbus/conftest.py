@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import math
 import os
 import tty
 from collections.abc import AsyncIterator, Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -27,7 +29,8 @@ def seal(frame: bytes) -> bytes:
 class Slave:
     """Every register says where it stands, so a value at the wrong place is seen.
 
-    `script(n, request, reply)` may change what is sent for the n-th request: (delay in s, bytes) pairs.
+    `script(n, request, reply)` may change what is sent for the n-th request: (delay in s, bytes) pairs. What is not
+    sent `latest_s` after the n-th of `asked_at` is never sent: a device is not slower because this machine is busy.
     """
 
     def __init__(self) -> None:
@@ -38,6 +41,8 @@ class Slave:
         self.dead_units: set[int] = set()
         self.script: Callable[[int, bytes, bytes], Reply] | None = None
         self.fifo = True
+        self.latest_s = math.inf
+        self.asked_at: list[float] = []
         self._free_at = 0.0
 
     @staticmethod
@@ -79,6 +84,11 @@ class Slave:
         answer += bytes((-sum(answer) & 0xFF,))
         return self._scripted(seal(body[:-1]), b":" + answer.hex().upper().encode() + b"\r\n")
 
+    def send_in_time(self, number: int, data: bytes, send: Callable[[bytes], None]) -> None:
+        """Send a part of the answer to the request of that number, where it is not too late."""
+        if self.latest_s == math.inf or asyncio.get_running_loop().time() - self.asked_at[number] <= self.latest_s:
+            send(data)
+
     def _is_silent(self, place: bytes) -> bool:
         """Some devices never answer a bad address."""
         first, count = int.from_bytes(place[:2], "big"), int.from_bytes(place[2:4], "big")
@@ -104,7 +114,8 @@ def feed(slave: Slave, kind: str, buffer: bytearray, send: Callable[[bytes], Non
         del buffer[:size]
         answers = {"rtu": slave.rtu, "rtu-over-tcp": slave.rtu, "ascii": slave.ascii}.get(kind, slave.mbap)
         for delay, data in answers(frame):
-            loop.call_later(delay, send, data) if delay > 0 else send(data)
+            send_one = partial(slave.send_in_time, len(slave.requests) - 1, data, send)
+            loop.call_later(delay, send_one) if delay > 0 else send_one()
 
 
 def request_size(kind: str, buffer: bytearray) -> int:

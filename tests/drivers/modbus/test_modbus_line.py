@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,21 @@ async def ask(line: Line, slave: Any, address: int, count: int = 2, unit: int = 
     assert found.words == tuple(slave.word(unit, 3, a) for a in range(address, address + count))
     assert 0 <= time.monotonic_ns() - mono_ns < 1_000_000_000
     return True
+
+
+def keep_the_bound(line: Line, slave: Any) -> None:
+    """Of a device that answers out of order only time tells: let none of its replies come later than is promised.
+
+    The device is in this process: where the machine is busy, it gets the request late and its timers are late.
+    """
+    send = line._wire.send
+
+    async def noting(request: Any) -> bytes:
+        slave.asked_at.append(asyncio.get_running_loop().time())
+        return await send(request)
+
+    line._wire.send = noting  # type: ignore[method-assign]
+    slave.latest_s = (line_module.LATE_MAX - 1) * T
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -78,6 +94,8 @@ async def late_by(offset_s: float, kind: str, serving: Any, slave: Any, fifo: bo
     slave.fifo = fifo
     slave.script = lambda n, _request, reply: [(offset_s if n == 2 else 0.0, reply)]
     async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        if not fifo:
+            keep_the_bound(line, slave)
         good = [await ask(line, slave, 10 * n, unit=1 + n % 4 // 3) for n in range(13)]
         if good[2]:
             assert offset_s < 3 * T
@@ -106,11 +124,35 @@ async def test_many_late_replies_never_become_values(
         slave.fifo = fifo
         slave.script = lambda _n, _request, reply: [(dice.choice((0.0, 0.0, dice.uniform(0, 3 * T))), reply)]
         async with serving(slave, kind, T) as served, open_line(served.options) as line:
+            if not fifo:
+                keep_the_bound(line, slave)
             asks = [(dice.randrange(900), dice.choice((2, 2, 4)), dice.choice((1, 2))) for _ in range(12)]
             return sum([await ask(line, slave, *it) for it in asks])
 
     runs = [one(seed, kind, fifo) for seed in range(15) for kind in UNNUMBERED for fifo in (True, False)]
     assert sum(await asyncio.gather(*runs)) > len(runs) * 12 * 0.3
+
+
+@pytest.mark.parametrize("kind", ["rtu", "ascii"])
+async def test_a_reply_that_came_late_while_the_agent_stood_still_is_no_value(
+    kind: str, slave: Any, serving: Any
+) -> None:
+    """The device keeps its time, the agent does not: what lies in the port is read before a timer is believed."""
+    replies: list[bytes] = []
+
+    def script(n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+        replies.append(reply)
+        return [(0.0, reply)] if n else []
+
+    slave.script = script
+    async with serving(slave, kind, T) as served, open_line(served.options) as line:
+        assert not await ask(line, slave, 0)
+        late = threading.Timer(2 * T, lambda: served.send(replies[0]))
+        late.start()
+        asyncio.get_running_loop().call_later(T, time.sleep, line_module.LATE_MAX * T)
+        assert await ask(line, slave, 40)
+        assert line.stats.late_bytes > 0
+        late.join()
 
 
 async def test_a_late_reply_on_tcp_is_known_by_its_number(slave: Any, serving: Any) -> None:
