@@ -210,7 +210,7 @@ class Sender:
 
     def _send_alone(self, suspect: Batch, now_ns: int) -> bool:
         """Send a suspect when nothing else is in flight; nothing else goes until it is answered."""
-        if self._window or self._session.in_flight:
+        if self._traffic.window or self._session.in_flight:
             return False
         self._send(suspect, "backfill", now_ns)
         if suspect.seq in self._traffic.window:
