@@ -33,6 +33,7 @@ TRY_AGAIN: Final = (0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97)
 BAD_PAYLOAD: Final = 0x99
 ACKS_ASTRAY: Final = Meddling(topic="down/ack", lost=0.4, late=0.4, max_late_s=1.5, doubled=0.5, stale=0.5)
 REFUSALS: Final = Meddling(refused=0.1, refused_topics=DATA, codes=TRY_AGAIN)
+SWALLOWED: Final = Meddling(refused=1.0, refused_topics=DATA, codes=(0x00,))
 PROTOCOLS: Final = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 
 
@@ -136,7 +137,11 @@ async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtim
         lab.way.meddling, done = ACKS_ASTRAY, lab.way.done
         for _ in range(5):
             await lab.some_time(0.2, 0.4)
+            done["refused"] = 0
+            lab.way.meddling = SWALLOWED  # so that a lie that is believed costs something
+            await lab.until(lambda: done["refused"] >= 3, 30, "batches that no IOC has")
             await _lie(lab)
+            lab.way.meddling = ACKS_ASTRAY
             lab.way.cut(reset=lab.random.random() < 0.5)
         names = ("lost", "late", "doubled", "stale", "injected")
         await lab.until(lambda: all(done[name] for name in names), 30, "acks of every kind")

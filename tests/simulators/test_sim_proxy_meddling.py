@@ -28,6 +28,7 @@ class Bench:
         connect = b"\x10\x10\x00\x04MQTT" + bytes((version, 2, 0, 60)) + b"\x00\x04gw-1"
         assert self.meddler.injected(ACK) == []
         assert self.meddler.take("up", connect) == [Out("up", connect)]
+        assert self.meddler.injected(ACK) == []
         assert self.meddler.take("down", CONNACK[version]) == [Out("down", CONNACK[version])]
 
     def up(self, message: Publish) -> list[Out]:
