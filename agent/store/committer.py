@@ -65,9 +65,9 @@ class Committer:
         due_ns = self.due_ns()
         if due_ns is None or due_ns > now_ns:
             return
-        if self._parts.damage_seen:
-            await self.renew()
-        elif self._timetable.checkpoint_ns() <= now_ns:
+        if self._parts.damage_seen and not await self.renew():
+            return
+        if self._timetable.checkpoint_ns() <= now_ns:
             await self.checkpoint()
         elif self._timetable.commit_ns(urgent=self._declarer.urgent) <= now_ns:
             await self.commit()

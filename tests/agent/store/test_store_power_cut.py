@@ -202,6 +202,24 @@ async def test_a_loss_whose_declaration_still_waits_is_declared_after_the_next_p
         assert first["ranges"][0][0] == 2
 
 
+async def test_what_is_due_is_on_the_card_as_soon_as_a_new_file_has_taken_the_place_of_the_old_one(
+    card_lab: CardLab,
+) -> None:
+    lab = card_lab
+    async with lab.open() as store:
+        await lab.live(store, 1.0)
+        numbers = lab.read(store, 3)
+        lab.event(store)
+        await store._sealer.seal(scans=True)
+        store._parts.damaged(sqlite3.DatabaseError("as if a page were bad"))
+        lab.clock.advance(3.0)
+        await store._committer.commit_due()
+        assert aside_names(lab)
+        lab.cut_power()
+    async with lab.open() as store:
+        assert await lab.stored(store) == numbers
+
+
 async def test_readings_that_wait_for_sealing_survive_a_power_cut_just_after_the_file_was_set_aside(
     card_lab: CardLab,
 ) -> None:
