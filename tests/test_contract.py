@@ -87,7 +87,6 @@ LINES: dict[str, list[str]] = {
     ],
     "too large all the same is put aside": [
         "test_a_long_batch_is_put_aside_at_once_where_the_broker_tells_its_limit",
-        "test_a_batch_that_is_longer_than_the_ioc_takes_is_put_aside_and_the_rest_flows",
     ],
     "when the broker ended the connection with 0x95": [
         "test_a_batch_for_which_the_broker_disconnects_with_0x95_is_put_aside_and_the_rest_flows",

@@ -32,6 +32,7 @@ from agent.uplink.hearing import Hearing
 from agent.uplink.inbox import Inbox
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
 from agent.uplink.notices import Notices
+from agent.uplink.payload_limit import PayloadLimit
 from agent.uplink.peer import AckMode, Peer
 from agent.uplink.pictures import PictureSender, Shelf
 from agent.uplink.progress import Pace, Progress
@@ -150,6 +151,7 @@ class Publisher:
         self._sayings.hardware = hardware()
         for request in await asyncio.to_thread(self._asked_file.read):
             self._replays.ask(request, self._source.epoch)
+        await self._route.payload_limit.recall()
         delays, refusals = self._retry_delays(), self._refusal_delays()
         while not self._stopping:
             started_ns = self._clock.mono_ns()
@@ -303,6 +305,7 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(sender.run(), name="uplink sender")
                 tasks.create_task(self._keep_replays(), name="uplink replays")
+                tasks.create_task(self._route.payload_limit.keep(), name="uplink limit")
                 if self.pictures:
                     may_send = partial(_is_there, self._peer, self._settings.uplink.protocol)
                     tasks.create_task(self.pictures.run(session, may_send), name="uplink pictures")
@@ -380,6 +383,7 @@ class Publisher:
             progress=self._progress,
             random=self._random,
             suspicion=Suspicion(),
+            payload_limit=PayloadLimit(self._source, Path(self._settings.gateway.data_dir)),
         )
 
     def _options(self) -> MqttOptions:

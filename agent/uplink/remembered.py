@@ -5,7 +5,7 @@ Promise: losing such a file, or not being able to write it, costs what it was fo
 
 import logging
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -19,7 +19,7 @@ KnownT = TypeVar("KnownT")
 class Remembered(Generic[KnownT]):
     """One file. `nothing` is known where there is none, or it cannot be read; `cost` says what that costs."""
 
-    def __init__(self, path: Path, type_: type[KnownT], nothing: KnownT, cost: str) -> None:
+    def __init__(self, path: Path, type_: Any, nothing: KnownT, cost: str) -> None:
         self._path = path
         self._type = type_
         self._nothing = nothing
@@ -28,12 +28,13 @@ class Remembered(Generic[KnownT]):
     def read(self) -> KnownT:
         """What was written last. Blocks."""
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=self._type)
+            known: KnownT = msgspec.json.decode(self._path.read_bytes(), type=self._type)
         except FileNotFoundError:
             return self._nothing
         except (OSError, msgspec.MsgspecError) as err:
             log.warning("%s cannot be read, so %s: %s", self._path, self._cost, err)
             return self._nothing
+        return known
 
     def write(self, known: KnownT) -> None:
         """Keep it. Blocks for as long as the card takes."""

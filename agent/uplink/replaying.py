@@ -4,6 +4,7 @@ Promises:
 * every request is answered once with a result: what was sent, what of it is not here any more, or why nothing was;
 * a batch is sent again with the same bytes and under the same number, so the IOC knows it for what it is;
 * requests go one after the other; at most `MAX_WAITING` wait, and a few batches are read ahead, however much is asked;
+* a batch that the way never lets through holds up no replay, and ends no connection for ever;
 * a request survives the connection: what was not acknowledged by the broker goes again on the next one.
 
 What is still undelivered is left to the backlog, which sends it in any case. Times are those that the batches say.
@@ -26,6 +27,8 @@ MAX_ANSWERED: Final = 100
 READ_AHEAD: Final = 10
 MAX_RANGES: Final = 500
 """How many ranges a result names at the most, the lowest first: it must fit into one message."""
+CUTS: Final = 5
+"""A batch that was the first on its way at so many ends in a row may be what ends them: it is missing then."""
 CANCELLED: Final = "cancelled"
 
 
@@ -56,6 +59,8 @@ class ReplayJob:
         self._asked = RangeSet(request.ranges)
         self._ready: deque[Batch] = deque()
         self._flying: dict[int, Batch] = {}
+        self._cut_at: int | None = None
+        self._cuts = 0
         self._sent = RangeSet()
         self._readings = 0
 
@@ -110,7 +115,12 @@ class ReplayJob:
         del self._flying[seq]
 
     def interrupted(self) -> None:
-        """The connection has ended: what was on its way goes again."""
+        """The connection has ended: what was on its way goes again, but for one at which it ended `CUTS` times."""
+        first = min(self._flying, default=None)
+        self._cuts = self._cuts + 1 if first == self._cut_at else 1
+        self._cut_at = first
+        if first is not None and self._cuts >= CUTS:
+            self.passed(first)
         self._ready.extendleft(reversed(self._flying.values()))
         self._flying.clear()
 

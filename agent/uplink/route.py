@@ -6,6 +6,7 @@ from typing import NamedTuple
 from agent.clock import Clock
 from agent.model import BatchSource
 from agent.uplink.formats import Format
+from agent.uplink.payload_limit import PayloadLimit
 from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
 from agent.uplink.replaying import Replays
@@ -24,6 +25,7 @@ class Route(NamedTuple):
     progress: Progress
     random: Random
     suspicion: Suspicion
+    payload_limit: PayloadLimit
 
     def may_send(self) -> bool:
         """Whether the IOC takes anything now, as far as it has said."""

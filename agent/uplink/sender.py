@@ -263,8 +263,7 @@ class Sender:
     def _limit_payload(self) -> None:
         """Let the store seal no more than the broker and the IOC take. What is sealed already is sent as it is."""
         longest = max(self._route.format.frequent, key=len, default="")
-        limits = [self._session.limits.max_payload_bytes(longest), self._route.peer.max_bytes]
-        self._source.limit_payload(min((most for most in limits if most is not None), default=None))
+        self._route.payload_limit.set(self._session.limits.max_payload_bytes(longest), self._route.peer.max_bytes)
 
     def _poke(self) -> None:
         self._quiet.clear()

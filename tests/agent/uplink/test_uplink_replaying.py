@@ -10,7 +10,7 @@ from agent.model import Batch, Result
 from agent.packing import packed
 from agent.uplink.downlink import Replay
 from agent.uplink.notices import Notices
-from agent.uplink.replaying import CANCELLED, MAX_RANGES, MAX_WAITING, ReplayJob, Replays, holds
+from agent.uplink.replaying import CANCELLED, CUTS, MAX_RANGES, MAX_WAITING, ReplayJob, Replays, holds
 
 EPOCH = "9f3c1a7be2d04455"
 
@@ -204,3 +204,30 @@ def test_a_result_names_a_bounded_number_of_ranges() -> None:
     (result,) = bench.results
     assert len(result.ranges) == len(result.missing) == MAX_RANGES
     assert result.readings == 2 * len(found)
+
+
+def test_a_batch_that_the_way_never_lets_through_holds_up_no_replay() -> None:
+    bench = Bench()
+    job = bench.begun(numbers((1, 3)))
+    job.take([batch(1), batch(2), batch(3)], [batch(1), batch(2), batch(3)])
+    job.take([], [])
+    for _ in range(CUTS):
+        assert job.next.seq == 1
+        job.pop()
+        job.interrupted()
+    while job.has_next:
+        job.arrived(job.pop().seq)
+    bench.replays.settle()
+    assert (list(bench.results[0].ranges), list(bench.results[0].missing)) == ([(2, 3)], [(1, 1)])
+
+
+def test_cuts_at_different_batches_cost_none() -> None:
+    job = Bench().begun(numbers((1, 50)))
+    found = [batch(seq) for seq in range(1, 51)]
+    job.take(found, found)
+    for seq in range(1, 51):
+        for _ in range(CUTS - 1):
+            job.pop()
+            job.interrupted()
+        assert job.next.seq == seq
+        job.arrived(job.pop().seq)

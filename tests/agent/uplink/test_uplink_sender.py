@@ -18,6 +18,7 @@ from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.mqtt import Limits
 from agent.uplink.notices import Notices
+from agent.uplink.payload_limit import PayloadLimit
 from agent.uplink.peer import Peer
 from agent.uplink.progress import Pace, Progress
 from agent.uplink.replaying import Replays
@@ -80,6 +81,7 @@ class Bench:
             pace=Pace(**pace),
             progress=self.progress,
             random=Random(1),
+            payload_limit=PayloadLimit(self.source, Path("/nowhere")),
             suspicion=Suspicion(),
         )
 
