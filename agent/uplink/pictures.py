@@ -2,7 +2,8 @@
 
 Promises: one part is on its way at a time, so that pictures never stand in the way of readings; a picture is sent only
 when the broker took every part and somebody receives them; what is interrupted begins anew, which the IOC recognises by
-id and part; while the IOC says that it is offline, nothing is sent.
+id and part; one at which connections end `CUTS` times in a row waits `POSTPONED_S` while others go; while the IOC says
+that it is offline, nothing is sent.
 Must not know: files' names, what is on a picture.
 """
 
@@ -13,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from agent.uplink.errors import MessageRejected
+from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats import Format
 from agent.uplink.reasons import Verdict, reason_name, verdict
 
@@ -23,6 +24,8 @@ LOOK_S: Final = 5.0
 REFUSED_S: Final = 60.0
 NO_SUBSCRIBER_S: Final = 10.0
 PART_S: Final = 60.0
+CUTS: Final = 3
+POSTPONED_S: Final = 600.0
 
 
 class Publishing(Protocol):
@@ -62,6 +65,9 @@ class PictureSender:
         self._shelf = shelf
         self._format = format_
         self._wake = asyncio.Event()
+        self._at = self._cut_at = ("", 0)
+        self._cuts = 0
+        self._not_before_s: dict[str, float] = {}
         self.sent = 0
 
     def poke(self) -> None:
@@ -75,11 +81,27 @@ class PictureSender:
             wait_s = LOOK_S
             waiting = await asyncio.to_thread(self._shelf.waiting) if may_send() else []
             for picture in waiting:
-                pause_s = await self._send(session, picture)
+                if self._not_before_s.get(picture.id, 0.0) > asyncio.get_running_loop().time():
+                    continue
+                pause_s = await self._try(session, picture)
                 if pause_s:
                     wait_s = pause_s
                     break
             await self._sleep(wait_s)
+
+    async def _try(self, session: Publishing, picture: Waiting) -> float:
+        """As `_send`; counts the connections that end at the same part in a row, for it may be why."""
+        try:
+            pause_s = await self._send(session, picture)
+        except (UplinkDown, asyncio.CancelledError):
+            self._cuts = self._cuts + 1 if self._at == self._cut_at else 1
+            self._cut_at = self._at
+            if self._cuts >= CUTS:
+                log.warning("picture %s ends connections: it waits, and others go", picture.id)
+                self._not_before_s[picture.id] = asyncio.get_running_loop().time() + POSTPONED_S
+            raise
+        self._not_before_s.pop(picture.id, None)
+        return pause_s
 
     async def _send(self, session: Publishing, picture: Waiting) -> float:
         """All parts of one picture; how long to wait where the broker did not take one, or nobody receives it."""
@@ -92,6 +114,7 @@ class PictureSender:
             return REFUSED_S
         size = self._shelf.part_bytes
         for number, start in enumerate(range(0, len(data), size), start=1):
+            self._at = (picture.id, number)
             part = self._format.picture_part(picture.id, number, data[start : start + size])
             try:
                 code = await session.publish(part.topic, part.payload, timeout_s=PART_S)

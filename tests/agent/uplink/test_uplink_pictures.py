@@ -8,10 +8,12 @@ import pytest
 from fake_clock import FakeClock
 from picture_samples import PRIVACY, taken
 from processes import Mosquitto
+from scripted_broker import Published, ScriptedBroker
 from uplink_helpers import GATEWAY, Ioc, MemorySource, listener, ready, running, until
 
 from agent.store.pictures import PART_BYTES, PictureShelf
 from agent.uplink.downlink import Command
+from agent.uplink.pictures import CUTS
 
 DATA = bytes(range(256)) * 600
 
@@ -121,6 +123,27 @@ async def test_a_picture_that_was_cut_off_is_sent_again_as_a_whole(
         parts = dict(blobs(ioc))
     assert b"".join(parts[topic] for topic in sorted(parts, key=lambda t: int(t.rpartition("/")[2]))) == DATA * 20
     ioc.close()
+
+
+async def test_a_picture_at_which_connections_end_waits_while_others_go(
+    scripted: ScriptedBroker, tmp_path: Path, shelf: PictureShelf
+) -> None:
+    for _ in range(2):
+        put(shelf, DATA)
+    bad = shelf.waiting()[0].id
+
+    def answer(message: Published) -> int | None:
+        if f"/{bad}/2" in message.topic:
+            scripted.link.end()
+            return None
+        return 0
+
+    scripted.answer = answer
+    async with running(scripted, MemorySource(), tmp_path, shelf=shelf, ack="broker"):
+        await until(lambda: [kept.id for kept in shelf.waiting()] == [bad], 20, what="the other one")
+        assert len(scripted.links) == CUTS + 1
+        await asyncio.sleep(0.3)
+        assert len(scripted.links) == CUTS + 1, "and the connection holds"
 
 
 async def test_a_command_of_the_ioc_is_heard_where_somebody_obeys(broker: Mosquitto, tmp_path: Path) -> None:
