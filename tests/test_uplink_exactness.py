@@ -27,6 +27,7 @@ MIX: Final[tuple[FaultName, ...]] = (
     "stall", "slow", "split",
 )  # fmt: skip
 ACK: Final = f"ocg/v1/{GATEWAY}/down/ack"
+REPLAY: Final = f"ocg/v1/{GATEWAY}/down/replay"
 DATA: Final = ("up/data", "up/backfill", "up/event")
 TRY_AGAIN: Final = (0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97)
 """What a broker may answer while it does not pass a message on (MQTT 5, 3.4.2.1); 0x00 is a lie."""
@@ -180,6 +181,24 @@ async def test_what_is_refused_for_good_is_declared_and_the_rest_arrives(
         assert lab.publisher.state().dead == lab.way.done["refused"]
 
 
+async def test_replays_under_cuts_are_all_answered_and_send_what_they_say(
+    tmp_path: Path, runtime: Path, mosquitto: str
+) -> None:
+    async with uplink_lab(tmp_path, runtime, mosquitto, seed=10) as lab:
+        lab.way.faults = drawn(10, MIX)
+        asked = [await _ask(lab, f"r-{number}") for number in range(4)]
+        await lab.cuts(8)
+        lab.way.heal()
+        await lab.until(lambda: not lab.publisher.state().replays, 90, "every replay is answered")
+        ioc = await _check(lab)
+        results = {result["id"]: result for result in ioc.results()}
+        assert sorted(results) == ["r-0", "r-1", "r-2", "r-3"]
+        for number, high in enumerate(asked):
+            result = results[f"r-{number}"]
+            assert result["ok"], result
+            assert (result["ranges"], result.get("missing")) == ([[1, high]], None)
+
+
 async def test_everything_at_once(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
     await _everything(tmp_path, runtime, mosquitto, 9, "5", 12)
 
@@ -215,6 +234,21 @@ async def _takeover(lab: UplinkLab, seconds: float, *, says_so: bool) -> None:
     lab.tell(f"another client takes the session for {seconds:.2f} s{', and says so' if says_so else ''}")
     version = 5 if lab.protocol == "5" else 4
     await usurp(lab.broker.port, GATEWAY, seconds, version, says_so=says_so)
+
+
+async def _ask(lab: UplinkLab, id_: str) -> int:
+    """Ask for everything that was sealed so far, until the gateway has heard it; gives the highest number."""
+    await lab.some_time(0.3, 0.6)
+    high = lab.store.high
+    lab.tell(f"replay {id_} of 1 to {high}")
+    said = {"v": 1, "id": id_, "time_ms": 1, "epoch": lab.store.epoch, "ranges": [[1, high]]}
+
+    def heard() -> bool:
+        lab.way.inject(REPLAY, json.dumps(said).encode())
+        return id_ in (*lab.publisher.state().replays, *lab.answered)
+
+    await lab.until(heard, 30, "it is heard")
+    return high
 
 
 async def _lie(lab: UplinkLab) -> None:

@@ -76,7 +76,7 @@ class Tuning(msgspec.Struct, frozen=True, kw_only=True):
 class UplinkState(msgspec.Struct, kw_only=True):
     """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend.
 
-    `fault` is the name of what `error` says, where it has one.
+    `fault` is the name of what `error` says, where it has one. `replays`: ids of the IOC's requests without a result.
     """
 
     connected: bool
@@ -95,6 +95,7 @@ class UplinkState(msgspec.Struct, kw_only=True):
     dead: int
     last_ack_ms: int | None
     ignored: dict[str, int]
+    replays: list[str]
 
 
 class Publisher:
@@ -217,6 +218,7 @@ class Publisher:
             dead=self._progress.dead,
             last_ack_ms=self._progress.last_ack_ms,
             ignored=dict(self._inbox.ignored),
+            replays=[request.id for request in self._replays.requests],
         )
 
     def figures(self) -> dict[str, Any]:

@@ -27,7 +27,7 @@ MAX_ANSWERED: Final = 100
 READ_AHEAD: Final = 10
 MAX_RANGES: Final = 500
 """How many ranges a result names at the most, the lowest first: it must fit into one message."""
-CUTS: Final = 5
+CUTS: Final = 20
 """A batch that was the first on its way at so many ends in a row may be what ends them: it is missing then."""
 CANCELLED: Final = "cancelled"
 

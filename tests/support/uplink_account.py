@@ -18,7 +18,7 @@ from simulators.proxy.faults import Direction
 from simulators.proxy.packets import Publish
 
 GATEWAY: Final = "dng-hc-01"
-COUNTED: Final = tuple(f"ocg/v1/{GATEWAY}/up/{lane}" for lane in ("data", "backfill", "event"))
+COUNTED: Final = tuple(f"ocg/v1/{GATEWAY}/up/{lane}" for lane in ("data", "backfill", "event", "result"))
 DEVICES: Final = 4
 EVENT_EACH: Final = 97
 
@@ -123,6 +123,10 @@ class IocAccount:
         return [
             json.loads(body) for (body,) in self._rows(f"SELECT body FROM event WHERE type = '{type_}' ORDER BY id")
         ]
+
+    def results(self) -> list[dict[str, Any]]:
+        """What became of the replays that were asked for, in the order of the answers."""
+        return [json.loads(body) for (body,) in self._rows("SELECT body FROM result ORDER BY message")]
 
     def check_duplicates(self, arrived: Arrivals, *, uncut: bool) -> None:
         """What reached the IOC more than once is one message, and one duplicate for each time it came again.

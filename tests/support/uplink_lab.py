@@ -21,7 +21,7 @@ from uplink_account import Arrivals, IocAccount, Truth, messages
 from agent.app import store_config
 from agent.clock import NS_PER_MS, ClockState
 from agent.configuration import load_configuration
-from agent.model import Event
+from agent.model import Event, Result
 from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher, Tuning
 from simulators.proxy.faults import Fault
@@ -99,6 +99,7 @@ class UplinkLab:
     began_s: float = field(default_factory=time.monotonic)
     so_far: list[str] = field(default_factory=list)
     reported: list[str] = field(default_factory=list)
+    answered: list[str] = field(default_factory=list)
 
     def tell(self, what: str) -> None:
         """Remember what happens, for whom must find out why it failed."""
@@ -108,6 +109,11 @@ class UplinkLab:
         """The uplink has something to say about itself."""
         self.reported.append(event.type)
         self.store.append_event(event)
+
+    def answer(self, result: Result) -> None:
+        """A replay has its result."""
+        self.answered.append(result.id)
+        self.store.append_result(result)
 
     async def read_for_ever(self) -> None:
         """Read one scan after another."""
@@ -254,7 +260,7 @@ async def uplink_lab(
                 lab = UplinkLab(
                     random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
                 )  # fmt: skip
-                publisher.notices.event = lab.report
+                publisher.notices.event, publisher.notices.result = lab.report, lab.answer
                 async with _running(lab):
                     try:
                         yield lab
