@@ -186,13 +186,13 @@ async def test_replays_under_cuts_are_all_answered_and_send_what_they_say(
 ) -> None:
     async with uplink_lab(tmp_path, runtime, mosquitto, seed=10) as lab:
         lab.way.faults = drawn(10, MIX)
-        asked = [await _ask(lab, f"r-{number}") for number in range(4)]
-        await lab.cuts(8)
+        asked = [await _ask(lab, f"r-{number}") for number in range(2)]
+        await lab.cuts(4)
         lab.way.heal()
         await lab.until(lambda: not lab.publisher.state().replays, 90, "every replay is answered")
         ioc = await _check(lab)
         results = {result["id"]: result for result in ioc.results()}
-        assert sorted(results) == ["r-0", "r-1", "r-2", "r-3"]
+        assert sorted(results) == ["r-0", "r-1"]
         for number, high in enumerate(asked):
             result = results[f"r-{number}"]
             assert result["ok"], result
