@@ -15,7 +15,7 @@ from typing import Final
 from agent.clock import NS_PER_S, Clock
 from agent.model import Event, Result
 from agent.store import Store
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from agent.polling.pictures import PictureFailed
 from agent.settings import DeviceSettings
 from agent.store.pictures import PictureShelf, ShelfFull
 from agent.store.store import Store
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 from drivers.api import Picture
 
 log = logging.getLogger(__name__)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from agent.model import Event, Result
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 
 
 def _nobody(_: object) -> None:

@@ -4,8 +4,8 @@ Promises: nothing is marked delivered but by the word that counts; whatever was 
 sent again on the next one; the retained status never says online for a gateway that has left; what the IOC has asked
 for is answered, also after a restart.
 
-Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `agent.uplink.sender`, what is heard goes
-through `agent.uplink.hearing`, what we say of ourselves through `agent.uplink.sayings`.
+Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `lanes.sender`, what is heard goes through
+`downlink.hearing`, what we say of ourselves through `sayings`.
 """
 
 import asyncio
@@ -23,26 +23,26 @@ from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
 from agent.supervise import Backoff, Episode
-from agent.uplink.downlink import Replay
+from agent.uplink.downlink.hearing import Hearing
+from agent.uplink.downlink.inbox import Inbox
+from agent.uplink.downlink.messages import Replay
+from agent.uplink.downlink.peer import AckMode, Peer
 from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
 from agent.uplink.faults import Fault
 from agent.uplink.formats import Format, Message
 from agent.uplink.formats.ocg1 import Ocg1
-from agent.uplink.hearing import Hearing
-from agent.uplink.inbox import Inbox
+from agent.uplink.lanes.payload_limit import PayloadLimit
+from agent.uplink.lanes.progress import Pace, Progress
+from agent.uplink.lanes.sender import Sender
+from agent.uplink.lanes.suspicion import Suspicion
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
 from agent.uplink.notices import Notices
-from agent.uplink.payload_limit import PayloadLimit
-from agent.uplink.peer import AckMode, Peer
 from agent.uplink.pictures import PictureSender, Shelf
-from agent.uplink.progress import Pace, Progress
 from agent.uplink.reasons import TAKEN_OVER
 from agent.uplink.remembered import Remembered
-from agent.uplink.replaying import Replays
+from agent.uplink.replay.replays import Replays
 from agent.uplink.route import Route
 from agent.uplink.sayings import Sayings
-from agent.uplink.sender import Sender
-from agent.uplink.suspicion import Suspicion
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ REPLAYS_FILE: Final = "replays.json"
 class Tuning(msgspec.Struct, frozen=True, kw_only=True):
     """Times that are not settings, in seconds; tests make them short.
 
-    `decide_s`: see `agent.uplink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
+    `decide_s`: see `downlink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
     the retained state of the IOC has arrived. `silence_s`: without any PUBACK for so long the connection is given up.
     `renewal_s`: how often to look whether certificates on disk are new.
     """

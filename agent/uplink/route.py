@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from agent.clock import Clock
 from agent.model import BatchSource
+from agent.uplink.downlink.peer import Peer
 from agent.uplink.formats import Format
-from agent.uplink.payload_limit import PayloadLimit
-from agent.uplink.peer import Peer
-from agent.uplink.progress import Pace, Progress
-from agent.uplink.replaying import Replays
-from agent.uplink.suspicion import Suspicion
+from agent.uplink.lanes.payload_limit import PayloadLimit
+from agent.uplink.lanes.progress import Pace, Progress
+from agent.uplink.lanes.suspicion import Suspicion
+from agent.uplink.replay.replays import Replays
 
 
 class Route(NamedTuple):

@@ -9,7 +9,7 @@ from fake_clock import FakeClock
 
 from agent.commands import MAX_AT_ONCE, TELL_EVERY_S, Commands
 from agent.model import Event, Result
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 
 
 class Bench:

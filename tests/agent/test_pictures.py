@@ -19,7 +19,7 @@ from agent.pictures import Pictures
 from agent.polling.pictures import PictureFailed, PictureRequests
 from agent.settings import PictureKeys
 from agent.store.pictures import PictureShelf
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 
 KEYS = PictureKeys(purpose="flood-verification", class_="possible", keep_days=7)
 CAMERA: Any = SimpleNamespace(name="cam-01", picture=KEYS)

@@ -19,7 +19,7 @@ from agent.clock import SystemClock
 from agent.configuration import load_configuration
 from agent.model import Event, Result
 from agent.settings import Settings
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 

@@ -15,7 +15,7 @@ import msgspec
 from agent.cli.doctor.finding import Case, Finding, broken, fail, ok, warn
 from agent.cli.doctor.ioc import heard_of_ioc
 from agent.cli.messages import tr
-from agent.uplink.downlink import IocState
+from agent.uplink.downlink.messages import IocState
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats.ocg1.reading import read_down
 from agent.uplink.formats.ocg1.topics import IOC_STATE, Topics

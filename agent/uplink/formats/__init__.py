@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from agent.health import Hardware
 from agent.model import Batch
-from agent.uplink.downlink import Down
+from agent.uplink.downlink.messages import Down
 
 Lane = Literal["live", "backfill"]
 Why = Literal["connect", "will", "stop"]

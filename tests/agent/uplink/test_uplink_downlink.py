@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.uplink.downlink import (
+from agent.uplink.downlink.messages import (
     Ack,
     Bad,
     Command,

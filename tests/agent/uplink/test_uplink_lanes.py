@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from agent.clock import NS_PER_S
 from agent.model import Batch
 from agent.supervise import Backoff
-from agent.uplink.downlink import IocState, NoIocState
-from agent.uplink.lanes import BACKFILL_IN_FLIGHT_BYTES, Backlog, InFlight, LiveQueue, Window
-from agent.uplink.pacing import Pause, TokenBucket
-from agent.uplink.peer import Peer
+from agent.uplink.downlink.messages import IocState, NoIocState
+from agent.uplink.downlink.peer import Peer
+from agent.uplink.lanes.pacing import Pause, TokenBucket
+from agent.uplink.lanes.queues import BACKFILL_IN_FLIGHT_BYTES, Backlog, InFlight, LiveQueue, Window
+from agent.uplink.lanes.unconfirmed import A_BATCH, FIRST_READINGS, QUEUE_S, UNCONFIRMED_BATCHES, Unconfirmed
 from agent.uplink.reasons import Verdict, max_pause_s, reason_name, verdict
-from agent.uplink.unconfirmed import A_BATCH, FIRST_READINGS, QUEUE_S, UNCONFIRMED_BATCHES, Unconfirmed
 
 S = NS_PER_S
 UP = IocState(v=1, online=True, ack=True)

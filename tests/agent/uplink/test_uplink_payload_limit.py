@@ -6,7 +6,7 @@ from pathlib import Path
 from scripted_broker import Connack, ScriptedBroker
 from uplink_helpers import MemorySource, ready, running, until
 
-from agent.uplink.payload_limit import LIMIT_FILE, PayloadLimit
+from agent.uplink.lanes.payload_limit import LIMIT_FILE, PayloadLimit
 
 
 async def test_the_limit_of_the_broker_counts_after_a_restart_in_an_outage(

@@ -12,7 +12,7 @@ from scripted_broker import Published, ScriptedBroker
 from uplink_helpers import GATEWAY, Ioc, MemorySource, listener, ready, running, until
 
 from agent.store.pictures import PART_BYTES, PictureShelf
-from agent.uplink.downlink import Command
+from agent.uplink.downlink.messages import Command
 from agent.uplink.pictures import CUTS
 
 DATA = bytes(range(256)) * 600

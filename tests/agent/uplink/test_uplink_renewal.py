@@ -14,7 +14,7 @@ from uplink_helpers import Ioc, MemorySource, quick, ready, settings, until
 
 from agent.clock import SystemClock
 from agent.uplink.errors import UplinkDown
-from agent.uplink.lanes import MAX_WINDOW
+from agent.uplink.lanes.queues import MAX_WINDOW
 from agent.uplink.mqtt import MqttOptions, Will, connect
 from agent.uplink.mqtt import credentials as mqtt_credentials
 from agent.uplink.mqtt.credentials import credentials, renewed

@@ -8,9 +8,9 @@ import pytest
 
 from agent.model import Batch, Result
 from agent.packing import packed
-from agent.uplink.downlink import Replay
+from agent.uplink.downlink.messages import Replay
 from agent.uplink.notices import Notices
-from agent.uplink.replaying import CANCELLED, CUTS, MAX_RANGES, MAX_WAITING, ReplayJob, Replays, holds
+from agent.uplink.replay.replays import CANCELLED, CUTS, MAX_RANGES, MAX_WAITING, ReplayJob, Replays, holds
 
 EPOCH = "9f3c1a7be2d04455"
 

@@ -23,7 +23,7 @@ from agent.model import Batch, Scan, SeqRange
 from agent.packing import plain
 from agent.ranges import RangeSet
 from agent.store import Store
-from agent.uplink.downlink import Down
+from agent.uplink.downlink.messages import Down
 from agent.uplink.formats import Lane, Message, Moment, Why
 from agent.uplink.publisher import Publisher, Tuning
 from drivers.api import Reading

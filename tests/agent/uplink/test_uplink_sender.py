@@ -13,18 +13,18 @@ from fake_clock import FakeClock
 from uplink_helpers import EPOCH, GATEWAY, MemorySource, settings, until
 
 from agent.model import Result
-from agent.uplink.downlink import IocState, Replay
+from agent.uplink.downlink.messages import IocState, Replay
+from agent.uplink.downlink.peer import Peer
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats.ocg1 import Ocg1
+from agent.uplink.lanes.payload_limit import PayloadLimit
+from agent.uplink.lanes.progress import Pace, Progress
+from agent.uplink.lanes.sender import Sender
+from agent.uplink.lanes.suspicion import Suspicion
 from agent.uplink.mqtt import Limits
 from agent.uplink.notices import Notices
-from agent.uplink.payload_limit import PayloadLimit
-from agent.uplink.peer import Peer
-from agent.uplink.progress import Pace, Progress
-from agent.uplink.replaying import Replays
+from agent.uplink.replay.replays import Replays
 from agent.uplink.route import Route
-from agent.uplink.sender import Sender
-from agent.uplink.suspicion import Suspicion
 
 
 class PlayedBroker:

@@ -13,8 +13,8 @@ from scripted_broker import Connack, ScriptedBroker
 from uplink_helpers import MemorySource, running, until
 
 from agent.clock import NS_PER_S, SystemClock
-from agent.uplink import suspicion as suspicion_module
-from agent.uplink.suspicion import CUTS, MAX_SUSPECTS, POSTPONED_S, Suspicion
+from agent.uplink.lanes import suspicion as suspicion_module
+from agent.uplink.lanes.suspicion import CUTS, MAX_SUSPECTS, POSTPONED_S, Suspicion
 
 S = NS_PER_S
 LATER = round(POSTPONED_S * S)

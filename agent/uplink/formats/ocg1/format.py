@@ -9,7 +9,7 @@ from agent.health import Hardware
 from agent.model import Batch
 from agent.packing import packed
 from agent.settings import Settings
-from agent.uplink.downlink import Down
+from agent.uplink.downlink.messages import Down
 from agent.uplink.formats import Lane, Message, Moment, Why
 from agent.uplink.formats.ocg1.birth import birth, config_hash, device_births
 from agent.uplink.formats.ocg1.reading import read_down

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from agent.packing import plain
-from agent.uplink.downlink import BAD_COMMAND, Ack, Bad, Command, Down, IocState, NoIocState, OwnStatus, Replay
+from agent.uplink.downlink.messages import BAD_COMMAND, Ack, Bad, Command, Down, IocState, NoIocState, OwnStatus, Replay
 from agent.uplink.formats.ocg1.topics import IOC_STATE, Topics
 
 MAX_BYTES: Final = 256 * 1024

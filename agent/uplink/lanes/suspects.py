@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.model import Batch, BatchSource
 from agent.uplink.errors import UplinkDown
-from agent.uplink.suspicion import Suspicion
+from agent.uplink.lanes.suspicion import Suspicion
 
 READ_BYTES: Final = 256 * 1024
 

@@ -4,7 +4,7 @@ Promises:
 * live goes first: a batch that was just sealed waits for no backlog, only for room in the window;
 * the backlog goes oldest first and paced, and never takes the last quarter of the window;
 * a replay shares the pace of the backlog: neither stands in the way of the other, or of live data;
-* a batch that may be what ends connections is sent alone, and the rest flows (`agent.uplink.suspicion`).
+* a batch that may be what ends connections is sent alone, and the rest flows (`agent.uplink.lanes.suspicion`).
 """
 
 import asyncio
@@ -12,13 +12,13 @@ from typing import Final
 
 from agent.model import Batch
 from agent.uplink.formats import Lane
-from agent.uplink.lanes import Backlog, InFlight, LiveQueue, Window
-from agent.uplink.pacing import TokenBucket
-from agent.uplink.refusals import Refusals
-from agent.uplink.replaying import ReplayJob
+from agent.uplink.lanes.pacing import TokenBucket
+from agent.uplink.lanes.queues import Backlog, InFlight, LiveQueue, Window
+from agent.uplink.lanes.refusals import Refusals
+from agent.uplink.lanes.suspects import Suspects
+from agent.uplink.lanes.unconfirmed import Unconfirmed
+from agent.uplink.replay.replays import ReplayJob
 from agent.uplink.route import Route
-from agent.uplink.suspects import Suspects
-from agent.uplink.unconfirmed import Unconfirmed
 
 REPLAY_EVERY: Final = 4
 """While there is a backlog, one of so many late batches belongs to a replay."""

@@ -19,7 +19,7 @@ import msgspec
 from agent.model import Batch, Result, SeqRange
 from agent.packing import plain
 from agent.ranges import RangeSet
-from agent.uplink.downlink import Replay
+from agent.uplink.downlink.messages import Replay
 from agent.uplink.notices import Notices
 
 MAX_WAITING: Final = 8

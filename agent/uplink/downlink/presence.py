@@ -9,7 +9,7 @@ import asyncio
 from enum import Enum
 from typing import Final
 
-from agent.uplink.downlink import OwnStatus
+from agent.uplink.downlink.messages import OwnStatus
 from agent.uplink.formats import Moment
 
 TAKEN_OVER_WORDS: Final = "another client says that it is this gateway"

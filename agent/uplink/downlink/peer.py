@@ -8,7 +8,7 @@ subscription. A new process waits `decide_s` before it takes a missing state for
 from typing import Final, Literal
 
 from agent.clock import NS_PER_S
-from agent.uplink.downlink import IocState, NoIocState
+from agent.uplink.downlink.messages import IocState, NoIocState
 
 LEAST_BYTES: Final = 1_024
 """An IOC that says it takes less would take hardly any batch: that is a mistake in its settings."""

@@ -7,7 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from agent.model import Event, Severity
-from agent.uplink.downlink import (
+from agent.uplink.downlink.inbox import Inbox
+from agent.uplink.downlink.messages import (
     BAD_COMMAND,
     Ack,
     Bad,
@@ -19,15 +20,14 @@ from agent.uplink.downlink import (
     Replay,
     acked_ranges,
 )
+from agent.uplink.downlink.presence import Heard, Presence
+from agent.uplink.downlink.timecheck import TimeCheck
 from agent.uplink.errors import UplinkDown
 from agent.uplink.formats import Moment
-from agent.uplink.inbox import Inbox
+from agent.uplink.lanes.sender import Sender
 from agent.uplink.notices import Notices
-from agent.uplink.presence import Heard, Presence
 from agent.uplink.reasons import TAKEN_OVER
 from agent.uplink.route import Route
-from agent.uplink.sender import Sender
-from agent.uplink.timecheck import TimeCheck
 
 log = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """What becomes of a batch that was sent: by the PUBACK's reason code, by the IOC's word, or by the end of a connection.
 
-Promises: a batch is marked delivered only by the word that counts (`agent.uplink.peer`), and dead only by a refusal for
-good. Must not know: how anything is sent.
+Promises: a batch is marked delivered only by the word that counts (`downlink.peer`), and dead only by a refusal for good.
+ Must not know: how anything is sent.
 """
 
 import logging
@@ -9,10 +9,10 @@ from collections.abc import Sequence
 
 from agent.model import SeqRange
 from agent.uplink.errors import UplinkDown
-from agent.uplink.lanes import InFlight
+from agent.uplink.lanes.queues import InFlight
+from agent.uplink.lanes.traffic import Traffic
 from agent.uplink.reasons import TOO_LARGE, Verdict, reason_name, verdict
 from agent.uplink.route import Route
-from agent.uplink.traffic import Traffic
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 Promises:
 * what is not delivered `resend_s` after its PUBACK is sent again, with the same bytes;
 * while the IOC says that it is offline, nothing is sent;
-* whose turn it is says `agent.uplink.traffic`, what became of it `agent.uplink.outcomes`, each with its promises.
+* whose turn it is says `lanes.traffic`, what became of it `lanes.outcomes`, each with its promises.
 
 Must not know: MQTT beyond reason codes, JSON, files.
 """
@@ -18,13 +18,13 @@ from agent.clock import NS_PER_S
 from agent.model import Batch, SeqRange
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats import Lane
-from agent.uplink.lanes import InFlight
+from agent.uplink.lanes.outcomes import Outcomes
+from agent.uplink.lanes.queues import InFlight
+from agent.uplink.lanes.traffic import Traffic
 from agent.uplink.mqtt import Limits
-from agent.uplink.outcomes import Outcomes
-from agent.uplink.replaying import ReplayJob
-from agent.uplink.rereading import ReplayReader
+from agent.uplink.replay.reader import ReplayReader
+from agent.uplink.replay.replays import ReplayJob
 from agent.uplink.route import Route
-from agent.uplink.traffic import Traffic
 
 READ_BATCHES: Final = 50
 READ_BYTES: Final = 256 * 1024

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from agent.model import Batch
 from agent.uplink.formats import Lane
-from agent.uplink.replaying import ReplayJob
+from agent.uplink.replay.replays import ReplayJob
 
 MAX_WINDOW: Final = 20
 LIVE_BYTES: Final = 2 * 1024 * 1024

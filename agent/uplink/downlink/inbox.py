@@ -7,7 +7,7 @@ import asyncio
 import logging
 from typing import Final
 
-from agent.uplink.downlink import Bad
+from agent.uplink.downlink.messages import Bad
 
 log = logging.getLogger(__name__)
 

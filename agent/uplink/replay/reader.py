@@ -9,8 +9,8 @@ from typing import Final
 
 from agent.model import BatchSource, SeqRange
 from agent.ranges import RangeSet
-from agent.uplink.downlink import Replay
-from agent.uplink.replaying import Replays
+from agent.uplink.downlink.messages import Replay
+from agent.uplink.replay.replays import Replays
 
 READ_BATCHES: Final = 20
 READ_BYTES: Final = 256 * 1024

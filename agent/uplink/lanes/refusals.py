@@ -12,8 +12,8 @@ from typing import Final
 
 from agent.supervise import Backoff
 from agent.uplink.formats import Lane
-from agent.uplink.pacing import Pause
-from agent.uplink.progress import Progress
+from agent.uplink.lanes.pacing import Pause
+from agent.uplink.lanes.progress import Progress
 from agent.uplink.reasons import FIRST_PAUSE_S, Verdict, max_pause_s, reason_name, verdict
 
 log = logging.getLogger(__name__)

@@ -1,0 +1,1 @@
+"""What the IOC asks to be sent again."""
