@@ -16,6 +16,8 @@ from typing import Final
 
 import msgspec
 
+from agent.durable import write_durably
+
 NUMBERS_NAME: Final = "outbox.numbers"
 _AT_FDCWD = -100
 _STATX_BTIME = 0x800
@@ -65,15 +67,7 @@ class Numbers:
         """Make these durable; raises OSError and leaves what was. Blocks for as long as the card takes."""
         content = _Content(epoch=epoch, bound=bound, files=list(files))
         content.check = content.sum()
-        temporary = self._path.with_suffix(".numbers-new")
-        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        try:
-            os.write(fd, msgspec.json.encode(content) + b"\n")
-            os.fsync(fd)
-        finally:
-            os.close(fd)
-        temporary.rename(self._path)
-        sync_folder(self._path.parent)
+        write_durably(self._path, msgspec.json.encode(content) + b"\n")
         self._content, self.known = content, True
 
 
@@ -88,12 +82,3 @@ def file_identity(path: Path) -> str:
     mask = int.from_bytes(found[:4], sys.byteorder)
     born = found[_BTIME_AT : _BTIME_AT + 12] if mask & _STATX_BTIME else b""
     return f"{inode}-{born.hex()}" if born else str(inode)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make what was created, renamed or deleted in a folder durable; raises OSError."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

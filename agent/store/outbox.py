@@ -19,10 +19,11 @@ from urllib.parse import quote
 import aiosqlite
 import msgspec
 
+from agent.durable import sync_folder
 from agent.model import Batch, SeqRange
 from agent.store.checks import BATCH_COLUMNS, CHECK_KEY, picture_check, readable_text, row_check
 from agent.store.ledger import Card
-from agent.store.numbers import file_identity, sync_folder
+from agent.store.numbers import file_identity
 from agent.store.records import SealedHead
 
 UPLINK = "ioc"

@@ -20,6 +20,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from agent.clock import Clock, ClockState
+from agent.durable import sync_folder
 from agent.model import Event, Privacy, Snapshot
 from agent.store.sealing import ulid
 from drivers.api import Picture
@@ -100,7 +101,7 @@ class PictureShelf:
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(path)
-            _sync(path.parent)
+            sync_folder(path.parent)
         except OSError:
             partial.unlink(missing_ok=True)
             raise
@@ -109,7 +110,7 @@ class PictureShelf:
     def announced(self, path: Path) -> None:
         """The IOC is told of it: it may be sent."""
         path.replace(self._folder / "waiting" / path.name)
-        _sync(self._folder / "waiting")
+        sync_folder(self._folder / "waiting")
 
     def forget(self, path: Path) -> None:
         """The IOC could not be told of it: it was never accepted."""
@@ -198,11 +199,3 @@ class PictureShelf:
             why=why,
             privacy=privacy,
         )
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

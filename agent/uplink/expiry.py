@@ -17,11 +17,11 @@ from typing import Final
 import msgspec
 
 from agent.clock import NS_PER_S, Clock, ClockState
-from agent.durable import write_durably
 from agent.model import Event, Severity
 from agent.settings import Settings
 from agent.uplink.mqtt.aside import aside
 from agent.uplink.mqtt.tls.certificate import Certificate, certificate_in
+from agent.uplink.remembered import Remembered
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +45,8 @@ class ExpiryWatch:
     def __init__(self, settings: Settings, clock: Clock, on_event: Callable[[Event], None]) -> None:
         self.file = settings.uplink.cert_file if settings.uplink.tls else ""
         self.certificate: Certificate | None = None
-        self._told_file = Path(settings.gateway.data_dir) / FILE_NAME
+        path, cost = Path(settings.gateway.data_dir) / FILE_NAME, "the end of a certificate may be told once more"
+        self._told_file: Remembered[Told | None] = Remembered(path, Told | None, None, cost)
         self._told: Told | None = None
         self._remembers = False
         self._clock = clock
@@ -76,13 +77,13 @@ class ExpiryWatch:
         if self.certificate is None:
             return
         if not self._remembers:
-            self._told = await aside(partial(_read, self._told_file), "certificate")
+            self._told = await aside(self._told_file.read, "certificate")
             self._remembers = True
         days = due(self.certificate, self._clock.wall_ms(), self._told)
         if days is not None and self._clock_is_believed():
             self._tell(self.certificate, days)
             self._told = Told(self.certificate.fingerprint, days)
-            await aside(partial(_write, self._told_file, self._told), "certificate")
+            await aside(partial(self._told_file.write, self._told), "certificate")
 
     def _clock_is_believed(self) -> bool:
         return self._clock.state() is not ClockState.UNSYNC or self._clock.mono_ns() >= self._believed_ns
@@ -112,20 +113,3 @@ def due(certificate: Certificate, now_ms: int, told: Told | None) -> int | None:
     if nearest is None or (told and told.fingerprint == certificate.fingerprint and told.days <= nearest):
         return None
     return nearest
-
-
-def _read(file: Path) -> Told | None:
-    try:
-        return msgspec.json.decode(file.read_bytes(), type=Told)
-    except FileNotFoundError:
-        return None
-    except (OSError, msgspec.MsgspecError) as err:
-        log.warning("%s cannot be read, the end of a certificate may be told once more: %s", file, err)
-        return None
-
-
-def _write(file: Path, told: Told) -> None:
-    try:
-        write_durably(file, msgspec.json.encode(told))
-    except OSError as err:
-        log.warning("%s cannot be written, the end of a certificate may be told once more: %s", file, err)

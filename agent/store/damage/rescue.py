@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from agent.durable import sync_folder
 from agent.model import SeqRange
 from agent.ranges import RangeSet
 from agent.store.damage.damaged_file import MAX_SEQ, SavedRow, is_held
@@ -21,7 +22,6 @@ from agent.store.damage.salvage import CORRUPT
 from agent.store.inspection.outbox_file import OutboxFile, open_file
 from agent.store.ledger import Card, Ledger
 from agent.store.losses import Loss
-from agent.store.numbers import sync_folder
 from agent.store.outbox import Damaged, Outbox, OutboxRow, RawPiece, open_outbox
 from agent.store.recovery import balance, unsealed_readings
 

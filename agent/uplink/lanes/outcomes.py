@@ -1,7 +1,7 @@
 """What becomes of a batch that was sent: by the PUBACK's reason code, by the IOC's word, or by the end of a connection.
 
-Promises: a batch is marked delivered only by the word that counts (`downlink.peer`), and dead only by a refusal for good.
- Must not know: how anything is sent.
+Promises: a batch is marked delivered only by the word that counts (`downlink.peer`), and dead only by a refusal for
+good. Must not know: how anything is sent.
 """
 
 import logging

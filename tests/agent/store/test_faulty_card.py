@@ -14,7 +14,8 @@ from card_model import Mirror, Operation, OperationLog, Survive, identities_path
 from faulty_card import NEEDED, FaultyCard, can_be_had
 from sqlite_vfs import library
 
-from agent.store.numbers import file_identity, sync_folder
+from agent.durable import sync_folder
+from agent.store.numbers import file_identity
 
 pytestmark = pytest.mark.skipif(not can_be_had(), reason=NEEDED)
 
