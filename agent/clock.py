@@ -6,10 +6,11 @@ wrong time, not with 1970 (adjtimex(2): TIME_ERROR, STA_UNSYNC).
 
 import ctypes
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 NS_PER_MS = 1_000_000
 NS_PER_S = 1_000_000_000
@@ -44,15 +45,17 @@ class Clock(Protocol):
         """How far `wall_ms` may be believed now."""
 
 
-def described(clock: Clock) -> str:
+STATE_WORDS: Final = {
+    ClockState.SYNC: "synchronised",
+    ClockState.HOLD: "no longer synchronised",
+    ClockState.UNSYNC: "never set in this boot",
+}
+
+
+def described(clock: Clock, translate: Callable[[str], str] = str) -> str:
     """What the clock says, and how far that may be believed, for people."""
-    states = {
-        ClockState.SYNC: "synchronised",
-        ClockState.HOLD: "no longer synchronised",
-        ClockState.UNSYNC: "never set in this boot",
-    }
     at = datetime.fromtimestamp(clock.wall_ms() / 1000, UTC)
-    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({states[clock.state()]})"
+    return f"{at:%Y-%m-%d %H:%M:%S} UTC ({translate(STATE_WORDS[clock.state()])})"
 
 
 class SystemClock:

@@ -9,7 +9,7 @@ from agent.clock import ClockState, described
 
 def examine(case: Case) -> Iterator[Finding]:
     """Whether the kernel calls the clock synchronised."""
-    text = tr("the clock says {time}", time=described(case.clock))
+    text = tr("the clock says {time}", time=described(case.clock, tr))
     if case.clock.state() is ClockState.SYNC:
         yield ok("synchronised", text)
     else:

@@ -7,6 +7,7 @@ from typing import Literal
 import msgspec
 
 from agent.cli.faults import said
+from agent.cli.messages import tr
 from agent.clock import Clock, described
 from agent.configuration import Configuration
 from agent.uplink.errors import NotTheTime, UplinkDown
@@ -51,7 +52,7 @@ def fail(check: str, what: str, advice: str) -> Finding:
 def broken(case: Case, check: str, down: UplinkDown) -> Finding:
     """A connection that fails, in the language of the reader where the fault has a name."""
     if isinstance(down, NotTheTime):
-        down = down.told(described(case.clock))
+        down = down.told(described(case.clock, tr))
     text = said(msgspec.to_builtins(down.fault))
     if down.fault is None or text is None:
         return fail(check, down.reason, "")

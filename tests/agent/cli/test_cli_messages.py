@@ -5,6 +5,7 @@ from pathlib import Path
 
 import agent.cli
 from agent.cli.messages import set_language, tr
+from agent.clock import STATE_WORDS
 from agent.uplink.faults import FAULTS
 
 FOLDER = Path(agent.cli.__file__).parent
@@ -19,7 +20,7 @@ def _texts() -> set[str]:
                 argument = node.args[0]
                 assert isinstance(argument, ast.Constant), f"{path}:{node.lineno}: tr() wants the text itself"
                 texts.add(argument.value)
-    return texts | {text for fault in FAULTS.values() for text in fault}
+    return texts | {text for fault in FAULTS.values() for text in fault} | set(STATE_WORDS.values())
 
 
 def test_every_text_has_its_vietnamese_and_no_translation_is_left_over() -> None:
