@@ -5,7 +5,7 @@ sent again on the next one; the retained status never says online for a gateway 
 for is answered, also after a restart.
 
 Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `lanes.sender`, what is heard goes through
-`downlink.hearing`, what we say of ourselves through `sayings`.
+`hearing`, what we say of ourselves through `sayings`.
 """
 
 import asyncio
@@ -23,16 +23,17 @@ from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
 from agent.supervise import Backoff, Episode
-from agent.uplink.downlink.hearing import Hearing
-from agent.uplink.downlink.inbox import Inbox
 from agent.uplink.downlink.messages import Replay
 from agent.uplink.downlink.peer import AckMode, Peer
 from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
 from agent.uplink.faults import Fault
 from agent.uplink.formats import Format, Message
 from agent.uplink.formats.ocg1 import Ocg1
+from agent.uplink.hearing.hearing import Hearing
+from agent.uplink.hearing.inbox import Inbox
 from agent.uplink.lanes.payload_limit import PayloadLimit
 from agent.uplink.lanes.progress import Pace, Progress
+from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.sender import Sender
 from agent.uplink.lanes.suspicion import Suspicion
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
@@ -41,7 +42,6 @@ from agent.uplink.pictures import PictureSender, Shelf
 from agent.uplink.reasons import TAKEN_OVER
 from agent.uplink.remembered import Remembered
 from agent.uplink.replay.replays import Replays
-from agent.uplink.route import Route
 from agent.uplink.sayings import Sayings
 
 log = logging.getLogger(__name__)

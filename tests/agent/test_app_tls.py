@@ -9,13 +9,15 @@ from typing import Any
 
 import paho.mqtt.client as paho
 import pytest
+from agent_config import METER
 from certificates import Pair
 from processes import Mosquitto, free_port, python_module, started, stop, wait_until
 from tls_lab import GATEWAY, TlsLab, Uplink
 
 from agent.uplink.mqtt.tls.certificate import certificate_in
 
-CONFIG = """\
+CONFIG = (
+    """\
 [gateway]
 id = "dng-hc-01"
 data_dir = "data"
@@ -26,23 +28,16 @@ oc = "oc-haichau"
 hold_unsynced_s = 0
 [outbox]
 batch_interval_s = 0.1
-[[link]]
-name = "plc"
-kind = "modbus"
-transport = "tcp"
-host = "127.0.0.1"
-tcp_port = 1
-[[device]]
-name = "meter-1"
-link = "plc"
-profile = "eastron/sdm120"
-unit = 1
+"""
+    + METER
+    + """\
 interval_s = 0.5
 points = ["voltage"]
 [uplink]
 ack = "broker"
 drain_s = 0.5
 """
+)
 
 
 class Gateway:

@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_config import METER
 from store_lab import Lab
 
 from agent.cli import main
 
-CONFIG = """\
+CONFIG = (
+    """\
 [gateway]
 id = "dng-hc-01"
 data_dir = "{data}"
@@ -24,18 +26,9 @@ tls = false
 [outbox]
 max_bytes = 20_000_000
 retention_days = 30.0
-[[link]]
-name = "plc"
-kind = "modbus"
-transport = "tcp"
-host = "127.0.0.1"
-tcp_port = 1
-[[device]]
-name = "meter-1"
-link = "plc"
-profile = "eastron/sdm120"
-unit = 1
 """
+    + METER
+)
 
 Run = Callable[..., tuple[int, str, str]]
 

@@ -1,1 +1,1 @@
-"""What the IOC and the broker say to us, from the bytes to whom it concerns."""
+"""What the IOC can say, and what is known of it."""

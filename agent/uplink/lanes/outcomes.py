@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from agent.model import SeqRange
 from agent.uplink.errors import UplinkDown
 from agent.uplink.lanes.queues import InFlight
+from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.traffic import Traffic
 from agent.uplink.reasons import TOO_LARGE, Verdict, reason_name, verdict
-from agent.uplink.route import Route
 
 log = logging.getLogger(__name__)
 

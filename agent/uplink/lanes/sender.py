@@ -20,11 +20,11 @@ from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats import Lane
 from agent.uplink.lanes.outcomes import Outcomes
 from agent.uplink.lanes.queues import InFlight
+from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.traffic import Traffic
 from agent.uplink.mqtt import Limits
 from agent.uplink.replay.reader import ReplayReader
 from agent.uplink.replay.replays import ReplayJob
-from agent.uplink.route import Route
 
 READ_BATCHES: Final = 50
 READ_BYTES: Final = 256 * 1024

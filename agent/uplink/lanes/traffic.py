@@ -15,10 +15,10 @@ from agent.uplink.formats import Lane
 from agent.uplink.lanes.pacing import TokenBucket
 from agent.uplink.lanes.queues import Backlog, InFlight, LiveQueue, Window
 from agent.uplink.lanes.refusals import Refusals
+from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.suspects import Suspects
 from agent.uplink.lanes.unconfirmed import Unconfirmed
 from agent.uplink.replay.replays import ReplayJob
-from agent.uplink.route import Route
 
 REPLAY_EVERY: Final = 4
 """While there is a backlog, one of so many late batches belongs to a replay."""

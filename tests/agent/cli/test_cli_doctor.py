@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_config import METER
 from tls_lab import GATEWAY, PASSWORD, Faults, TlsLab, Uplink
 
 from agent.cli import main
@@ -20,7 +21,8 @@ from agent.uplink.faults import FAULTS, Fault, filled
 from agent.uplink.mqtt import MqttOptions, Will, connect
 from agent.uplink.mqtt.tls import trial
 
-CONFIG = """\
+CONFIG = (
+    """\
 [gateway]
 id = "dng-hc-01"
 data_dir = "data"
@@ -29,18 +31,9 @@ runtime_dir = "run"
 oc = "oc-haichau"
 [uplink]
 {uplink}
-[[link]]
-name = "plc"
-kind = "modbus"
-transport = "tcp"
-host = "127.0.0.1"
-tcp_port = 1
-[[device]]
-name = "meter-1"
-link = "plc"
-profile = "eastron/sdm120"
-unit = 1
 """
+    + METER
+)
 CONFIGURATION = {"file_missing", "file_unreadable"}
 """These are found before anything is tried, as `oc-agent check` does."""
 

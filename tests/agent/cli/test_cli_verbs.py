@@ -2,11 +2,13 @@ import json
 from pathlib import Path
 
 import pytest
+from agent_config import METER
 from processes import free_port, python_module, ready_line, started
 
 from agent.cli import main
 
-CONFIG = """\
+CONFIG = (
+    """\
 [gateway]
 id = "dng-hc-01"
 runtime_dir = "run"
@@ -15,18 +17,9 @@ oc = "oc-haichau"
 [uplink]
 host = "127.0.0.1"
 tls = false
-[[link]]
-name = "plc"
-kind = "modbus"
-transport = "tcp"
-host = "127.0.0.1"
-tcp_port = 1
-[[device]]
-name = "meter-1"
-link = "plc"
-profile = "eastron/sdm120"
-unit = 1
 """
+    + METER
+)
 
 SDM120 = ["decode", "eastron/sdm120", "--request", "01 04 00 00 00 02 71 CB", "--response"]
 

@@ -19,12 +19,12 @@ from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.lanes.payload_limit import PayloadLimit
 from agent.uplink.lanes.progress import Pace, Progress
+from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.sender import Sender
 from agent.uplink.lanes.suspicion import Suspicion
 from agent.uplink.mqtt import Limits
 from agent.uplink.notices import Notices
 from agent.uplink.replay.replays import Replays
-from agent.uplink.route import Route
 
 
 class PlayedBroker:

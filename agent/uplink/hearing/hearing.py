@@ -7,7 +7,6 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from agent.model import Event, Severity
-from agent.uplink.downlink.inbox import Inbox
 from agent.uplink.downlink.messages import (
     BAD_COMMAND,
     Ack,
@@ -20,14 +19,15 @@ from agent.uplink.downlink.messages import (
     Replay,
     acked_ranges,
 )
-from agent.uplink.downlink.presence import Heard, Presence
-from agent.uplink.downlink.timecheck import TimeCheck
 from agent.uplink.errors import UplinkDown
 from agent.uplink.formats import Moment
+from agent.uplink.hearing.inbox import Inbox
+from agent.uplink.hearing.presence import Heard, Presence
+from agent.uplink.hearing.timecheck import TimeCheck
+from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.sender import Sender
 from agent.uplink.notices import Notices
 from agent.uplink.reasons import TAKEN_OVER
-from agent.uplink.route import Route
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""What comes from the broker, and whom it concerns."""
