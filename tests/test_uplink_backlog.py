@@ -23,7 +23,8 @@ from agent.clock import NS_PER_MS
 from agent.configuration import load_configuration
 from agent.model import Scan
 from agent.store import Store, open_store
-from agent.uplink.publisher import Publisher, Tuning
+from agent.uplink.publisher import Publisher
+from agent.uplink.state import Tuning
 from drivers.api import Reading
 
 POINTS = 100

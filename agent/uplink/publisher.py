@@ -16,15 +16,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-import msgspec
-
 from agent.clock import NS_PER_S, Clock, described
 from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
 from agent.supervise import Backoff, Episode
 from agent.uplink.downlink.messages import Replay
-from agent.uplink.downlink.peer import AckMode, Peer
+from agent.uplink.downlink.peer import Peer
 from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
 from agent.uplink.faults import Fault
 from agent.uplink.formats import Format, Message
@@ -43,6 +41,7 @@ from agent.uplink.reasons import TAKEN_OVER
 from agent.uplink.remembered import Remembered
 from agent.uplink.replay.replays import Replays
 from agent.uplink.sayings import Sayings
+from agent.uplink.state import Tuning, UplinkState
 
 log = logging.getLogger(__name__)
 
@@ -57,45 +56,6 @@ PAUSE_S: Final = 5.0
 IOC_ACK_S: Final = 1.5
 """The IOC acknowledges what it has stored at least each second (contract, delivery)."""
 REPLAYS_FILE: Final = "replays.json"
-
-
-class Tuning(msgspec.Struct, frozen=True, kw_only=True):
-    """Times that are not settings, in seconds; tests make them short.
-
-    `decide_s`: see `downlink.peer`. `barrier_s`: how long to wait for our own status to come back, before which
-    the retained state of the IOC has arrived. `silence_s`: without any PUBACK for so long the connection is given up.
-    `renewal_s`: how often to look whether certificates on disk are new.
-    """
-
-    decide_s: float = 10.0
-    barrier_s: float = 2.0
-    silence_s: float = 60.0
-    renewal_s: float = 30.0
-
-
-class UplinkState(msgspec.Struct, kw_only=True):
-    """The uplink in a moment, for `oc-agent status`. `alarm` is a fault that a person must mend.
-
-    `fault` is the name of what `error` says, where it has one. `replays`: ids of the IOC's requests without a result.
-    """
-
-    connected: bool
-    broker: str
-    error: str
-    fault: Fault | None
-    alarm: str
-    since_ms: int | None
-    connection: int
-    ack: AckMode
-    ioc_online: bool | None
-    in_flight: int
-    published: int
-    acked: int
-    rejected: dict[str, int]
-    dead: int
-    last_ack_ms: int | None
-    ignored: dict[str, int]
-    replays: list[str]
 
 
 class Publisher:

@@ -23,7 +23,8 @@ from agent.clock import NS_PER_MS, ClockState
 from agent.configuration import load_configuration
 from agent.model import Event, Result
 from agent.store import Store, open_store
-from agent.uplink.publisher import Publisher, Tuning
+from agent.uplink.publisher import Publisher
+from agent.uplink.state import Tuning
 from simulators.proxy.faults import Fault
 from simulators.proxy.proxy import Proxy, proxy
 

@@ -19,7 +19,8 @@ from agent.uplink.mqtt import MqttOptions, Will, connect
 from agent.uplink.mqtt import credentials as mqtt_credentials
 from agent.uplink.mqtt.credentials import credentials, renewed
 from agent.uplink.mqtt.tls import trial as trials
-from agent.uplink.publisher import Publisher, Tuning
+from agent.uplink.publisher import Publisher
+from agent.uplink.state import Tuning
 
 
 @pytest.fixture

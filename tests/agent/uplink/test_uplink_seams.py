@@ -25,7 +25,8 @@ from agent.ranges import RangeSet
 from agent.store import Store
 from agent.uplink.downlink.messages import Down
 from agent.uplink.formats import Lane, Message, Moment, Why
-from agent.uplink.publisher import Publisher, Tuning
+from agent.uplink.publisher import Publisher
+from agent.uplink.state import Tuning
 from drivers.api import Reading
 
 

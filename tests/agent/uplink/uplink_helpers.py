@@ -25,7 +25,8 @@ from agent.settings import (
     UplinkSettings,
 )
 from agent.uplink.pictures import Shelf
-from agent.uplink.publisher import Publisher, Tuning
+from agent.uplink.publisher import Publisher
+from agent.uplink.state import Tuning
 
 GATEWAY = "dng-hc-01"
 EPOCH = "9f3c1a7be2d04455"
