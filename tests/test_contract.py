@@ -88,6 +88,9 @@ LINES: dict[str, list[str]] = {
     "too large all the same is put aside": [
         "test_a_long_batch_is_put_aside_at_once_where_the_broker_tells_its_limit",
     ],
+    "before the IOC named its `max_bytes`": [
+        "test_a_batch_that_was_sealed_before_the_ioc_said_what_it_takes_is_sent_and_not_lost",
+    ],
     "when the broker ended the connection with 0x95": [
         "test_a_batch_for_which_the_broker_disconnects_with_0x95_is_put_aside_and_the_rest_flows",
     ],
