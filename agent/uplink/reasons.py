@@ -87,6 +87,7 @@ _ENDS: Final = {
     0xA1: ("Subscription identifiers not supported", _OUR_FAULT),
     0xA2: ("Wildcard subscriptions not supported", _OUR_FAULT),
 }
+_UNKNOWN: Final = ("A code that MQTT does not know", _LOG)
 _SOON: Final = frozenset({0x00, 0x8B, 0x8D, 0x8E, 0x95, 0x98, 0x99, 0xA0})
 
 
@@ -107,9 +108,14 @@ def max_pause_s(code: int) -> float:
 
 def end_text(code: int, protocol: Literal["5", "3.1.1"]) -> str:
     """Why there is no connection, for people: the name of the code of a CONNACK or DISCONNECT, and what to try."""
-    name, advice = _ENDS.get(code, ("A code that MQTT does not know", _LOG))
+    _, advice = _ENDS.get(code, _UNKNOWN)
     advice = advice.format(other="3.1.1" if protocol == "5" else "5")
-    return f"{name} (0x{code:02X}){': ' if advice else ''}{advice}"
+    return f"{end_name(code)}{': ' if advice else ''}{advice}"
+
+
+def end_name(code: int) -> str:
+    """The name of the code of a CONNACK or DISCONNECT, and its number."""
+    return f"{_ENDS.get(code, _UNKNOWN)[0]} (0x{code:02X})"
 
 
 def is_slow(code: int) -> bool:

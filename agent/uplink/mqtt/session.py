@@ -29,7 +29,7 @@ from agent.uplink.mqtt.dialing import Dialing, new_client
 from agent.uplink.mqtt.options import Limits, MqttOptions
 from agent.uplink.mqtt.tls.naming import connack_fault
 from agent.uplink.mqtt.wire import Wire
-from agent.uplink.reasons import TOO_LARGE, UNSUPPORTED_PROTOCOL, end_text, is_slow
+from agent.uplink.reasons import TOO_LARGE, UNSUPPORTED_PROTOCOL, end_name, end_text, is_slow
 
 log = logging.getLogger(__name__)
 
@@ -213,9 +213,8 @@ class MqttSession:
             self._end(UplinkRefused(f"{broker}: what it answers is no MQTT {protocol}"))
 
     def _refused(self, code: int, said: Properties | None) -> UplinkRefused:
-        why = self._why(code, said)
-        fault = connack_fault(code, why, self._options)
-        return UplinkRefused(f"{self._options.broker} refuses us: {why}", code, fault)
+        fault = connack_fault(code, f"{end_name(code)}{in_words(said)}", self._options)
+        return UplinkRefused(f"{self._options.broker} refuses us: {self._why(code, said)}", code, fault)
 
     def _why(self, code: int, said: Properties | None) -> str:
         return f"{end_text(code, self._options.protocol)}{in_words(said)}"
