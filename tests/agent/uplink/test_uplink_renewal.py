@@ -10,7 +10,7 @@ import pytest
 from certificates import Authority, Pair
 from processes import Mosquitto, free_port
 from tls_lab import GATEWAY, HERE, PASSWORD, TlsLab
-from uplink_helpers import Ioc, MemorySource, quick, ready, settings, until
+from uplink_helpers import Ioc, MemorySource, at_work, quick, ready, settings, until
 
 from agent.clock import SystemClock
 from agent.uplink.errors import UplinkDown
@@ -82,15 +82,8 @@ async def _running(
     given = settings(port, folder, **uplink)
     tuning = Tuning(decide_s=0.5, barrier_s=1.0, silence_s=5.0, renewal_s=0.1)
     publisher = Publisher(given, source, SystemClock(), quick, tuning=tuning)
-    source.on_sealed = publisher.on_sealed
-    task = asyncio.create_task(publisher.run(), name="uplink")
-    try:
+    async with at_work(publisher, source):
         yield publisher
-    finally:
-        if task.done():
-            task.result()
-        task.cancel()
-        await asyncio.wait([task])
 
 
 def options(port: int, desk: Desk) -> MqttOptions:

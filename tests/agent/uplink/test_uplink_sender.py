@@ -96,6 +96,11 @@ class Bench:
             self.task.cancel()
             await asyncio.wait([self.task])
 
+    def ask(self, sender: Sender, request: Replay) -> None:
+        """The IOC asks for something again."""
+        self.replays.ask(request, EPOCH)
+        sender.replay_asked()
+
     def later(self, sender: Sender, seconds: float) -> None:
         """Time passes, and the lanes look at it."""
         self.clock.advance(seconds)
@@ -322,8 +327,7 @@ async def test_a_replay_sends_the_same_bytes_again_and_is_answered() -> None:
     bench = Bench()
     sealed_and_delivered(bench, 30)
     async with bench.running() as sender:
-        bench.replays.ask(numbers(5, 40), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(5, 40))
         await until(lambda: bench.results)
         assert bench.session.sent == [("backfill", bench.source.archive[seq].payload) for seq in range(5, 31)]
         (result,) = bench.results
@@ -340,8 +344,7 @@ async def test_a_replay_and_a_backlog_share_the_pace_and_live_goes_before_both()
     for _ in range(40):
         bench.source.seal()
     async with bench.running() as sender:
-        bench.replays.ask(numbers(1, 40), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 40))
         await until(lambda: len(bench.session.sent) == 3)
         bench.source.seal()
         await until(lambda: len(bench.session.sent) == 4)
@@ -361,8 +364,7 @@ async def test_a_replay_waits_while_the_broker_is_busy_and_goes_on_after_it() ->
     sealed_and_delivered(bench, 3)
     bench.session.answer = 0x97
     async with bench.running() as sender:
-        bench.replays.ask(numbers(1, 3), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 3))
         await until(lambda: bench.progress.rejected.get("quota") == 3)
         bench.session.answer = 0
         await until(lambda: bench.later(sender, 40) or bench.results)
@@ -374,8 +376,7 @@ async def test_a_replay_waits_while_the_card_cannot_be_read() -> None:
     sealed_and_delivered(bench, 3)
     bench.source.unreadable = True
     async with bench.running() as sender:
-        bench.replays.ask(numbers(1, 3), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 3))
         await asyncio.sleep(0.1)
         assert bench.results == []
         bench.source.unreadable = False
@@ -388,8 +389,7 @@ async def test_a_replay_that_was_cut_off_goes_on_with_the_next_connection() -> N
     sealed_and_delivered(bench, 10)
     bench.session.answer = None
     async with bench.running() as sender:
-        bench.replays.ask(numbers(1, 10), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 10))
         await until(lambda: len(bench.session.sent) == 10)
         for future in bench.session.waiting[:4]:
             future.set_result(0)
@@ -406,8 +406,7 @@ async def test_what_is_undelivered_is_left_to_the_backlog_and_sent_once() -> Non
     sealed_and_delivered(bench, 2)
     bench.source.seal()
     async with bench.running() as sender:
-        bench.replays.ask(numbers(1, 3), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 3))
         await until(lambda: bench.results)
         await until(lambda: len(bench.session.sent) >= 3)
         await asyncio.sleep(0.05)
@@ -420,12 +419,10 @@ async def test_a_replay_cancelled_in_flight_and_asked_for_again_is_never_in_flig
     sealed_and_delivered(bench, 3)
     bench.session.answer = None
     async with bench.running() as sender:
-        bench.replays.ask(numbers(1, 3), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 3))
         await until(lambda: len(bench.session.sent) == 3)
         bench.replays.ask(Replay(v=1, id="r-1", time_ms=1, cancel=True), EPOCH)
-        bench.replays.ask(numbers(1, 3, "r-2"), EPOCH)
-        sender.replay_asked()
+        bench.ask(sender, numbers(1, 3, "r-2"))
         await asyncio.sleep(0.05)
         assert sender.in_flight == 3
         bench.session.answer = 0

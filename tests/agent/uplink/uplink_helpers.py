@@ -245,10 +245,17 @@ async def running(
         tuning=tuning,
         shelf=shelf,
     )
+    async with at_work(publisher, source):
+        yield publisher
+
+
+@asynccontextmanager
+async def at_work(publisher: Publisher, source: MemorySource) -> AsyncIterator[None]:
+    """The publisher runs while the context is open; where it crashes the test fails."""
     source.on_sealed = publisher.on_sealed
     task = asyncio.create_task(publisher.run(), name="uplink")
     try:
-        yield publisher
+        yield
     finally:
         if task.done():
             task.result()
