@@ -56,10 +56,11 @@ def test_the_agent_reads_it_at_the_link_that_the_first_line_says(how: tuple[str,
 
 
 def test_a_profile_that_there_is_not_is_said(tmp_path: Path) -> None:
-    command = python_module("simulators", "device", "nobody/nothing")
+    command = python_module("simulators", "device", "eastron/sdm12")
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False, cwd=tmp_path)
     assert done.returncode == 78
-    assert 'there is no profile "nobody/nothing"' in done.stderr
+    assert 'there is no profile "eastron/sdm12"' in done.stderr
+    assert "eastron/sdm120" in done.stderr
 
 
 def _configuration(link: dict[str, Any]) -> str:
