@@ -11,8 +11,9 @@ from drivers.api import DriverSpec, Reading
 from drivers.serial.framing import on_the_wire, with_checksum
 from drivers.serial.profile import ADDRESSES, SerialProfile, Step
 from drivers.serial.requests import request_bytes, step_bytes
+from simulators.captures import captured
 from simulators.endpoints import CannotServe
-from simulators.serial.templates import Template, Understanding, captured, templates
+from simulators.serial.templates import Template, Understanding, templates
 
 _CAPTURED_UNIT = 0
 

@@ -9,10 +9,10 @@ from drivers.api import Reading
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions
 from drivers.serial.profile import SerialProfile
+from simulators.captures import capture_file
 from simulators.serial.answering import Answering
 from simulators.serial.line import Line, OnData, open_line
 from simulators.serial.stream import Stream
-from simulators.serial.templates import capture_file
 from simulators.site import SiteDevice, SiteLink
 from simulators.world import Served, World
 

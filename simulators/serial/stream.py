@@ -6,8 +6,9 @@ from pathlib import Path
 from drivers.api import DriverSpec, Reading
 from drivers.serial.framing import on_the_wire
 from drivers.serial.profile import SerialProfile
+from simulators.captures import captured
 from simulators.endpoints import CannotServe
-from simulators.serial.templates import Understanding, captured, templates
+from simulators.serial.templates import Understanding, templates
 
 
 class Stream:

@@ -4,12 +4,9 @@ A template is a captured frame in which each value is replaced by the waveform's
 What is recorded as served is what the finished bytes mean, decoded as any reader would.
 """
 
-import tomllib
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from drivers.api import DriverSpec, Quality, Reading
 from drivers.errors import DriverError
@@ -17,17 +14,8 @@ from drivers.serial.cutters import end_bytes
 from drivers.serial.fields import patch
 from drivers.serial.framing import Framer, on_the_wire
 from drivers.serial.profile import SerialPoint, SerialProfile
-from simulators.endpoints import CannotServe
+from simulators.captures import Exchange
 from simulators.values import Waveform, waveform
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """What a capture shows: what was asked (None: nothing), and all that came. A `step` has no values."""
-
-    request: bytes | None
-    response: bytes
-    is_step: bool
 
 
 @dataclass(frozen=True)
@@ -102,28 +90,3 @@ def _frames(profile: SerialProfile, exchanges: Iterable[Exchange]) -> Iterator[T
             at = exchange.response.find(on_the_wire(profile.frame, frame))
             prefix = exchange.response[:at] if exchange.request is not None and at > 0 else b""
             yield Template(exchange.request, prefix, frame, ())
-
-
-def capture_file(profile_file: Path) -> Path:
-    """Where the capture of a profile is: `<model>.capture.toml` beside it."""
-    return profile_file.with_suffix(".capture.toml")
-
-
-def captured(capture: Path) -> list[Exchange]:
-    """What a capture shows, without what is to be refused; raises `CannotServe`."""
-    try:
-        exchanges: list[dict[str, Any]] = tomllib.loads(capture.read_text(encoding="utf-8")).get("exchange", [])
-    except (OSError, tomllib.TOMLDecodeError) as err:
-        raise CannotServe(f"cannot read {capture}: {err}") from err
-    return [
-        Exchange(_bytes(one, "request", "request_text"), response, bool(one.get("step")))
-        for one in exchanges
-        if not one.get("error")
-        and (response := _bytes(one, "response", "text") or _bytes(one, "stream", "text") or b"") is not None
-    ]
-
-
-def _bytes(exchange: dict[str, Any], in_hex: str, as_text: str) -> bytes | None:
-    if as_text in exchange:
-        return str(exchange[as_text]).encode("latin-1")
-    return bytes.fromhex(exchange[in_hex]) if in_hex in exchange else None

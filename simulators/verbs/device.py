@@ -8,15 +8,14 @@ SIGINT end it.
 import argparse
 import tempfile
 from collections.abc import Mapping
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders, profile_names
+from drivers.catalogue import ProfileError, load_profile
 from drivers.registry import driver_specs
-from drivers.tomlfile import Problem
 from simulators.endpoints import free_port
 from simulators.site import Site, SiteError, load_site
+from simulators.verbs.profiles import profile_file
 from simulators.verbs.serving import add_world_arguments, serve
 
 HOST = "127.0.0.1"
@@ -59,15 +58,9 @@ def one_device(args: argparse.Namespace) -> tuple[Site, dict[str, Any]]:
 
 def _profile(name: str) -> tuple[Path, str]:
     """The file of a profile, and the kind of driver that it is for; raises `SiteError`."""
-    here = Path.cwd()
-    folders = profile_folders(here)
-    file = find_profile(name, here, folders)
-    if file is None:
-        near = get_close_matches(name, profile_names(folders), cutoff=0.3) or profile_names(folders)
-        fix = f"write vendor/model, like {', '.join(near[:3])}, or a path ending in .toml"
-        raise SiteError([Problem("oc-sim device", 0, "PROFILE", f'there is no profile "{name}"', fix)])
+    file = profile_file(name)
     try:
-        return file.resolve(), load_profile(file, driver_specs()).kind
+        return file, load_profile(file, driver_specs()).kind
     except ProfileError as err:
         raise SiteError(err.problems) from err
 

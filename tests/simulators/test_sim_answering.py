@@ -12,11 +12,11 @@ from drivers.registry import driver_specs
 from drivers.serial.driver import compile_plan, open_link
 from drivers.serial.options import SerialOptions
 from drivers.serial.requests import request_bytes
+from simulators.captures import capture_file
 from simulators.faults import Faults
 from simulators.serial.answering import Answering
 from simulators.serial.line import open_line
 from simulators.serial.link import serve_serial
-from simulators.serial.templates import capture_file
 from simulators.site import SiteDevice, SiteLink
 
 

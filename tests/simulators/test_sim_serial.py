@@ -12,12 +12,12 @@ from serial_profiles import profile_file, shipped, shipped_names
 
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions
+from simulators.captures import capture_file
 from simulators.endpoints import CannotServe, free_port
 from simulators.pty import open_pty
 from simulators.serial.line import to_pty
 from simulators.serial.link import serve_serial
 from simulators.serial.stream import Stream
-from simulators.serial.templates import capture_file
 from simulators.site import SiteDevice, SiteLink
 from simulators.values import is_counter
 
