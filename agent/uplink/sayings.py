@@ -47,6 +47,7 @@ class Sayings:
         self._clock = clock
         self._notices = notices
         self._timeout_s = settings.uplink.connect_timeout_s
+        self._before: Announced | None = None
         self._now = Announced(frozenset(device.name for device in settings.devices), format_.config)
         path = Path(settings.gateway.data_dir) / ANNOUNCED_FILE
         self._file = Remembered(path, Announced, Announced(), "births of removed devices may stay at the broker")
@@ -65,7 +66,7 @@ class Sayings:
 
     async def announce(self, session: MqttSession) -> None:
         """Publish status and births; take away the births of devices that are not there any more."""
-        before = await asyncio.to_thread(self._file.read)
+        before = await asyncio.to_thread(self._file.read) if self._before is None else self._before
         births = self._format.births(self.moment(), self.hardware, before.devices - self._now.devices)
         async with asyncio.TaskGroup() as tasks:
             for message in (self.status("connect"), *births):
@@ -74,6 +75,7 @@ class Sayings:
             if before.config and before.config != self._now.config:
                 self._tell_of_change(before.config)
             await asyncio.to_thread(self._file.write, self._now)
+        self._before = self._now  # also where it cannot be written: a change is told once
 
     async def say(self, session: MqttSession, message: Message, timeout_s: float | None = None) -> None:
         """Publish one message; raises `UplinkDown`."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from agent_config import HEAD
 from processes import python_module, ready_line, started, stop
 
 from drivers.catalogue import profile_names, shipped_profiles
@@ -65,16 +66,7 @@ def test_a_profile_that_there_is_not_is_said(tmp_path: Path) -> None:
 
 def _configuration(link: dict[str, Any]) -> str:
     keys = "".join(f"{key} = {json.dumps(value)}\n" for key, value in link.items())
-    return f"""\
-[gateway]
-id = "dng-hc-01"
-data_dir = "data"
-runtime_dir = "run"
-[site]
-oc = "oc-haichau"
-[uplink]
-host = "127.0.0.1"
-tls = false
+    return f"""{HEAD}\
 [[link]]
 {keys}[[device]]
 name = "device-1"

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from agent_config import METER
+from agent_config import HEAD, METER
 from hypothesis import given
 from hypothesis import strategies as st
 from processes import python_module, ready_line, started, stop
@@ -95,9 +95,7 @@ def _configure(folder: Path, address: str) -> None:
     line = f'transport = "rtu-over-tcp"\nhost = "{host}"\ntcp_port = {port}' if is_tcp else ""
     meter = METER.replace('transport = "tcp"\nhost = "127.0.0.1"\ntcp_port = 1', line or _serial(folder / address))
     assert meter != METER
-    head = '[gateway]\nid = "dng-hc-01"\ndata_dir = "data"\nruntime_dir = "run"\n[site]\noc = "oc-haichau"\n'
-    uplink = '[uplink]\nhost = "127.0.0.1"\ntls = false\n'
-    (folder / "agent.toml").write_text(f'{head}{uplink}{meter}points = ["voltage"]\n', encoding="utf-8")
+    (folder / "agent.toml").write_text(f'{HEAD}{meter}points = ["voltage"]\n', encoding="utf-8")
 
 
 def _serial(port: Path) -> str:

@@ -1,5 +1,17 @@
 """Pieces of an `agent.toml` that tests share."""
 
+HEAD = """\
+[gateway]
+id = "dng-hc-01"
+data_dir = "data"
+runtime_dir = "run"
+[site]
+oc = "oc-haichau"
+[uplink]
+host = "127.0.0.1"
+tls = false
+"""
+"""A gateway whose broker is not there. Further keys of the uplink may follow."""
 METER = """\
 [[link]]
 name = "plc"

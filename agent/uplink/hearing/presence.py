@@ -7,12 +7,9 @@ broker tells of a takeover with 0x8E (Mosquitto 2.0.11 does not), and then this 
 
 import asyncio
 from enum import Enum
-from typing import Final
 
 from agent.uplink.downlink.messages import OwnStatus
 from agent.uplink.formats import Moment
-
-TAKEN_OVER_WORDS: Final = "another client says that it is this gateway"
 
 
 class Heard(Enum):

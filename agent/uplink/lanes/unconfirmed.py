@@ -58,7 +58,10 @@ class Unconfirmed:
         return seq in self._due
 
     def has_room(self, flying: int) -> bool:
-        """Whether more of a backlog may go while so many readings of it have no PUBACK yet."""
+        """Whether more of a backlog may go while so many readings of it have no PUBACK yet.
+
+        A no is remembered: then it was the IOC that held us up (`_measure`).
+        """
         little = self._readings + flying < self._room
         self._was_full |= not little
         return little and not self._is_long

@@ -250,6 +250,29 @@ async def test_status_and_births_are_said_at_each_connection(broker: Mosquitto, 
     ioc.close()
 
 
+async def test_a_changed_configuration_is_told_once_also_where_that_cannot_be_remembered(
+    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "announced.json").write_text('{"devices":[],"config":"00000000"}', encoding="utf-8")
+    monkeypatch.setattr("agent.uplink.remembered.write_durably", _no_room)
+    events, ioc = list[Event](), await listener(broker)
+    async with running(broker, MemorySource(), tmp_path) as publisher:
+        publisher.notices.event = events.append
+        for connection in (1, 2):
+            await until(lambda count=connection: ready(publisher) and publisher.state().connection >= count)  # type: ignore[misc]
+            await until(lambda: [event.type for event in events] == ["config.changed"])
+            broker.kill()
+            broker.start()
+            await until(lambda count=connection: publisher.state().connection > count)  # type: ignore[misc]
+        await until(lambda: ready(publisher))
+    assert [event.type for event in events] == ["config.changed"]
+    ioc.close()
+
+
+def _no_room(path: Path, data: bytes) -> None:
+    raise OSError(28, "No space left on device")
+
+
 async def test_a_late_will_is_answered_by_saying_online_again(broker: Mosquitto, tmp_path: Path) -> None:
     ioc, source = await listener(broker, STATUS), MemorySource()
     async with running(broker, source, tmp_path) as publisher:
