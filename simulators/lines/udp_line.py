@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from simulators.endpoints import CannotServe
 from simulators.faults.answers import Part
@@ -31,8 +31,7 @@ class UdpLine(asyncio.DatagramProtocol):
         return next((name for name in _NOTHING_PASSES if has(name, *self._members.names)), "")
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._transport = transport
+        self._transport = cast("asyncio.DatagramTransport", transport)  # before Python 3.12 it is not said to be one
         host, port = transport.get_extra_info("sockname")[:2]
         self.address = f"{host}:{port}"
 
@@ -75,3 +74,4 @@ async def udp_line(host: str, port: int, members: Members) -> AsyncIterator[Line
         yield line
     finally:
         line.close()
+        await asyncio.sleep(0)  # the transport closes its socket in the next round of the loop
