@@ -9,7 +9,7 @@ import shutil
 import tty
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import pytest
 
@@ -166,7 +166,7 @@ class Libmodbus:
         self._lib.modbus_new_tcp.restype = ctypes.c_void_p
         self._context = ctypes.c_void_p(self._lib.modbus_new_tcp(b"127.0.0.1", port))
 
-    def __enter__(self) -> "Libmodbus":
+    def __enter__(self) -> Self:
         self._call("modbus_set_slave", UNIT)
         self._call("modbus_set_response_timeout", 5, 0)
         assert self._call("modbus_connect") == 0
