@@ -1,11 +1,13 @@
 """Requests are found on the wire however they are cut, and rubbish never becomes one."""
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulators.modbus.dialects import ASCII
 from simulators.modbus.framing import (
     AsciiRequests,
     MbapRequests,
@@ -116,9 +118,25 @@ def test_what_is_no_ascii_frame_is_counted_and_never_answered(frame: bytes) -> N
     assert line.discarded_bytes == len(frame)
 
 
+@pytest.mark.parametrize("rubbish", [b"0" * 5_000, b":" + b"0" * 513])
+def test_ascii_that_never_ends_is_not_kept(rubbish: bytes) -> None:
+    line = AsciiRequests()
+    assert list(line.feed(rubbish)) == []
+    assert line.discarded_bytes == len(rubbish)
+
+
 def test_an_ascii_frame_that_pauses_too_long_is_forgotten() -> None:
     line = AsciiRequests()
     assert list(line.feed(b":1103007C")) == []
     assert list(line.silence()) == []
     assert list(line.feed(b"00026E\r\n")) == []
     assert line.discarded_bytes == 17
+
+
+def test_an_ascii_answer_goes_wrong_in_what_the_fault_names_and_nothing_else() -> None:
+    answer = b":110304008D008ECD\r\n"
+    assert ASCII.wrong_check(answer) == b":110304008D008ECC\r\n"
+    assert ASCII.wrong_unit(answer) == ascii_frame(0x12, bytes.fromhex("0304008d008e"))
+    counts = {ASCII.wrong_count(answer, Random(seed)) for seed in range(20)}
+    assert counts == {ascii_frame(0x11, bytes.fromhex(pdu)) for pdu in ("0302008d", "0306008d008e008e")}
+    assert ASCII.exception(b"", answer, 4) == ascii_frame(0x11, b"\x83\4")

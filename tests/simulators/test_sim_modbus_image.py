@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simulators.modbus.device import Table, respond
@@ -72,11 +72,13 @@ def test_what_does_not_fit_is_said(table: Table, address: int, values: int | lis
 
 @pytest.mark.parametrize("code", range(1, 0x0C))
 def test_any_exception_can_be_had_where_it_is_wanted(image: RegisterImage, code: int) -> None:
+    image.set("input", 2, 6)
     image.fail(code, "holding", range(2, 50))
     assert asked(image, "0300000003") == f"83{code:02x}"
     assert asked(image, "0600020000") == f"86{code:02x}"
     assert asked(image, "0300000002") == "030400010002"
     assert asked(image, "0300020000") == "8303"
+    assert asked(image, "0400020001") == "04020006"
     image.heal()
     assert asked(image, "0300020001") == "03020003"
 
@@ -138,7 +140,9 @@ def test_a_counter_gives_each_number_once_and_knows_when() -> None:
     assert counter.served == [Answered(1, 10.0), Answered(2, 11.0)]
 
 
-@pytest.mark.parametrize("request_hex", ["0300000002", "0300010004", "0600030000", "0300000006"])
+@pytest.mark.parametrize(
+    "request_hex", ["0300000002", "0300010004", "0600030000", "1000000004080000000000000000", "0300000006"]
+)
 def test_a_counter_does_not_count_what_it_refuses(request_hex: str) -> None:
     image = RegisterImage(holding={4: 9})
     counter = image.count()
@@ -188,11 +192,12 @@ def test_identification_refuses_an_object_and_an_access_that_it_does_not_know(
 
 
 def test_a_device_that_is_asked_for_more_than_its_level_gives_what_it_has() -> None:
-    basic = Identification({0: "V", 1: "P", 2: "R"}, conformity=1)
+    basic = Identification({0: "V", 1: "P", 2: "R", 3: "U"}, conformity=1)
     assert objects(basic.answer(3, 0)).keys() == {0, 1, 2}
     assert asked(RegisterImage(identification=basic), "2b0e0400") == "ab03"
 
 
+@example({0: b"v" * 244, 1: b"p" * 200, 2: b"r" * 42, 3: b"u", 0x80: b""})
 @given(st.dictionaries(st.integers(0, 0xFF), st.binary(max_size=MAX_OBJECT_BYTES), max_size=30))
 def test_a_long_identification_comes_whole_in_several_answers(given: dict[int, bytes]) -> None:
     image, heard, number = RegisterImage(identification=given), {}, 0
@@ -208,7 +213,7 @@ def test_a_long_identification_comes_whole_in_several_answers(given: dict[int, b
     assert heard == given
 
 
-@pytest.mark.parametrize("given", [{0: "x" * (MAX_OBJECT_BYTES + 1)}, {256: "x"}])
+@pytest.mark.parametrize("given", [{0: "x" * 245}, {256: "x"}])
 def test_an_object_that_fits_no_answer_is_said(given: dict[int, str]) -> None:
     with pytest.raises(ValueError, match=f"object {next(iter(given))}"):
         Identification(given)
