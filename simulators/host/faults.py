@@ -65,7 +65,7 @@ async def power_cut(machine: Machine) -> AsyncIterator[None]:
 @asynccontextmanager
 async def sigstop(machine: Machine) -> AsyncIterator[None]:
     """SIGSTOP; SIGCONT at the end."""
-    machine.freeze()
+    await machine.freeze()
     try:
         yield
     finally:

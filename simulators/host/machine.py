@@ -14,7 +14,7 @@ from simulators.host.clock import SteppedClock
 from simulators.host.disk import Disk, mount_ram
 from simulators.host.errors import HostCannot
 from simulators.host.namespace import Namespace, namespace
-from simulators.host.proc import Sample, sample
+from simulators.host.proc import Sample, is_stopped, sample
 from simulators.processes import MAX_LINES, Child, ChildFailed, child
 
 MIB: Final = 1024 * 1024
@@ -127,9 +127,12 @@ class Machine:
         """End `make_read_only`."""
         await self._disk.make_writable()
 
-    def freeze(self) -> None:
-        """SIGSTOP: none of its processes gets any time, until `thaw`."""
+    async def freeze(self) -> None:
+        """SIGSTOP: none of its processes gets any time, until `thaw`. Comes back when all have stopped."""
         self._space.send(signal.SIGSTOP)
+        while not all(map(is_stopped, self._space.pids())):
+            await asyncio.sleep(_POLL_S)
+            self._space.send(signal.SIGSTOP)  # also to those that were forked meanwhile
 
     def thaw(self) -> None:
         """SIGCONT."""
@@ -137,7 +140,7 @@ class Machine:
 
     async def stop_and_continue(self, seconds: float) -> None:
         """A starved machine: nothing of the command runs for so long."""
-        self.freeze()
+        await self.freeze()
         try:
             await asyncio.sleep(seconds)
         finally:

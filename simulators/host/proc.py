@@ -57,10 +57,22 @@ def sample(pids: Iterable[int], since_s: float) -> Sample:
 def _usage(pid: int) -> tuple[int, float, int, int]:
     """Of one process: memory in bytes, CPU in s, open files, threads (proc(5), `stat` and `statm`)."""
     folder = _PROC / str(pid)
-    fields = (folder / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    fields = _stat(pid)
     pages = int((folder / "statm").read_text(encoding="ascii").split()[1])
     ticks = sum(map(int, fields[11:15]))
     return pages * _PAGE_BYTES, ticks / _TICKS_PER_S, len(list((folder / "fd").iterdir())), int(fields[17])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether it gets no time, or has ended."""
+    with suppress(OSError):
+        return _stat(pid)[0] in "TtZX"
+    return True
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of `stat` from the third on, the state: the name before it may hold anything."""
+    return (_PROC / str(pid) / "stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
 
 
 def written_files(pid: int, folder: Path) -> set[Path]:

@@ -128,8 +128,7 @@ async def test_every_thread_and_child_of_the_command_meets_the_read_only_disk(ma
                     error = file.write(b"x") and 0
                 except OSError as err:
                     error = err.errno
-                sys.stdout.write(json.dumps({"name": name, "error": error}) + "\\n")
-                sys.stdout.flush()
+                os.write(1, json.dumps({"name": name, "error": error}).encode() + b"\\n")
                 time.sleep(0.02)
         if os.fork() == 0:
             work("child")
@@ -258,17 +257,17 @@ async def test_sigterm_reaches_all_processes_and_sigkill_those_that_stay(machine
         if os.fork() == 0:
             os.setsid()
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
-            print('{"deaf": 1}', flush=True)
+            os.write(1, b'{"deaf": 1}\\n')
             time.sleep(600)
         signal.signal(signal.SIGTERM, lambda *_: os._exit(7))
-        print('{"polite": 1}', flush=True)
+        os.write(1, b'{"polite": 1}\\n')
         time.sleep(600)
         """,
     )
     await _until(lambda: len(machine.output) == 2, "both are there")
     left = [psutil.Process(pid) for pid in _pids(machine)]
     assert len(left) == 2
-    machine.freeze()
+    await machine.freeze()
     assert await machine.terminate(0.5) == 7
     assert not _alive(left)
 
@@ -303,7 +302,7 @@ async def test_usage_counts_every_process(machine: Machine) -> None:
         os.fork()
         while time.process_time() < 0.3:
             pass
-        print('{"ready": 1}', flush=True)
+        os.write(1, b'{"ready": 1}\\n')
         time.sleep(600)
         """,
     )
