@@ -16,11 +16,13 @@ from typing import Any
 import pytest
 from agent_config import HEAD
 from counting_device import PROFILE, CountingDevices
+from host_needs import lacking
 from ioc_process import IocProcess
 from processes import Mosquitto
 
 from simulators.host import FAULTS, Machine, host
 
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 MIB = 1024 * 1024
 SOON_S = 30.0
 JUMP_S = 7_200
