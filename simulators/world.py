@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, NamedTuple, Self
 
 import msgspec
 
@@ -26,36 +26,52 @@ class Served(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     fault: str = ""
 
 
+class Exchange(NamedTuple):
+    """A device was asked (`request` empty: it spoke by itself); `faults` names those that its answer has met."""
+
+    device: str
+    link: str
+    request: bytes
+    faults: tuple[str, ...]
+    time_ms: int
+
+
 Record = Callable[[Iterable[Served]], None]
+Watch = Callable[[Exchange], None]
 
 
 def forget(_served: Iterable[Served]) -> None:
     """The record of a run that nobody will check."""
 
 
+def overlook(_exchange: Exchange) -> None:
+    """Watch nothing."""
+
+
 @dataclass(frozen=True)
 class World:
     """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
 
-    `faults` is what goes wrong in it, and when.
+    `watch` is told of every answer. `faults` is what goes wrong in it, and when.
     """
 
     seed: int = 0
     elapsed_s: Callable[[], float] = field(default_factory=lambda: _since(time.monotonic()))
     wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     record: Record = forget
+    watch: Watch = overlook
     faults: Schedule = field(default_factory=Schedule)
 
     def device_s(self, *on: str) -> float:
         """The time that a device's values follow, in seconds: it stands still while a fault has frozen them."""
         now_s = self.elapsed_s()
-        frozen = self.faults.occurring("device", now_s, *on) if self.faults else ()
+        frozen = self.faults.occurring(("device",), now_s, *on) if self.faults else ()
         return min((one.begin_s for one in frozen if one.fault.name == "frozen"), default=now_s)
 
     def has(self, name: str, *on: str) -> bool:
         """Whether a device or a line on one of these names has this fault now."""
         return bool(self.faults) and any(
-            one.name == name for place in ("device", "line") for one in self.faults.active(place, self.elapsed_s(), *on)
+            one.name == name for one in self.faults.active(("device", "line"), self.elapsed_s(), *on)
         )
 
 

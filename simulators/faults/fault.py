@@ -14,6 +14,7 @@ from simulators.faults.catalogue import FAULTS, FOREVER, FaultKind, Place
 EVERYTHING: Final = "*"
 _TIMES: Final = ("from_s", "for_s", "every_s", "share")
 _MOMENT_S: Final = 0.05
+"""A moment is there for so long, in seconds, that nobody overlooks it."""
 _FOR_S: Final[Mapping[str, float]] = {"unplug": 1.5, "reboot": 3.0, "refuse": 1.0}
 """How long those last that come again and again and say nothing else, in seconds."""
 
@@ -67,13 +68,17 @@ def make_fault(keys: Mapping[str, Any]) -> Fault:
     own = {key: value for key, value in keys.items() if key not in ("name", "on", *_TIMES)}
     for key in own.keys() - kind.parameters.keys():
         raise BadFault(key, f'{name} knows no "{key}": {_like(key, (*_TIMES, "on", *kind.parameters))}')
-    parameters = {key: _number(key, value, kind.parameters[key].low, kind.parameters[key].high) for key, value in own.items()}
+    parameters = {
+        key: _number(key, value, kind.parameters[key].low, kind.parameters[key].high) for key, value in own.items()
+    }
     on = keys.get("on", EVERYTHING)
     if not isinstance(on, str) or not on:
         raise BadFault("on", 'write the name of a device or of a link, or "*"')
     times = {key: _number(key, keys[key], 0.0, 1.0 if key == "share" else FOREVER) for key in _TIMES if key in keys}
     if times.get("every_s") and "for_s" not in times:
-        times["for_s"] = _MOMENT_S if kind.moment else _FOR_S.get(name, 1.0)
+        times["for_s"] = _FOR_S.get(name, 1.0)
+    if kind.moment:
+        times["for_s"] = _MOMENT_S
     return Fault(name=name, on=on, parameters=parameters, **times)
 
 

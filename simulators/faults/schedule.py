@@ -68,28 +68,29 @@ class Schedule:
         self._tell()
         return before - len(self._occurrences)
 
-    def active(self, place: Place, elapsed_s: float, *on: str) -> list[Fault]:
-        """What is there now, in this place, on one of these names; in the order in which they were written."""
-        return [one.fault for one in self.occurring(place, elapsed_s, *on)]
+    def active(self, places: Iterable[Place], elapsed_s: float, *on: str) -> list[Fault]:
+        """What is there now, in these places, on one of these names; in the order in which they were written."""
+        return [one.fault for one in self.occurring(places, elapsed_s, *on)]
 
-    def occurring(self, place: Place, elapsed_s: float, *on: str) -> list[Occurrences]:
+    def occurring(self, places: Iterable[Place], elapsed_s: float, *on: str) -> list[Occurrences]:
         """The same, with when each has begun."""
         if not self._occurrences:
             return []
-        return [one for one in self._of(place, on) if one.at(elapsed_s)]
+        return [one for one in self._of(places, on) if one.at(elapsed_s)]
 
-    async def change(self, place: Place, elapsed_s: float, *on: str) -> None:
+    async def change(self, places: Iterable[Place], elapsed_s: float, *on: str) -> None:
         """Until what is there on these names may be something else."""
-        next_s = min((one.next_change_s(elapsed_s) for one in self._of(place, on)), default=FOREVER)
+        next_s = min((one.next_change_s(elapsed_s) for one in self._of(places, on)), default=FOREVER)
         with suppress(TimeoutError):
             async with asyncio.timeout(None if next_s == FOREVER else max(0.0, next_s - elapsed_s)):
                 await self._changed.wait()
 
-    def _of(self, place: Place, on: Sequence[str]) -> Iterable[Occurrences]:
+    def _of(self, places: Iterable[Place], on: Sequence[str]) -> Iterable[Occurrences]:
+        wanted = frozenset(places)
         return (
             one
             for one in self._occurrences
-            if place in one.fault.kind.places and (one.fault.on == EVERYTHING or one.fault.on in on)
+            if wanted & one.fault.kind.places and (one.fault.on == EVERYTHING or one.fault.on in on)
         )
 
     def _add(self, fault: Fault) -> None:

@@ -51,7 +51,12 @@ class NotUnderstood(Exception):
 
 
 class Hearing(Protocol):
-    """One reader of requests: of a whole line, or of one TCP connection."""
+    """One reader of requests: of a whole line, or of one TCP connection.
+
+    `silence_s`: how long it must have been quiet for `silence` to be called; 0: never.
+    """
+
+    silence_s: float
 
     def feed(self, data: bytes) -> Iterable[Answer]:
         """The answer to every request that is complete now; raises `NotUnderstood`."""
@@ -65,6 +70,8 @@ MakeHearing = Callable[[], Hearing]
 
 class Deaf:
     """Hears nothing: behind it is an instrument that sends by itself."""
+
+    silence_s = 0.0
 
     def feed(self, data: bytes) -> Iterable[Answer]:
         del data

@@ -8,7 +8,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-from simulators.faults import Faults
+from simulators.faults.fault import BadFault, Fault, parse_faults
+from simulators.faults.schedule import Schedule
 from simulators.kinds import serve_site
 from simulators.output import show_line, stop_signal, wait_for
 from simulators.site import Site
@@ -23,14 +24,14 @@ Ready = Callable[[Mapping[str, str]], dict[str, Any]]
 def add_world_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="other values for another seed; default 0")
     parser.add_argument("--truth", type=Path, metavar="FILE", help="append a JSON line for each value that was served")
-    what = "what goes wrong on serial lines: lost=0.02,doubled=0.02,late=0.02 of the messages, unplug=60 s on average"
-    parser.add_argument("--faults", type=_faults, default=Faults(), metavar="LIST", help=what)
+    what = "what goes wrong: lost=0.02,late=0.02 of the answers, unplug=60 s apart on average; see docs/faults"
+    parser.add_argument("--faults", type=_faults, default=(), metavar="LIST", help=what)
 
 
 def serve(site: Site, args: argparse.Namespace, ready: Ready) -> None:
     """Serve the devices of `site` until SIGTERM or SIGINT; raises `CannotServe`."""
     with TruthFile(args.truth) if args.truth else nullcontext() as truth:
-        world = World(seed=args.seed, record=truth.record if truth else forget, faults=args.faults)
+        world = World(seed=args.seed, record=truth.record if truth else forget, faults=Schedule(args.faults, args.seed))
         asyncio.run(_serve(site, world, truth, ready))
 
 
@@ -42,8 +43,8 @@ async def _serve(site: Site, world: World, truth: TruthFile | None, ready: Ready
                 truth.flush()
 
 
-def _faults(text: str) -> Faults:
+def _faults(text: str) -> list[Fault]:
     try:
-        return Faults.parse(text)
-    except ValueError as err:
+        return parse_faults(text)
+    except BadFault as err:
         raise argparse.ArgumentTypeError(str(err)) from err
