@@ -11,6 +11,7 @@ import msgspec
 
 from drivers.api import Value
 from simulators.faults.schedule import Schedule
+from simulators.values import UNLIMITED, Limits, Quantity, Values, Waveform, waveform
 
 
 class Served(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -52,7 +53,8 @@ def overlook(_exchange: Exchange) -> None:
 class World:
     """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
 
-    `watch` is told of every answer. `faults` is what goes wrong in it, and when.
+    `watch` is told of every answer. `faults` is what goes wrong in it, and when. `values` is what its devices give;
+    their days follow `start_s`, the local wall time at the start in seconds of 1970 (None: as `wall_ms` says).
     """
 
     seed: int = 0
@@ -61,6 +63,13 @@ class World:
     record: Record = forget
     watch: Watch = overlook
     faults: Schedule = field(default_factory=Schedule)
+    values: Values = field(default_factory=Values)
+    start_s: float | None = None
+
+    def waveform(self, device: str, point: Quantity, capacity: Limits = UNLIMITED) -> Waveform:
+        """What a point does where nobody says otherwise; `capacity` is what its place on the wire can carry."""
+        start_s = local_s(self.wall_ms()) - self.elapsed_s() if self.start_s is None else self.start_s
+        return waveform(self.seed, device, point, capacity, start_s)
 
     def device_s(self, *on: str) -> float:
         """The time that a device's values follow, in seconds: it stands still while a fault has frozen them."""
@@ -73,6 +82,12 @@ class World:
         return bool(self.faults) and any(
             one.name == name for one in self.faults.active(("device", "line"), self.elapsed_s(), *on)
         )
+
+
+def local_s(wall_ms: int) -> float:
+    """The local wall time in seconds of 1970: a multiple of a day at each midnight here."""
+    seconds = wall_ms / 1_000
+    return seconds + time.localtime(seconds).tm_gmtoff
 
 
 class TruthFile:

@@ -7,19 +7,17 @@ is what a perfect reader would have understood. Points that share a register (bi
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from drivers.api import Quality, Value
-from drivers.modbus import codec, dates
+from drivers.modbus import codec
 from drivers.modbus.profile import ModbusPoint, ModbusProfile
 from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Refused, Table
-from simulators.values import UNLIMITED, Flag, Limits, Waveform, waveform
+from simulators.modbus.measuring import channel_of
+from simulators.values import Channel, Waveform
 from simulators.world import Served, World
 
 _READ_SHAPES = 1_024
-_MOMENT = 1_795_000_000
-"""What a simulated clock shows at the start, in seconds of 1970 (November 2026)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +27,7 @@ class Field:
     point: ModbusPoint
     at: int
     length: int
-    wave: Waveform
+    wave: Channel
     certain: Waveform
     writes: bool
 
@@ -62,7 +60,7 @@ class ProfileMemory:
         self.device = device
         self.profile = profile
         self._world = world
-        self._cells = {table: _cells(device, profile, table, world.seed) for table in _tables(profile)}
+        self._cells = {table: _cells(device, profile, table, world) for table in _tables(profile)}
         self._shape = lru_cache(maxsize=_READ_SHAPES)(self._find_shape)
 
     def read(self, table: Table, address: int, count: int) -> Sequence[int]:
@@ -119,7 +117,7 @@ def _encoded(profile: ModbusProfile, field: Field, elapsed_s: float) -> tuple[Se
     """The words of a value that a reader takes for good: rounding may leave the range, or hit a "no value" word."""
     words = codec.encode(profile, field.point, field.wave(elapsed_s))
     value, quality = codec.decode(profile, field.point, words)
-    if quality is not Quality.GOOD:
+    if quality is not Quality.GOOD and not field.wave.told:
         words = codec.encode(profile, field.point, field.certain(elapsed_s))
         value, _ = codec.decode(profile, field.point, words)
     return words, value
@@ -129,7 +127,7 @@ def _tables(profile: ModbusProfile) -> set[Table]:
     return {point.table for point in profile.point}
 
 
-def _cells(device: str, profile: ModbusProfile, table: Table, seed: int) -> tuple[Cell, ...]:
+def _cells(device: str, profile: ModbusProfile, table: Table, world: World) -> tuple[Cell, ...]:
     """The points of a table in address order, those that overlap in one cell."""
     points = sorted((p for p in profile.point if p.table == table), key=lambda p: (p.address, p.name))
     groups: list[list[ModbusPoint]] = []
@@ -139,20 +137,20 @@ def _cells(device: str, profile: ModbusProfile, table: Table, seed: int) -> tupl
             groups.append([])
         groups[-1].append(point)
         end = max(end, point.address + point.registers)
-    return tuple(_cell(device, profile, group, seed) for group in groups)
+    return tuple(_cell(device, profile, group, world) for group in groups)
 
 
-def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], seed: int) -> Cell:
+def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], world: World) -> Cell:
     first = points[0].address
     length = max(p.address + p.registers for p in points) - first
-    bitwise = any(p.bits for p in points)
+    bitwise = [p.name for p in points if p.bits]
     fields = (
         Field(
             point=point,
             at=point.address - first,
             length=point.registers,
-            wave=_wave(seed, device, point),
-            certain=_certain(profile, point),
+            wave=channel_of(world, device, profile, point, () if point.bits else bitwise),
+            certain=_certain(world, profile, point),
             writes=bool(point.bits) or not bitwise,
         )
         for point in points
@@ -160,20 +158,7 @@ def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], se
     return Cell(first, length, tuple(fields))
 
 
-def _wave(seed: int, device: str, point: ModbusPoint) -> Waveform:
-    """The waveform, in what the point's type can hold. A status word is 0 but for some seconds a minute."""
-    if point.type == "string":
-        room = point.registers * (2 if point.layout == "packed" else 1)
-        return _always(str(waveform(seed, device, point)(0.0)).encode()[:room].decode(errors="ignore"))
-    if point.type in dates.KINDS:
-        return lambda elapsed_s: datetime.fromtimestamp(_MOMENT + int(elapsed_s), UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    if point.type == "bits" and not point.enum:
-        flag = waveform(seed, device, Flag(point.name))
-        return lambda elapsed_s: int(flag(elapsed_s))
-    return waveform(seed, device, point, _capacity(point))
-
-
-def _certain(profile: ModbusProfile, point: ModbusPoint) -> Waveform:
+def _certain(world: World, profile: ModbusProfile, point: ModbusPoint) -> Waveform:
     """A value that is certainly good: for the moments when the waveform cannot be said on the wire."""
     low, high = point.range or (0.0, 4.0)
     candidates: list[Value] = [
@@ -184,18 +169,8 @@ def _certain(profile: ModbusProfile, point: ModbusPoint) -> Waveform:
         with suppress(ValueError):
             if codec.decode(profile, point, codec.encode(profile, point, value))[1] is Quality.GOOD:
                 return _always(value)
-    return _wave(0, profile.model, point)
+    return world.waveform(profile.model, point)
 
 
 def _always(value: Value) -> Waveform:
     return lambda _elapsed_s: value
-
-
-def _capacity(point: ModbusPoint) -> Limits:
-    """Between which values the point's type can carry, in its unit."""
-    raw = (-60_000, 60_000) if point.type == "f16" else codec.raw_limits(point)
-    if raw is None:
-        return UNLIMITED
-    step = point.scale / (1 << (point.fraction_bits or 0))
-    ends = sorted(limit * step + point.offset for limit in raw)
-    return ends[0], ends[1]

@@ -4,6 +4,20 @@
 them a device gives. Set at run time comes before the script, the script before the waveform.
 """
 
+from simulators.values.board import BadValue, Carries, Channel, Values
 from simulators.values.waveforms import UNLIMITED, Flag, Limits, Quantity, Waveform, band, is_counter, waveform
 
-__all__ = ["UNLIMITED", "Flag", "Limits", "Quantity", "Waveform", "band", "is_counter", "waveform"]
+__all__ = [
+    "UNLIMITED",
+    "BadValue",
+    "Carries",
+    "Channel",
+    "Flag",
+    "Limits",
+    "Quantity",
+    "Values",
+    "Waveform",
+    "band",
+    "is_counter",
+    "waveform",
+]

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from drivers.api import Value
 from simulators.likeness import like
-from simulators.values.waveforms import UNLIMITED, Limits, Quantity, Waveform, waveform
+from simulators.values.waveforms import Quantity, Waveform
 
 Carries = Callable[[Value], Value]
 """What a reader gets for a value; raises `ValueError` where the point cannot carry it, saying why and what it can."""
@@ -52,10 +52,6 @@ class Channel:
     def told(self) -> bool:
         """Whether somebody wants this very value, also one that a reader takes for implausible."""
         return self.at is not self._wave
-
-    def unless_told(self, wave: Waveform) -> Waveform:
-        """Another waveform for this point; what was set or stands in a script comes before it too."""
-        return lambda elapsed_s: self.at(elapsed_s) if self.told else wave(elapsed_s)
 
     def understand(self, value: Value) -> Value:
         """The value of this point that a person means; raises `BadValue` where it cannot be or cannot be carried."""
@@ -103,30 +99,17 @@ class Channel:
 class Values:
     """The channels of all devices of one run. Simulators ask for them, testers set them."""
 
-    def __init__(self, seed: int = 0, start_s: float = 0.0) -> None:
-        self._seed = seed
-        self._start_s = start_s
+    def __init__(self) -> None:
         self._channels: dict[str, dict[str, Channel]] = {}
 
-    def channel(
-        self,
-        device: str,
-        point: Quantity,
-        capacity: Limits = UNLIMITED,
-        carries: Carries | None = None,
-        wave: Waveform | None = None,
-    ) -> Channel:
-        """The channel of a point; `capacity` is what its place on the wire can carry, `wave` another waveform for it.
+    def channel(self, device: str, point: Quantity, wave: Waveform, carries: Carries) -> Channel:
+        """The channel of a point that does `wave` where nobody says otherwise.
 
         A point that stands in several places has one channel, and gives only what all of them carry.
         """
         channels = self._channels.setdefault(device, {})
-        found = channels.get(point.name)
-        if found is None:
-            found = Channel(device, point, wave or waveform(self._seed, device, point, capacity, self._start_s))
-            channels[point.name] = found
-        if carries is not None:
-            found.carried_by(carries)
+        found = channels.setdefault(point.name, Channel(device, point, wave))
+        found.carried_by(carries)
         return found
 
     def set(self, device: str, point: str, value: Value) -> Value:

@@ -161,7 +161,7 @@ _LENGTHS = ("m", "cm", "mm")
 _POWERS = ("A", "W", "kW", "VA", "V.A", "kV.A", "var", "kvar")
 _COURSES: tuple[tuple[tuple[str, ...], str, _Make], ...] = (
     (("%", "V", "s"), r"battery|charge|^runtime", _battery),
-    (("Cel",), r"", _day(WARMTH, 0.15, 0.85, 0.15)),
+    (("Cel",), r"", _day(WARMTH, 0.26, 0.74, 0.26)),
     (("%",), r"humidity|moisture", _day(WARMTH, 0.85, 0.15, 0.15)),
     (("%",), r"load", _day(POWER, 0.2, 0.8, 0.2)),
     (("lx", "klx", "W/m2"), r"", _light),
