@@ -54,7 +54,7 @@ class World:
     """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
 
     `watch` is told of every answer. `faults` is what goes wrong in it, and when. `values` is what its devices give;
-    their days follow `start_s`, the local wall time at the start in seconds of 1970 (None: as `wall_ms` says).
+    their days follow `start_s`, the local time of day at the start in seconds (None: as `wall_ms` says).
     """
 
     seed: int = 0
@@ -68,7 +68,7 @@ class World:
 
     def waveform(self, device: str, point: Quantity, capacity: Limits = UNLIMITED) -> Waveform:
         """What a point does where nobody says otherwise; `capacity` is what its place on the wire can carry."""
-        start_s = local_s(self.wall_ms()) - self.elapsed_s() if self.start_s is None else self.start_s
+        start_s = time_of_day_s(self.wall_ms()) - self.elapsed_s() if self.start_s is None else self.start_s
         return waveform(self.seed, device, point, capacity, start_s)
 
     def device_s(self, *on: str) -> float:
@@ -84,10 +84,10 @@ class World:
         )
 
 
-def local_s(wall_ms: int) -> float:
-    """The local wall time in seconds of 1970: a multiple of a day at each midnight here."""
-    seconds = wall_ms / 1_000
-    return seconds + time.localtime(seconds).tm_gmtoff
+def time_of_day_s(wall_ms: int) -> float:
+    """Seconds since midnight here."""
+    here = time.localtime(wall_ms / 1_000)
+    return here.tm_hour * 3_600 + here.tm_min * 60 + here.tm_sec + wall_ms % 1_000 / 1_000
 
 
 class TruthFile:

@@ -82,7 +82,7 @@ class Mains:
 
 
 def course(unit: str, name: str, random: Random, start_s: float, mains: Mains) -> Course:
-    """The course that fits a unit and a name; `start_s` is the local wall time at the start, in seconds of 1970."""
+    """The course that fits a unit and a name; `start_s` is the time of day at the start, in seconds."""
     for units, names, make in _COURSES:
         if unit in units and re.search(names, name):
             return make(random, start_s, mains)
@@ -132,8 +132,8 @@ def _water(random: Random, start_s: float, _mains: Mains) -> Course:
     moon, sun = random.uniform(0, math.tau), random.uniform(0, math.tau)
 
     def at(elapsed_s: float) -> Level:
-        wall_s = start_s + elapsed_s
-        tide = 0.75 * math.sin(math.tau * wall_s / _MOON_S + moon) + 0.25 * math.sin(math.tau * wall_s / _SUN_S + sun)
+        time_s = start_s + elapsed_s
+        tide = 0.75 * math.sin(math.tau * time_s / _MOON_S + moon) + 0.25 * math.sin(math.tau * time_s / _SUN_S + sun)
         return 0.5 + 0.42 * tide, 0.06
 
     return Course(at)

@@ -89,6 +89,8 @@ def _parse(script: Script, text: str) -> None:
     try:
         head = [cell.strip() for cell in next(reader, [])]
         columns = _columns(script, head)
+        if columns is None:
+            return
         for cells in reader:
             if any(cell.strip() for cell in cells):
                 _row(script, reader.line_num, [cell.strip() for cell in cells], head, columns)
@@ -98,28 +100,31 @@ def _parse(script: Script, text: str) -> None:
         script.problem(1, "(file)", "has no values", "write a row like 0,meter-1,voltage,231.5")
 
 
-def _columns(script: Script, head: Sequence[str]) -> Sequence[tuple[str, str]]:
-    """Device and point of each column after the time; none where the form is the long one."""
+def _columns(script: Script, head: Sequence[str]) -> Sequence[tuple[str, str]] | None:
+    """Device and point of each column after the time, empty in the long form; None where it is neither."""
     if tuple(head) == LONG:
         return ()
     if not head or head[0] != "time_s" or len(head) < 2:
         fix = f"write {','.join(LONG)}, or time_s,meter-1.voltage,… with a column for each point"
         script.problem(1, "(head)", f'"{",".join(head)}" is not understood', fix)
-        return ()
-    columns = [tuple(name.rpartition(".")[::2]) for name in head[1:]]
+        return None
+    columns = [_device_and_point(name) for name in head[1:]]
     for name, (device, point) in zip(head[1:], columns, strict=True):
         if not device or not point:
             script.problem(1, name or "(head)", "is no device with a point", "write device.point, like meter-1.voltage")
         elif head.count(name) > 1:
             script.problem(1, name, "has two columns", "leave one")
-    return [(device, point) for device, point in columns]
+    return columns
+
+
+def _device_and_point(name: str) -> tuple[str, str]:
+    device, _, point = name.rpartition(".")
+    return device, point
 
 
 def _row(
     script: Script, line: int, cells: Sequence[str], head: Sequence[str], columns: Sequence[tuple[str, str]]
 ) -> None:
-    if script.problems and not columns and tuple(head) != LONG:
-        return
     if len(cells) != len(head):
         script.problem(line, "(row)", f"has {len(cells)} cells, the head has {len(head)}", "write one cell for each")
         return

@@ -104,12 +104,10 @@ class Flag:
     wire_type: str = "bool"
 
 
-def waveform(
-    seed: int, device: str, point: Quantity, capacity: Limits = UNLIMITED, start_s: float = 0.0
-) -> Waveform:
+def waveform(seed: int, device: str, point: Quantity, capacity: Limits = UNLIMITED, start_s: float = 0.0) -> Waveform:
     """The waveform of one point of one device; `capacity` is what its place on the wire can carry, in its unit.
 
-    `start_s` is the local wall time at the start, in seconds of 1970: it is bright at noon.
+    `start_s` is the time of day at the start, in seconds: it is bright at noon.
     """
     random = Random(f"{seed}/{device}/{point.name}")
     mains = Mains.of(seed, device)
@@ -155,17 +153,24 @@ def _wave(random: Random, limits: Limits, slowly: Course) -> Waveform:
         if not begin_s <= elapsed_s < end_s:
             begin_s, end_s, base, base_slope, ripple, ripple_slope = _piece(slowly, elapsed_s, low, high)
         since_s = elapsed_s - begin_s
-        value = base + base_slope * since_s + (ripple + ripple_slope * since_s) * (
-            0.55 * sin(slow * elapsed_s + slow_phase)
-            + 0.3 * sin(quick * elapsed_s + quick_phase)
-            + 0.15 * _NOISE[int(elapsed_s * 10) + salt & _NOISES - 1]
+        value = (
+            base
+            + base_slope * since_s
+            + (ripple + ripple_slope * since_s)
+            * (
+                0.55 * sin(slow * elapsed_s + slow_phase)
+                + 0.3 * sin(quick * elapsed_s + quick_phase)
+                + 0.15 * _NOISE[int(elapsed_s * 10) + salt & _NOISES - 1]
+            )
         )
         return low if value < low else high if value > high else value
 
     return at
 
 
-def _piece(slowly: Course, elapsed_s: float, low: float, high: float) -> tuple[float, float, float, float, float, float]:
+def _piece(
+    slowly: Course, elapsed_s: float, low: float, high: float
+) -> tuple[float, float, float, float, float, float]:
     """The straight piece of a course around this time: from, until, then base and ripple, each with its slope."""
     begin_s = elapsed_s // slowly.step_s * slowly.step_s
     end_s = begin_s + slowly.step_s
