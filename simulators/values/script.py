@@ -12,6 +12,7 @@ import math
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from io import StringIO
 from operator import attrgetter
 from pathlib import Path
 from typing import Final
@@ -84,8 +85,8 @@ def read_script(file: Path) -> Script:
 
 
 def _parse(script: Script, text: str) -> None:
-    lines = text.splitlines()
-    reader = csv.reader(lines, delimiter=";" if lines and ";" in lines[0] else ",")
+    first, _, _ = text.partition("\n")
+    reader = csv.reader(StringIO(text, newline=""), delimiter=";" if ";" in first else ",", strict=True)
     try:
         head = [cell.strip() for cell in next(reader, [])]
         columns = _columns(script, head)
