@@ -96,7 +96,9 @@ def _parse(script: Script, text: str) -> None:
             if any(cell.strip() for cell in cells):
                 _row(script, reader.line_num, [cell.strip() for cell in cells], head, columns)
     except csv.Error as err:
-        script.problem(reader.line_num, "(row)", f"is not CSV: {err}", 'write text that has commas in "quotes"')
+        script.problem(
+            reader.line_num, "(row)", f"is not CSV: {err}", 'close every quote; text that has commas stands in "quotes"'
+        )
     if not script.rows and not script.problems:
         script.problem(1, "(file)", "has no values", "write a row like 0,meter-1,voltage,231.5")
 

@@ -137,7 +137,7 @@ def test_all_that_is_wrong_is_said_at_once_each_with_its_line_and_nothing_is_fol
         ),
         ("time_s,voltage\n0,1\n", "write device.point, like meter-1.voltage"),
         ("time_s,meter-1.voltage,meter-1.voltage\n0,1,2\n", "has two columns"),
-        ('time_s,meter-1.voltage\n0,"1\n2', "meter-1.voltage"),
+        ('time_s,meter-1.voltage\n0,"1\n2', "is not CSV"),
     ],
 )
 def test_a_file_that_is_none_is_said(text: str, said: str, values: Values, write: Write) -> None:
