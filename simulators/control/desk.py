@@ -85,7 +85,7 @@ class Desk:
     def _read(self, line: bytes) -> tuple[str, Any]:
         try:
             order = msgspec.json.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError) as err:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as err:
             raise Refused(f'this is not JSON: {err}; write a line like {{"state":{{}}}}') from err
         if not isinstance(order, dict) or len(order) != 1:
             raise Refused(f'write one order a line, like {{"state":{{}}}}; there are {", ".join(self._orders)}')

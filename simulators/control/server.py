@@ -27,16 +27,17 @@ Answer = Callable[[bytes], dict[str, Any]]
 @asynccontextmanager
 async def control_socket(path: Path, answer: Answer) -> AsyncIterator[Path]:
     """Answer at `path` until the context ends; raises `CannotServe`."""
-    talks: set[asyncio.Task[Any]] = set()
+    talks: dict[asyncio.Task[Any], asyncio.StreamWriter] = {}
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        talks.add(task)
+        task.set_name("control")
+        talks[task] = writer
         try:
             await _talk(reader, writer, answer)
         finally:
-            talks.discard(task)
+            del talks[task]
             writer.close()
 
     with _bound(path) as sock:
@@ -45,8 +46,8 @@ async def control_socket(path: Path, answer: Answer) -> AsyncIterator[Path]:
             yield path
         finally:
             server.close()
-            for task in talks:
-                task.cancel()
+            for writer in talks.values():
+                writer.transport.abort()
             await asyncio.gather(*talks, return_exceptions=True)
 
 

@@ -87,7 +87,7 @@ def parse_fault(text: str) -> Fault:
 
     A bare `lost=0.02` is a share, a bare `unplug=60` the seconds between two on average.
     """
-    name, *pairs = text.split()
+    name, *pairs = text.split() or [""]
     name, is_short, number = name.partition("=")
     keys: dict[str, Any] = {"name": name}
     if is_short and name in FAULTS:
