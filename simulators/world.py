@@ -11,6 +11,7 @@ import msgspec
 
 from drivers.api import Value
 from simulators.faults.schedule import Schedule
+from simulators.scripts import Script
 from simulators.values import UNLIMITED, Limits, Quantity, Values, Waveform, waveform
 
 
@@ -53,8 +54,9 @@ def overlook(_exchange: Exchange) -> None:
 class World:
     """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
 
-    `watch` is told of every answer. `faults` is what goes wrong in it, and when. `values` is what its devices give;
-    their days follow `start_s`, the local time of day at the start in seconds (None: as `wall_ms` says).
+    `watch` is told of every answer. `faults` is what goes wrong in it, and when; `scripts` say of some devices what
+    they answer, by name. `values` is what its devices give; their days follow `start_s`, the local time of day at the
+    start in seconds (None: as `wall_ms` says).
     """
 
     seed: int = 0
@@ -63,6 +65,7 @@ class World:
     record: Record = forget
     watch: Watch = overlook
     faults: Schedule = field(default_factory=Schedule)
+    scripts: dict[str, Script] = field(default_factory=dict)
     values: Values = field(default_factory=Values)
     start_s: float | None = None
 
