@@ -3,11 +3,12 @@
 Each message meets at most one fault: a byte is lost, a byte comes twice, or the message is late, whole or in two parts.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Literal, get_args
+
+from simulators.shares import parse_rates
 
 FaultName = Literal["lost", "doubled", "late", "unplug"]
 NAMES = get_args(FaultName)
@@ -23,13 +24,7 @@ class Faults:
     @classmethod
     def parse(cls, text: str) -> "Faults":
         """From `lost=0.02,late=0.01,unplug=60`; raises `ValueError` with what to write."""
-        rates: dict[str, float] = {}
-        for part in filter(None, text.split(",")):
-            found = re.fullmatch(r"\s*([a-z]+)\s*=\s*([0-9.]+)\s*", part)
-            if not found or found[1] not in NAMES:
-                raise ValueError(f'"{part}" is no fault: write {", ".join(NAMES)} with a number, like lost=0.02')
-            rates[found[1]] = float(found[2])
-        return cls(rates)
+        return cls(parse_rates(text, NAMES, "lost=0.02"))
 
     def of_a_message(self, data: bytes, random: Random) -> list[tuple[float, bytes]]:
         """The parts of a message that are sent, each after a wait in seconds."""
