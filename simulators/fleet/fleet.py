@@ -138,7 +138,7 @@ class Fleet:
                 self._happen(connection.gateway)
                 connection.gateway.tick()
                 connection.pump()
-                if (beat // TICKS_PER_S + place) % HEALTH_EVERY_S == 0:
+                if (beat // TICKS_PER_S - place) % HEALTH_EVERY_S == 1:
                     connection.say_health()
             beat += 1
             await asyncio.sleep(1 / TICKS_PER_S)
@@ -151,17 +151,20 @@ class Fleet:
 
     async def _drain(self) -> None:
         """Deliver what is kept, as far as that is possible in time, and say goodbye."""
-        for connection in self._connections:
-            connection.gateway.release()
-            connection.pump()
-        await self._until_all(lambda gateway: gateway.settled, self._course.drain_s)
-        for connection in self._connections:
-            connection.gateway.stop()
-            connection.pump()
-        await self._until_all(lambda gateway: gateway.lanes.empty or not gateway.online, GOODBYE_S)
+        end_s = time.monotonic() + self._course.drain_s
+        self._each(Gateway.release)
+        await self._until_all(lambda gateway: gateway.settled, end_s)
+        self._each(lambda gateway: gateway.say_low() if gateway.outbox.lost else None)
+        await self._until_all(lambda gateway: gateway.settled, end_s)
+        self._each(Gateway.stop)
+        await self._until_all(lambda gateway: gateway.lanes.empty or not gateway.online, time.monotonic() + GOODBYE_S)
 
-    async def _until_all(self, condition: Callable[[Gateway], bool], timeout_s: float = math.inf) -> None:
-        end_s = time.monotonic() + timeout_s
+    def _each(self, do: Callable[[Gateway], None]) -> None:
+        for connection in self._connections:
+            do(connection.gateway)
+            connection.pump()
+
+    async def _until_all(self, condition: Callable[[Gateway], bool], end_s: float = math.inf) -> None:
         while True:
             if all(map(condition, self.gateways)) or time.monotonic() >= end_s:
                 return

@@ -157,6 +157,11 @@ class Gateway:
         result = Result(result.id, now_ms, result.ok, result.error, result.readings, result.ranges, result.missing)
         self._queue(self._sealer.result(result))
 
+    def say_low(self) -> None:
+        """Seal figures of its own, so that `low` moves on: what is lost below it is then known to be lost."""
+        own = Scan("_gateway", self._clock().wall_ms, {"undelivered": len(self.outbox.undelivered)})
+        self._queue(self._sealer.scan(own))
+
     # Its connection
 
     def will(self) -> bytes:
@@ -213,8 +218,7 @@ class Gateway:
         if full := self.outbox.overflow():
             self._give_up(full, "outbox_limit", "no more room")
         if now.mono_s - self._sealer.sealed_s >= QUIET_S:
-            own = Scan("_gateway", now.wall_ms, {"undelivered": len(self.outbox.undelivered)})
-            self._queue(self._sealer.scan(own))
+            self.say_low()
 
     # What it hears
 

@@ -146,6 +146,8 @@ class Lanes:
 
     def _next_late(self, now_s: float) -> Sending | None:
         """The backlog, or every fourth time a replay; each where the other has nothing."""
+        if self._replays.idle and not any(self._late.values()):
+            return None
         if self._late_in_flight >= self._window * 3 // 4 or not self.bucket.allows(now_s):
             return None
         self._turn = (self._turn + 1) % 4

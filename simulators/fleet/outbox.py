@@ -72,10 +72,11 @@ class Outbox:
         self.undelivered[batch.seq] = batch
 
     def overflow(self) -> list[Batch]:
-        """The oldest, where there is no more room; a hundredth of the room at once, so that one event tells of many."""
-        if len(self.undelivered) <= self._room:
+        """The oldest, where there is no more room; a hundredth of it beyond, so that one event tells of many."""
+        excess = len(self.undelivered) - self._room
+        if excess <= 0:
             return []
-        many = max(1, self._room // 100)
+        many = excess + max(1, self._room // 100)
         free = (batch for batch in self.undelivered.values() if not batch.in_flight)
         return [batch for batch, _ in zip(free, range(many), strict=False)]
 

@@ -267,10 +267,17 @@ def _limits(properties: Properties | None) -> Limits:
 
 
 def _attach(client: paho.Client, loop: asyncio.AbstractEventLoop) -> None:
-    """Let the event loop read and write for paho."""
+    """Let the event loop read and write for paho. It watches for room to write only where there was none."""
 
-    def start_writing(_client: Any, _data: Any, sock: Any) -> None:
-        loop.add_writer(sock, client.loop_write)
+    def write() -> None:
+        sock = client.socket()
+        if sock is not None:
+            client.loop_write()
+            if client.want_write() and client.socket() is sock:
+                loop.add_writer(sock, client.loop_write)
+
+    def start_writing(_client: Any, _data: Any, _sock: Any) -> None:
+        loop.call_soon(write)
 
     def stop_writing(_client: Any, _data: Any, sock: Any) -> None:
         loop.remove_writer(sock)
@@ -281,8 +288,7 @@ def _attach(client: paho.Client, loop: asyncio.AbstractEventLoop) -> None:
     sock = client.socket()
     if sock is not None:
         loop.add_reader(sock, _read, client)
-        if client.want_write():
-            loop.add_writer(sock, client.loop_write)
+        write()
 
 
 def _read(client: paho.Client) -> None:
