@@ -4,6 +4,7 @@ Promises: `seq` has no holes that are not declared; a batch never changes; every
 a reason that the IOC is told. Time and epoch come from the caller.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -25,6 +26,7 @@ from simulators.fleet.trust import Trust, Wanted
 from simulators.mqtt.address import Protocol
 
 QUIET_S = 600.0
+REMEMBERED_COMMANDS = 32
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Gateway:
         self._clock = clock
         self._newest_ms = 0
         self._held: Sending | None = None
+        self._commands: deque[str] = deque(maxlen=REMEMBERED_COMMANDS)
         self._stopping = False
 
     @property
@@ -240,8 +243,11 @@ class Gateway:
             self._figures.not_understood += 1
 
     def _refuse(self, command: Command | None) -> None:
-        """The birth names no commands, so there is none that is known."""
+        """The birth names no commands, so there is none that is known. The same command twice has one result."""
         if command is not None:
+            if command.id in self._commands:
+                return
+            self._commands.append(command.id)
             expired = command.expires_ms is not None and command.expires_ms <= self._clock().wall_ms
             self._answer(Result(command.id, 0, ok=False, error="expired" if expired else "unknown command"))
         self.tell("security.bad_command", "minor", "a command that this gateway does not know")
