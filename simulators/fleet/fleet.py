@@ -48,7 +48,14 @@ class Course:
 class Fleet:
     """`ready` is set when all are connected. Who sets `ending` ends the readings; then what is kept is delivered."""
 
-    def __init__(self, names: Sequence[str], plan: Plan, course: Course, broker: BrokerAddress) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        plan: Plan,
+        course: Course,
+        broker: BrokerAddress,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.figures = Figures()
         self.gateways = [Gateway(name, secrets.token_hex(8), plan, self.figures, _now) for name in names]
         self.broker = broker
@@ -57,7 +64,7 @@ class Fleet:
         self._plan = plan
         self._course = course
         self._connections = [Connection(gateway, plan.protocol, self.figures) for gateway in self.gateways]
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
 
     @property
     def connected(self) -> int:
@@ -65,9 +72,7 @@ class Fleet:
         return sum(gateway.online for gateway in self.gateways)
 
     async def run(self) -> None:
-        """Until `ending` is set and all is delivered, or the time for that is over; raises `OSError`."""
-        if self.broker.tls and GATEWAY not in (self.broker.cert_file or ""):
-            self._tls = tls_context(self.broker)
+        """Until `ending` is set and all is delivered, or the time for that is over."""
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(CONNECTING_THREADS, "connecting"))
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._tick(), name="ticks")]
@@ -111,7 +116,7 @@ class Fleet:
                 if err.code == TAKEN_OVER:
                     connection.gateway.tell("security.takeover", "critical", "another client has this client id")
             except OSError as err:
-                self.figures.last_error = f"{address.cert_file or address.ca_file}: {err}"
+                self.figures.last_error = str(err)
                 wait_s = waits.wait_s(None)
             if await wait_for(self.ending, wait_s):
                 await asyncio.sleep(LOOK_S)
@@ -169,6 +174,11 @@ class Fleet:
             if all(map(condition, self.gateways)) or time.monotonic() >= end_s:
                 return
             await asyncio.sleep(LOOK_S)
+
+
+def shared_tls(broker: BrokerAddress) -> ssl.SSLContext | None:
+    """What all connections have in common; None where each has its own. Raises `OSError`."""
+    return tls_context(broker) if broker.tls and GATEWAY not in (broker.cert_file or "") else None
 
 
 def _address_of(broker: BrokerAddress, gateway: str) -> BrokerAddress:

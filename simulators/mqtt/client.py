@@ -178,10 +178,14 @@ class _TlsSocket(ssl.SSLSocket):
 
 def tls_context(broker: BrokerAddress) -> ssl.SSLContext:
     """The authorities and the certificate of `broker`; raises `OSError`. Many connections may share it."""
-    context = ssl.create_default_context(cafile=broker.ca_file)
+    files = ", ".join(filter(None, (broker.ca_file, broker.cert_file, broker.key_file)))
+    try:
+        context = ssl.create_default_context(cafile=broker.ca_file)
+        if broker.cert_file:
+            context.load_cert_chain(broker.cert_file, broker.key_file)
+    except OSError as err:
+        raise OSError(f"cannot use {files}: {err.strerror or err}") from err
     context.sslsocket_class = _TlsSocket
-    if broker.cert_file:
-        context.load_cert_chain(broker.cert_file, broker.key_file)
     return context
 
 

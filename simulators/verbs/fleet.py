@@ -28,7 +28,7 @@ import msgspec
 
 from simulators.fleet.device import MAX_POINTS
 from simulators.fleet.faults import MEANINGS, MessageFaults
-from simulators.fleet.fleet import Course, Fleet
+from simulators.fleet.fleet import Course, Fleet, shared_tls
 from simulators.fleet.gateway import Plan
 from simulators.fleet.limits import TooManyConnections, allow_connections
 from simulators.fleet.pace import Outages
@@ -85,7 +85,8 @@ def main(args: argparse.Namespace) -> int:
 
 
 async def _run(args: argparse.Namespace) -> int:
-    fleet = Fleet(_names(args), _plan(args), _course(args), broker_address(args))
+    broker = broker_address(args)
+    fleet = Fleet(_names(args), _plan(args), _course(args), broker, shared_tls(broker))
     output = SpareOutput()
     async with stop_signal() as stop, asyncio.TaskGroup() as group:
         reports = group.create_task(_report_for_ever(fleet, output, args), name="reports")

@@ -233,6 +233,13 @@ def test_each_gateway_may_have_a_certificate_of_its_own(mosquitto: str, tmp_path
     assert account["refused"].keys() == {"0x10"}, "nobody subscribes, and nothing is forbidden"
 
 
+def test_a_file_that_is_not_there_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["fleet", "2", "--broker", "mqtts://127.0.0.1:9", "--ca-file", "/nowhere/ca.pem"])
+    assert ended.value.code == 1
+    assert capsys.readouterr().err == "error: cannot use /nowhere/ca.pem: No such file or directory\n"
+
+
 def test_a_limit_of_open_files_is_said_with_what_to_do(tmp_path: Path) -> None:
     limits = (100, 100)
     done = subprocess.run(
