@@ -38,7 +38,7 @@ class Connection:
     async def open(self, broker: BrokerAddress, tls: ssl.SSLContext | None) -> AsyncIterator[Client]:
         """Connect, say who is there, disconnect at the end; raises `BrokerDown`."""
         will = Will(f"{self._base}up/status", self.gateway.will(), WILL_DELAY_S)
-        hello = Hello(self.gateway.name, self._protocol, will, KEEPALIVE_S, session_s=SESSION_S, own_window=True)
+        hello = Hello(self.gateway.name, self._protocol, will, KEEPALIVE_S, session_s=SESSION_S)
         async with connect(broker, hello, self._hear, tls) as client:
             self._client = client
             self._sent.clear()

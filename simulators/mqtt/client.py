@@ -55,8 +55,6 @@ class Hello:
     keepalive_s: int
     receive_maximum: int | None = None
     session_s: int = 0
-    own_window: bool = False
-    """The caller keeps to the broker's Receive Maximum itself: nothing waits in the client."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +196,6 @@ def _client(broker: BrokerAddress, hello: Hello, tls: ssl.SSLContext | None) -> 
         reconnect_on_failure=False,
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    if hello.own_window:
-        client.max_inflight_messages = 0  # unlimited
     will = hello.will
     client.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will_properties(hello))
     if broker.username:

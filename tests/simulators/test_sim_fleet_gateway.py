@@ -359,6 +359,29 @@ def test_a_full_outbox_gives_up_the_oldest_and_says_which() -> None:
     assert seqs(sent)[0] == ("backfill", 5)
 
 
+def test_what_the_broker_has_taken_and_nobody_acknowledges_is_given_up_too_but_not_what_is_on_its_way() -> None:
+    line = Line(room=100)
+    line.connect()
+    line.read()
+    on_its_way = line.gateway.take()
+    line.read(109)
+    line.flow()
+    line.gateway.tick()
+    assert account(line)[3] == {"outbox_limit": 11 * POINTS}
+    assert list(line.gateway.outbox.undelivered)[:2] == [1, 13]
+    assert on_its_way
+
+
+def test_what_was_on_its_way_when_the_connection_ended_takes_no_room_in_the_next_window() -> None:
+    line = Line()
+    line.read(40)
+    for _ in range(3):
+        line.gateway.connected(20)
+        line.state()
+        assert sum(line.gateway.take() is not None for _ in range(40)) == 3 + 15
+        line.gateway.disconnected()
+
+
 # What it is asked
 
 
