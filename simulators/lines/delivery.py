@@ -38,7 +38,7 @@ class Wire(Protocol):
 
 
 class Delivery:
-    """What one link does to answers. Knows no ports."""
+    """What one link does to answers. Knows no ports. Who has an answer finds it recorded."""
 
     def __init__(self, link: str, world: World) -> None:
         self.link = link
@@ -50,14 +50,15 @@ class Delivery:
         if answer.device:
             wire.make_room(len(answer.data))
         if not self._world.faults and not wire.deaf:
+            self._record(answer, ())
             wire.put((Part(0.0, answer.data),))
-            self._done(answer, ())
             return
+        parts: list[Part] = []
         names = self._line_is_dead(answer.device, wire)
         if not names:
             parts, names = self._met(answer)
-            wire.put(parts)
-        self._done(answer, names)
+        self._record(answer, names)
+        wire.put(parts)
 
     def _line_is_dead(self, device: str, wire: Wire) -> list[str]:
         if wire.deaf:
@@ -74,7 +75,7 @@ class Delivery:
             parts = paced(parts, bytes_per_s, len(answer.request))
         return parts, names
 
-    def _done(self, answer: Answer, names: Sequence[str]) -> None:
+    def _record(self, answer: Answer, names: Sequence[str]) -> None:
         world = self._world
         if answer.served:
             fault = ",".join(name for name in names if name in SPOILS)
