@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # what is here is loaded in every run of pytest beside this p
         FaultBoard,
         MakeModbusDevice,
         MakeSerialDevice,
+        RawLine,
         SimulatedSite,
     )
 
@@ -49,6 +50,12 @@ def modbus_device(bench: Bench) -> MakeModbusDevice:
 def serial_device(bench: Bench) -> MakeSerialDevice:
     """Make serial instruments: `serial_device("nmea/weather-station")`."""
     return bench.serial_device
+
+
+@pytest.fixture
+def serial_line(bench: Bench) -> Callable[..., RawLine]:
+    """Make serial lines on which the test itself speaks: `serial_line().say(b"...")`."""
+    return bench.serial_line
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc, Event, Reading
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
+from simulators.testing.raw_lines import RawLine
 from simulators.testing.sites import SimulatedSite
 from simulators.world import Exchange, Served
 
@@ -27,6 +28,7 @@ __all__ = [
     "FaultBoard",
     "MakeModbusDevice",
     "MakeSerialDevice",
+    "RawLine",
     "Reading",
     "RegisterImage",
     "Served",

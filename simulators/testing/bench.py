@@ -8,23 +8,27 @@ from typing import Any, Literal, Self
 import msgspec
 
 from drivers.modbus.options import ModbusOptions
+from drivers.serial_line import SerialLine
 from simulators.broker import broker
 from simulators.kinds import serve_site
+from simulators.lines.line import Members
+from simulators.lines.opening import open_line
 from simulators.modbus.image import Contents, RegisterImage
-from simulators.modbus.link import open_units
+from simulators.modbus.link import modbus_unit, open_units
 from simulators.modbus.units import Unit
 from simulators.one_device import Place, one_device
 from simulators.site import SiteLink, load_site
 from simulators.testing.brokers import BenchBroker, Way
-from simulators.testing.devices import SimulatedDevice
+from simulators.testing.devices import Hands, SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc
+from simulators.testing.raw_lines import Heard, RawLine
 from simulators.testing.records import Records
 from simulators.testing.sites import SimulatedSite
 from simulators.testing.stage import Stage
 from simulators.world import World
 
-Transport = Literal["tcp", "rtu", "rtu-over-tcp", "ascii"]
+Transport = Literal["tcp", "rtu", "rtu-over-tcp", "ascii", "udp"]
 
 
 class Bench:
@@ -36,7 +40,9 @@ class Bench:
         self._world = World(seed=seed, record=self.records.serve, watch=self.records.watch)
         self._stage = Stage()
         self._count = 0
+        self._units: dict[str, dict[int, Unit]] = {}
         self.faults = FaultBoard(self._stage, self._world)
+        self._hands = Hands(self._stage, self._world, self.records, self.faults)
 
     def __enter__(self) -> Self:
         self._stage.__enter__()
@@ -52,6 +58,7 @@ class Bench:
         name: str = "",
         unit: int = 1,
         transport: Transport = "tcp",
+        on: SimulatedDevice | None = None,
         image: RegisterImage | None = None,
         holding: Contents | None = None,
         input: Contents | None = None,  # noqa: A002 - the table's name in the specification
@@ -60,18 +67,21 @@ class Bench:
     ) -> SimulatedDevice:
         """A Modbus device: by its profile, with values that move, or by what stands in its registers.
 
-        A register that was not given is exception 02. On a free port of 127.0.0.1, or on a pty. Raises `SiteError`,
-        `CannotServe`, `ValueError`.
+        A register that was not given is exception 02. It is on a free port of 127.0.0.1, or on a pty, or `on` the line
+        of another one, with a `unit` of its own. Raises `SiteError`, `CannotServe`, `ValueError`.
         """
+        name = name or self._next_name()
         tables = (holding, input, coil, discrete)
         if image is None and any(table is not None for table in tables):
             image = RegisterImage(holding=holding, input=input, coil=coil, discrete=discrete)
-        if image is None:
-            return self._by_profile("modbus", profile, name, unit, transport)
-        name = name or self._next_name()
-        link = self._place(name, transport).keys("modbus", name)
-        options = _modbus_options(link)
-        self._stage.enter(open_units(name, options, {unit: Unit(name, image)}, self._world))
+        link = on.link if on else self._place(name, transport).keys("modbus", name)
+        made = Unit(name, image) if image else self._unit_by_profile(profile, name, unit, link)
+        units = self._units.setdefault(link["name"], {})
+        if unit in units:
+            raise ValueError(f"unit {unit} is {units[unit].name} already: give each its own")
+        self._stage.call(units.__setitem__, unit, made)
+        if on is None:
+            self._stage.enter(open_units(link["name"], _modbus_options(link), units, self._world))
         return self._device(name, unit, profile, link, image)
 
     def serial_device(
@@ -85,6 +95,15 @@ class Bench:
     ) -> SimulatedDevice:
         """A serial camera by its profile: on a pty, or with `tcp` behind a serial server."""
         return self._by_profile("camera", profile, name, unit, "tcp" if tcp else "pty")
+
+    def serial_line(self, *, name: str = "", tcp: bool = False) -> RawLine:
+        """A serial line on which the test itself speaks: on a pty, or with `tcp` behind a serial server."""
+        name = name or self._next_name()
+        keys = self._place(name, "tcp" if tcp else "pty").keys("serial", name)
+        heard = Heard(name)
+        options = SerialLine(**{key: keys[key] for key in ("port", "host", "tcp_port") if key in keys})
+        line = self._stage.enter(open_line(options, Members(name, (name,), lambda: heard, self._world)))
+        return RawLine(name, keys, self._hands, line, heard)
 
     def site(self, config: Path) -> SimulatedSite:
         """A device for each device of an agent.toml, where it says; raises `SiteError`, `CannotServe`."""
@@ -110,6 +129,10 @@ class Bench:
         ioc = BenchIoc(self._stage, self._folder("ioc"), broker, ("--protocol", protocol, *options))
         return self._stage.enter(ioc)
 
+    def _unit_by_profile(self, profile: str | Path, name: str, unit: int, link: Mapping[str, Any]) -> Unit:
+        site, _ = one_device(str(profile), name, unit, Place(), link=link["name"], kind="modbus")
+        return self._stage.call(modbus_unit, site.devices[0], link["name"], self._world)
+
     def _by_profile(self, kind: str, profile: str | Path, name: str, unit: int | None, where: str) -> SimulatedDevice:
         name = name or self._next_name()
         site, link = one_device(str(profile), name, unit, self._place(name, where), link=name, kind=kind)
@@ -119,7 +142,7 @@ class Bench:
     def _device(
         self, name: str, unit: int | None, profile: str | Path, link: Mapping[str, Any], image: RegisterImage | None
     ) -> SimulatedDevice:
-        return SimulatedDevice(name, unit, str(profile), link, self.records, self.faults, image)
+        return SimulatedDevice(name, unit, str(profile), link, self._hands, image)
 
     def _place(self, name: str, where: str) -> Place:
         if where in ("rtu", "ascii", "pty"):

@@ -1,19 +1,28 @@
 """One simulated device in the hands of a test."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from drivers.api import Value
 from simulators.faults.fault import EVERYTHING, Fault
 from simulators.modbus.image import RegisterImage
+from simulators.scripts import Say, Script
 from simulators.testing.faults import FaultBoard
 from simulators.testing.records import Records
-from simulators.testing.stage import wait_until
+from simulators.testing.stage import Stage, wait_until
 from simulators.toml_text import toml_text
-from simulators.world import Exchange, Served
+from simulators.world import Exchange, Served, World
 
 WAIT_S = 10.0
+
+
+class Hands(NamedTuple):
+    """What a device of a bench needs of the bench."""
+
+    stage: Stage
+    world: World
+    records: Records
+    faults: FaultBoard
 
 
 @dataclass(frozen=True)
@@ -27,10 +36,8 @@ class SimulatedDevice:
     unit: int | None
     profile: str
     link: Mapping[str, Any]
-    records: Records = field(repr=False)
-    faults: FaultBoard = field(repr=False)
+    _hands: Hands = field(repr=False)
     image: RegisterImage | None = None
-    set_value: Callable[[str, str, Value], Value] = field(repr=False, default=lambda _device, _point, value: value)
 
     @property
     def host(self) -> str:
@@ -50,12 +57,12 @@ class SimulatedDevice:
     @property
     def served(self) -> Sequence[Served]:
         """Every value that has left it, in order; `fault` says what has spoilt an answer."""
-        return self.records.served(self.name)
+        return self._hands.records.served(self.name)
 
     @property
     def exchanges(self) -> Sequence[Exchange]:
         """Every request that it has answered, or would have, in order."""
-        return self.records.exchanges(self.name)
+        return self._hands.records.exchanges(self.name)
 
     @property
     def requests(self) -> Sequence[bytes]:
@@ -64,11 +71,23 @@ class SimulatedDevice:
 
     def fault(self, fault: str | Fault) -> Fault:
         """Let something go wrong with it, or with its line: `"no_reply for=5"`; raises `BadFault`."""
-        return self.faults.add(fault, on=self.name)
+        return self._hands.faults.add(fault, on=self.name)
 
     def heal(self, name: str = EVERYTHING) -> int:
         """End its faults of this name; gives how many."""
-        return self.faults.heal(name, on=self.name)
+        return self._hands.faults.heal(name, on=self.name)
+
+    def script(self, say: Say, *, in_order: bool = True) -> None:
+        """Answer with what `say(number, request, answer)` gives: (seconds after the request, bytes) pairs.
+
+        `say` is called beside the test, in the thread of the simulators. What was meant is recorded as spoilt by
+        `script`.
+        """
+        self._hands.world.scripts[self.name] = Script(say, in_order)
+
+    def end_script(self) -> None:
+        """Answer as before."""
+        self._hands.world.scripts.pop(self.name, None)
 
     def wait_for_requests(self, count: int, timeout_s: float = WAIT_S) -> Sequence[bytes]:
         """Until it has been asked so often since its start; raises `AssertionError`."""

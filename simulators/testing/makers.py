@@ -18,6 +18,7 @@ class MakeModbusDevice(Protocol):
         name: str = "",
         unit: int = 1,
         transport: Transport = "tcp",
+        on: SimulatedDevice | None = None,
         image: RegisterImage | None = None,
         holding: Contents | None = None,
         input: Contents | None = None,  # noqa: A002 - the table's name in the specification

@@ -24,6 +24,8 @@ class Stage:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._serve, name="simulators", daemon=True)
         self._kept: list[_Kept[Any]] = []
+        self._failures: list[BaseException] = []
+        self._loop.set_exception_handler(self._failed)
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -63,10 +65,19 @@ class Stage:
         self._loop.close()
 
     async def _leave_all(self) -> None:
-        failures = [failure for kept in reversed(self._kept) if (failure := await kept.leave())]
+        self._failures += [failure for kept in reversed(self._kept) if (failure := await kept.leave())]
         self._kept.clear()
-        if failures:
-            raise failures[0]
+        await asyncio.sleep(0)  # transports close their sockets in the next round of the loop
+        if self._failures:
+            raise self._failures[0]
+
+    def _failed(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """What nobody else would see: a callback has raised, like the script of a test."""
+        failure = context.get("exception")
+        if failure is not None:
+            self._failures.append(failure)
+        else:
+            loop.default_exception_handler(context)
 
 
 class _Kept(Generic[T]):

@@ -5,9 +5,11 @@ import socket
 import struct
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import serial
 from processes import wait_until
 
 from simulators.endpoints import CannotServe, free_port
@@ -20,6 +22,7 @@ from simulators.testing import (
     FaultBoard,
     MakeModbusDevice,
     MakeSerialDevice,
+    RawLine,
     RegisterImage,
     SimulatedDevice,
     SimulatedSite,
@@ -83,6 +86,66 @@ def test_what_cannot_be_is_refused_with_what_to_write(modbus_device: MakeModbusD
         modbus_device(holding={0: 70_000})
     with pytest.raises(ValueError, match="has no profile"):
         modbus_device(holding={0: 1}).toml()
+
+
+def test_several_units_stand_on_one_line(modbus_device: MakeModbusDevice) -> None:
+    first = modbus_device(holding={0: 1})
+    second = modbus_device("eastron/sdm120", on=first, unit=2)
+    assert second.tcp_port == first.tcp_port
+    assert ask(second, bytes.fromhex("0400000002"))[:2] == b"\x04\x04"
+    second.fault("exception")
+    assert ask(second, bytes.fromhex("0400000002")) == b"\x84\x04"
+    assert ask(first) == bytes.fromhex("03020001")
+    with pytest.raises(ValueError, match="unit 2 is device-2 already"):
+        modbus_device(holding={0: 1}, on=first, unit=2)
+
+
+def test_a_script_says_every_byte(modbus_device: MakeModbusDevice) -> None:
+    device = modbus_device(holding={0: 1})
+    device.script(lambda number, request, answer: [(0.0, answer[:7] + bytes((number, len(request))))])
+    assert [ask(device), ask(device)] == [bytes((0, 12)), bytes((1, 12))]
+    device.end_script()
+    assert ask(device) == bytes.fromhex("03020001")
+    assert [one.faults for one in device.exchanges] == [("script",), ("script",), ()]
+
+
+def test_parts_of_a_script_come_at_their_own_time_where_they_may_overtake(modbus_device: MakeModbusDevice) -> None:
+    device = modbus_device(holding={0: 1})
+    head = struct.pack(">HHHB", 1, 0, 3, 1)
+    device.script(lambda *_: [(0.3, head + b"LA"), (0.1, head + b"EA")], in_order=False)
+    with socket.create_connection((device.host, device.tcp_port), 5) as sock:
+        sock.sendall(struct.pack(">HHHB", 1, 0, len(READ_FIRST) + 1, 1) + READ_FIRST)
+        assert [sock.recv(9)[7:], sock.recv(9)[7:]] == [b"EA", b"LA"]
+
+
+def test_a_script_that_raises_fails_the_test(tmp_path: Path) -> None:
+    def say(*_: object) -> list[tuple[float, bytes]]:
+        raise KeyError("in the script")
+
+    def use(bench: Bench) -> None:
+        device = bench.modbus_device(holding={0: 1})
+        device.script(say)
+        ask(device, timeout_s=0.3)
+
+    with pytest.raises(KeyError, match="in the script"), Bench(tmp_path) as bench:
+        use(bench)
+
+
+def test_a_line_on_which_the_test_speaks(serial_line: Callable[..., RawLine]) -> None:
+    line = serial_line()
+    with serial.Serial(line.port, timeout=5) as port:
+        line.say(b"$hello\r\n")
+        assert port.readline() == b"$hello\r\n"
+        port.write(b"ask")
+        line.wait_to_hear(b"ask")
+
+
+async def test_a_device_is_there_by_udp(modbus_device: MakeModbusDevice) -> None:
+    device = modbus_device(holding={0: 230}, transport="udp")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(5)
+        sock.sendto(struct.pack(">HHHB", 1, 0, 6, 1) + READ_FIRST, (device.host, device.tcp_port))
+        assert sock.recv(300)[7:] == bytes.fromhex("030200e6")
 
 
 @pytest.mark.parametrize("transport", ["rtu", "ascii", "rtu-over-tcp"])
