@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from drivers.tomlfile import Section
 from simulators.faults.answers import SPOILS
 from simulators.faults.catalogue import FAULTS, Place
 from simulators.faults.fault import Fault, check_place, make_fault, parse_fault, parse_faults
@@ -145,15 +144,66 @@ def test_every_link_leads_somewhere() -> None:
     assert "faults/README.md" in (DOCS / "tester.md").read_text(encoding="utf-8")
 
 
+SITE_OF_THE_PAGES = """
+[scenario]
+name = "A page"
+seconds = 60
+
+[[link]]
+name = "bus-1"
+kind = "modbus"
+transport = "rtu"
+
+[[link]]
+name = "lan-1"
+kind = "modbus"
+transport = "tcp"
+
+[[link]]
+name = "cams"
+kind = "camera"
+
+[[device]]
+name = "meter-1"
+link = "bus-1"
+unit = 1
+profile = "eastron/sdm120"
+interval_s = 2.0
+
+[[device]]
+name = "meter-2"
+link = "bus-1"
+unit = 2
+profile = "eastron/sdm120"
+interval_s = 2.0
+
+[[device]]
+name = "ups-1"
+link = "lan-1"
+unit = 1
+profile = "apc/smart-ups"
+interval_s = 2.0
+
+[[device]]
+name = "cam-1"
+link = "cams"
+profile = "vimicro/vc0706"
+interval_s = 10.0
+"""
+
+
 @each_page
-def test_what_is_to_be_expected_is_an_expectation(name: str) -> None:
-    """Its names and keys are those of scenarios; the numbers are possible ones."""
-    kinds = pytest.importorskip("simulators.scenario.expectations").EXPECTATIONS
+def test_a_page_is_a_scenario(name: str, tmp_path: Path) -> None:
+    """Its names, places and expectations are those of scenarios, and what is to recover has an end."""
+    reading = pytest.importorskip("simulators.scenario.reading")
+    placeholders = pytest.importorskip("simulators.scenario.placeholders")
     blocks = re.findall(r"^```toml\n(.*?)^```", PAGES[name], re.DOTALL | re.MULTILINE)
-    expected = [table for block in blocks for table in tomllib.loads(block).get("expect", ())]
-    assert expected
-    problems: list[Any] = []
-    for table in expected:
-        section = Section(table, name, problems, name, {})
-        assert section.convert(kinds[table["that"]], ignore=("that",)) is not None
-    assert not problems
+    file = tmp_path / f"{name}.toml"
+    file.write_text(SITE_OF_THE_PAGES + "".join(blocks), encoding="utf-8")
+    scenario = reading.read_scenario(file, placeholders.Places.nowhere())
+    written = [one for one in scenario.expect if f'that = "{one.that}"' in PAGES[name]]
+    assert written
+    ends = {where: [one for one in faults if one.until_s < 60 or one.every_s] for where, faults in scenario.faults.items()}
+    for one in written:
+        if one.that == "recovers":
+            assert any(one.fault in ("", fault.name) for fault in ends[one.on or "site"])
