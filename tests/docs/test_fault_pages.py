@@ -178,10 +178,10 @@ profile = "eastron/sdm120"
 interval_s = 2.0
 
 [[device]]
-name = "ups-1"
+name = "meter-3"
 link = "lan-1"
 unit = 1
-profile = "apc/smart-ups"
+profile = "eastron/sdm120"
 interval_s = 2.0
 
 [[device]]
