@@ -1,4 +1,4 @@
-"""Write into docs/faults what the code knows: the table of all faults, the head of each page, the bytes of the examples.
+"""Write into docs/faults what the code knows: the table of all faults, the head of each page, bytes of the examples.
 
 Run it after a change of `simulators/faults`: `python docs/make_fault_pages.py`. Everything else on the pages is written
 by hand and stays as it is. A test compares.
@@ -50,10 +50,12 @@ def head(kind: FaultKind) -> str:
 
 
 def sentence(kind: FaultKind) -> str:
+    """What happens, as a sentence."""
     return kind.what[0].upper() + kind.what[1:] + "."
 
 
 def places(kind: FaultKind) -> list[Place]:
+    """Where it can be, always in the same order."""
     return [place for place in PLACES if place in kind.places]
 
 
@@ -73,6 +75,7 @@ def renewed(name: str, text: str) -> str:
 
 
 def renewed_readme(text: str) -> str:
+    """The README with the table as it is now."""
     return _TABLE.sub(lambda _: table(), text, count=1)
 
 
@@ -94,6 +97,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def main() -> None:
+    """Write them all."""
     README.write_text(renewed_readme(README.read_text(encoding="utf-8")), encoding="utf-8")
     for name in FAULTS:
         file = FOLDER / f"{name}.md"

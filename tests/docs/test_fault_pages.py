@@ -203,7 +203,9 @@ def test_a_page_is_a_scenario(name: str, tmp_path: Path) -> None:
     scenario = reading.read_scenario(file, placeholders.Places.nowhere())
     written = [one for one in scenario.expect if f'that = "{one.that}"' in PAGES[name]]
     assert written
-    ends = {where: [one for one in faults if one.until_s < 60 or one.every_s] for where, faults in scenario.faults.items()}
+    ends = {
+        where: [one for one in faults if one.until_s < 60 or one.every_s] for where, faults in scenario.faults.items()
+    }
     for one in written:
         if one.that == "recovers":
             assert any(one.fault in ("", fault.name) for fault in ends[one.on or "site"])
