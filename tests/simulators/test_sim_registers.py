@@ -1,6 +1,7 @@
 """A simulated Modbus device serves what its profile describes, and records what its words mean."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from drivers.modbus.profile import Identification, ModbusPoint, ModbusProfile, O
 from simulators.modbus.device import Refused, respond
 from simulators.modbus.plain import encoder
 from simulators.modbus.registers import ProfileMemory
-from simulators.world import World
+from simulators.world import forget
 
 KINDS = {"modbus": SPEC}
 Make = Callable[..., ModbusProfile]
@@ -174,7 +175,7 @@ def test_the_words_are_the_same_whether_somebody_records_what_they_mean_or_not(n
     profile = load_profile(shipped_profiles() / f"{name}.toml", KINDS)
     assert isinstance(profile, ModbusProfile)
     watched = ProfileMemory("m", profile, moment.world())
-    alone = ProfileMemory("m", profile, World(1, lambda: moment.elapsed_s))
+    alone = ProfileMemory("m", profile, replace(moment.world(), record=forget))
     for second in range(0, 100, 7):
         moment.elapsed_s = second + 0.3
         for point in profile.point:
