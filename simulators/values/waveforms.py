@@ -13,7 +13,7 @@ from random import Random
 from typing import Protocol
 
 from drivers.api import Value
-from simulators.values.courses import Course, Mains, course
+from simulators.values.courses import Course, Mains, course, mains_of
 
 Waveform = Callable[[float], Value]
 """From seconds since the start to a value in the point's unit."""
@@ -110,7 +110,7 @@ def waveform(seed: int, device: str, point: Quantity, capacity: Limits = UNLIMIT
     `start_s` is the time of day at the start, in seconds: it is bright at noon.
     """
     random = Random(f"{seed}/{device}/{point.name}")
-    mains = Mains.of(seed, device)
+    mains = mains_of(seed, device)
     if point.enum:
         return _changing(random, sorted(point.enum.values()))
     if point.wire_type == "bool":
