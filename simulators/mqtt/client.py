@@ -11,12 +11,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from simulators.mqtt.address import BrokerAddress, Protocol
 
@@ -51,7 +52,7 @@ class Hello:
 
     client_id: str
     protocol: Protocol
-    will: Will
+    will: Will | None
     keepalive_s: int
     receive_maximum: int | None = None
     session_s: int = 0
@@ -66,8 +67,17 @@ class Limits:
     topic_aliases: int = 0
 
 
-OnMessage = Callable[[str, bytes, bool], bool]
-"""Handle one message: topic, payload, was it retained. False where it could not be: the broker shall keep it."""
+class Message(NamedTuple):
+    """One message as the broker passes it on."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retain: bool
+
+
+OnMessage = Callable[[Message], bool]
+"""Handle one message. False where it could not be: the broker shall keep it."""
 OnPuback = Callable[[int, int], None]
 """A message that was published is acknowledged: its number, and the reason code."""
 
@@ -79,9 +89,11 @@ class Client:
         self.closed = closed
         self.limits = limits
         self.on_puback: OnPuback = lambda _mid, _code: None
+        self.on_granted: Callable[[], None] = lambda: None
         self._client = client
         self._version_5 = client.protocol == MQTTProtocolVersion.MQTTv5
         client.on_publish = self._published
+        client.on_subscribe = lambda *_: self.on_granted()
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, alias: int = 0, expiry_s: int = 0
@@ -99,8 +111,16 @@ class Client:
         return info.mid
 
     def subscribe(self, *topics: str) -> None:
-        """Ask for `topics` with QoS 1."""
+        """Ask for `topics` with QoS 1; `on_granted` tells the broker's answer."""
         self._client.subscribe([(topic, 1) for topic in topics])
+
+    def overhear(self, *topics: str) -> None:
+        """Ask for `topics` as they were published: with the QoS, and with MQTT 5 the retain flag, of the publisher."""
+        if self._version_5:
+            as_published: Any = SubscribeOptions(qos=2, retainAsPublished=True)
+            self._client.subscribe([(topic, as_published) for topic in topics])
+        else:
+            self._client.subscribe([(topic, 2) for topic in topics])
 
     def drop(self) -> None:
         """End the connection without a word, as when the network is gone: the broker will publish the Will."""
@@ -141,7 +161,7 @@ async def connect(
             closed.set_result(ended)
 
     def on_paho_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        if on_message(message.topic, bytes(message.payload), message.retain):
+        if on_message(Message(message.topic, bytes(message.payload), message.qos, message.retain)):
             client.ack(message.mid, message.qos)
 
     client.on_connect = on_connect
@@ -196,8 +216,8 @@ def _client(broker: BrokerAddress, hello: Hello, tls: ssl.SSLContext | None) -> 
         reconnect_on_failure=False,
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    will = hello.will
-    client.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will_properties(hello))
+    if will := hello.will:
+        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will_properties(hello.protocol, will))
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
@@ -235,10 +255,10 @@ def _connect_properties(hello: Hello) -> Properties:
     return _filled(PacketTypes.CONNECT, named)
 
 
-def _will_properties(hello: Hello) -> Properties | None:
-    if hello.protocol != "5" or not hello.will.delay_s:
+def _will_properties(protocol: Protocol, will: Will) -> Properties | None:
+    if protocol != "5" or not will.delay_s:
         return None
-    return _filled(PacketTypes.WILLMESSAGE, {"WillDelayInterval": hello.will.delay_s})
+    return _filled(PacketTypes.WILLMESSAGE, {"WillDelayInterval": will.delay_s})
 
 
 @cache

@@ -12,7 +12,6 @@ import msgspec
 
 from simulators.ioc.report import Report
 from simulators.processes import Child, child
-from simulators.testing.brokers import BenchBroker, Way
 from simulators.testing.stage import Stage, wait_until
 
 T = TypeVar("T")
@@ -49,12 +48,12 @@ class Event(NamedTuple):
 class BenchIoc:
     """The IOC behind a broker. Its database (`db`; tables in `simulators/ioc/schema.sql`) outlives it."""
 
-    def __init__(self, stage: Stage, folder: Path, broker: BenchBroker | Way, options: Sequence[str]) -> None:
+    def __init__(self, stage: Stage, folder: Path, url: str, options: Sequence[str]) -> None:
         self._stage = stage
         self._folder = folder
         self.db = folder / "ioc.db"
         self.pictures = folder / "pictures"
-        self._argv = [sys.executable, "-m", "simulators", "ioc", "--broker", broker.url, "--db", str(self.db)]
+        self._argv = [sys.executable, "-m", "simulators", "ioc", "--broker", url, "--db", str(self.db)]
         self._argv += ["--pictures", str(self.pictures), "--json", "--every", "0.5", *options]
         self._stack = AsyncExitStack()
         self._child: Child | None = None
@@ -70,6 +69,11 @@ class BenchIoc:
     def kill(self) -> None:
         """End it as a power cut would."""
         self._stage.run(self._stop(signal.SIGKILL))
+
+    @property
+    def pid(self) -> int | None:
+        """Its process, for who measures what it takes; None while it does not run."""
+        return self._child.process.pid if self._child else None
 
     @property
     def report(self) -> Report | None:
