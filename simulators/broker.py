@@ -85,7 +85,11 @@ class Broker:
         self.options = options
         if self.program is not None:
             self._write()
-            self._signal(signal.SIGHUP)
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the files again that its configuration names (SIGHUP), as far as mosquitto does that."""
+        self._signal(signal.SIGHUP)
 
     def pause(self) -> None:
         """It is there and says nothing, until `resume`."""

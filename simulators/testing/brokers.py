@@ -62,6 +62,10 @@ class BenchBroker:
         """Passwords and access rules are read again at once (SIGHUP), everything else at the next start."""
         self._stage.call(self._broker.change, options)
 
+    def reload(self) -> None:
+        """Read the files again that its configuration names (SIGHUP), as far as mosquitto does that."""
+        self._broker.reload()
+
     def way(self, *, seed: int = 0, watch: Watch = nobody) -> Way:
         """A port that leads to it, on which things can go wrong.
 
