@@ -66,9 +66,9 @@ class BenchClient:
         while True:
             with suppress(BrokerDown):
                 async with connect(self._address, self._hello, self._hear) as client:
-                    client.on_granted, client.on_puback = self._granted.set, self._landed
-                    client.overhear(*self._topics)
+                    client.on_granted, client.on_puback = self._ready.set, self._landed
                     self._client = client
+                    client.overhear(*self._topics) if self._topics else self._ready.set()
                     await asyncio.wait((client.closed,))
             self._ended()
             await asyncio.sleep(AGAIN_S)
@@ -98,14 +98,14 @@ class BenchClient:
             self._task.result()
 
     async def __aenter__(self) -> Self:
-        self._granted = asyncio.Event()
+        self._ready = asyncio.Event()
         self._task = asyncio.create_task(self._run(), name="client of the test")
         try:
             async with asyncio.timeout(WAIT_S):
-                await self._granted.wait()
+                await self._ready.wait()
         except TimeoutError as err:
             await self._leave()
-            raise BrokerDown(f"{self._address} does not answer SUBSCRIBE") from err
+            raise BrokerDown(f"{self._address} does not answer") from err
         return self
 
     async def __aexit__(self, *_: object) -> None:

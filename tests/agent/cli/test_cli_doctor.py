@@ -249,10 +249,10 @@ def test_nobody_logs_in_beside_an_agent_that_may_not_be_asked(
 def test_who_may_not_read_the_key_is_told_to_use_sudo(
     lab: TlsLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    broker = lab.broker(lab.server)
     fault = Fault("file_unreadable", {"file": "/etc/oc-agent/gw.key", "detail": "Permission denied"})
     monkeypatch.setattr(broker_checks, "trial", lambda options: trial.Trial(UplinkDown.by(fault)))
     monkeypatch.setattr(broker_checks.os, "geteuid", lambda: 1000)
-    broker = lab.broker(lab.server)
     exit_code, text = doctor(lab.trusting(broker.port), lang="vi")
     assert exit_code == 1
     assert "/etc/oc-agent/gw.key: không đọc được (Permission denied)" in text
