@@ -95,7 +95,7 @@ _KINDS = (
     _kind("ack_stale", "uplink", "an earlier acknowledgement of the IOC comes again"),
     _kind("disk_full", "host", "no byte more can be written to the gateway's disk"),
     _kind("read_only", "host", "the gateway's disk cannot be written to"),
-    _kind("clock_jump", "host", "the gateway's wall clock jumps", {"seconds": Parameter(3_600, -4e9, 4e9)}, moment=True),
+    _kind("clock_jump", "host", "the wall clock jumps", {"seconds": Parameter(3_600, -4e9, 4e9)}, moment=True),
     _kind("sigkill", "host", "the gateway is killed, and started again when it is over"),
     _kind("sigstop", "host", "the gateway gets no CPU"),
 )
