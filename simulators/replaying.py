@@ -38,7 +38,7 @@ class Replaying:
             at, request = found
             self._heard = self._heard[at + len(request) :]
             if answer := next(self._answers[request]):
-                yield Answer("", answer, request)
+                yield Answer("capture", answer, request)
         self._heard = self._heard[-self._longest :] if self._longest else b""
 
     def silence(self) -> Iterable[Answer]:

@@ -47,7 +47,8 @@ class Delivery:
 
     def say(self, answer: Answer, wire: Wire) -> None:
         """Send it, or what the faults of this moment leave of it."""
-        wire.make_room(len(answer.data))
+        if answer.device:
+            wire.make_room(len(answer.data))
         if not self._world.faults and not wire.deaf:
             wire.put((Part(0.0, answer.data),))
             self._done(answer, ())

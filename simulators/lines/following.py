@@ -2,9 +2,8 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
-from simulators.endpoints import CannotServe
 from simulators.faults.catalogue import Place
 from simulators.faults.fault import Fault
 from simulators.world import World
@@ -15,16 +14,14 @@ Turn = Callable[[Fault], Awaitable[None]]
 
 @asynccontextmanager
 async def following(world: World, on: Sequence[str], begins: Turn, ends: Turn) -> AsyncIterator[None]:
-    """Follow until the context ends; raises `CannotServe` where a line could not come back."""
+    """Follow until the context ends; raises what went wrong meanwhile: `CannotServe`."""
+    task = asyncio.create_task(follow(world, on, begins, ends), name=f"faults of {on[0]}")
     try:
-        async with asyncio.TaskGroup() as tasks:
-            task = tasks.create_task(follow(world, on, begins, ends), name=f"faults of {on[0]}")
-            try:
-                yield
-            finally:
-                task.cancel()
-    except* CannotServe as errors:
-        raise errors.exceptions[0] from None
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
 
 
 async def follow(world: World, on: Sequence[str], begins: Turn, ends: Turn) -> None:

@@ -3,7 +3,6 @@ another pty behind the same link, as a USB adapter does behind `/dev/serial/by-i
 """
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
@@ -31,7 +30,7 @@ class PtyLine:
         self._babbling = Babbling(self, f"{members.world.seed}/{members.link}")
         self._pty: Pty | None = None
         self._plug = ExitStack()
-        self._placeholder: tuple[int, int] | None = None
+        self._last_name = ""
 
     @property
     def deaf(self) -> str:
@@ -50,20 +49,19 @@ class PtyLine:
 
     def plug_in(self) -> None:
         """There is a pty at the address from now on; raises `CannotServe`."""
-        self._pty = self._plug.enter_context(open_pty(Path(self.address)))
+        self._pty = self._plug.enter_context(open_pty(Path(self.address), not_as=self._last_name))
         pty = self._pty
         asyncio.get_running_loop().add_reader(pty.fd, lambda: self._ear.hear(pty.read()))
-        self._forget_placeholder()
 
     def pull(self) -> None:
-        """Nothing is there. The name of the old pty is kept busy, so that the next one gets another."""
+        """Nothing is there any more."""
         if self._pty is not None:
             asyncio.get_running_loop().remove_reader(self._pty.fd)
+            self._last_name = self._pty.name
             self._pty = None
             self._sequencer.close()
             self._ear.close()
             self._plug.close()
-            self._placeholder = os.openpty()
 
     async def begins(self, fault: Fault) -> None:
         if fault.name == "unplug":
@@ -82,16 +80,10 @@ class PtyLine:
     async def close(self) -> None:
         await self._babbling.close()
         self.pull()
-        self._forget_placeholder()
 
     def _send(self, data: bytes) -> None:
         if self._pty is not None:
             self._pty.write(data)
-
-    def _forget_placeholder(self) -> None:
-        for fd in self._placeholder or ():
-            os.close(fd)
-        self._placeholder = None
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final
 
 from simulators.faults.catalogue import Transport
-from simulators.modbus.framing import mbap_frame, rtu_frame
+from simulators.modbus.framing import ascii_frame, mbap_frame, rtu_frame
 
 _ERROR: Final = 0x80
 _BIT_READS: Final = (1, 2)
@@ -47,6 +47,34 @@ class RtuDialect:
         return rtu_frame(answer[0], bytes((answer[1] | _ERROR, code)))
 
 
+class AsciiDialect:
+    """A colon, unit, PDU and LRC in hexadecimal digits, CR and LF."""
+
+    transport: Transport = "ascii"
+
+    def wrong_check(self, answer: bytes) -> bytes:
+        check = int(answer[-4:-2], 16) ^ 0x01
+        return answer[:-4] + f"{check:02X}\r\n".encode()
+
+    def wrong_unit(self, answer: bytes) -> bytes:
+        unit, pdu = self._parts(answer)
+        return ascii_frame(unit % 247 + 1, pdu)
+
+    def wrong_count(self, answer: bytes, random: Random) -> bytes:
+        unit, pdu = self._parts(answer)
+        return ascii_frame(unit, with_other_count(pdu, random))
+
+    def exception(self, request: bytes, answer: bytes, code: int) -> bytes:
+        del request
+        unit, pdu = self._parts(answer)
+        return ascii_frame(unit, bytes((pdu[0] | _ERROR, code)))
+
+    @staticmethod
+    def _parts(answer: bytes) -> tuple[int, bytes]:
+        body = bytes.fromhex(answer[1:-4].decode())
+        return body[0], body[1:]
+
+
 class TcpDialect:
     """MBAP header, PDU. There is no checksum that could be wrong."""
 
@@ -67,6 +95,7 @@ class TcpDialect:
 
 
 RTU: Final = RtuDialect()
+ASCII: Final = AsciiDialect()
 TCP: Final = TcpDialect()
 
 

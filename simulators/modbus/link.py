@@ -13,11 +13,16 @@ from simulators.lines.pty_line import pty_line
 from simulators.lines.speaking import Hearing
 from simulators.lines.tcp_line import tcp_line
 from simulators.modbus.registers import ProfileMemory
-from simulators.modbus.units import RtuUnits, TcpUnits, Unit, Units
+from simulators.modbus.units import AsciiUnits, RtuUnits, TcpUnits, Unit, Units
 from simulators.site import SiteDevice, SiteLink
-from simulators.world import Served, World
+from simulators.world import Served, World, forget
 
-_SPEAKS: Mapping[str, Callable[[Units], Hearing]] = {"rtu": RtuUnits, "rtu-over-tcp": RtuUnits, "tcp": TcpUnits}
+_SPEAKS: Mapping[str, Callable[[Units], Hearing]] = {
+    "rtu": RtuUnits,
+    "rtu-over-tcp": RtuUnits,
+    "ascii": AsciiUnits,
+    "tcp": TcpUnits,
+}
 
 
 @asynccontextmanager
@@ -40,8 +45,12 @@ def open_units(link: str, options: ModbusOptions, units: Units, world: World) ->
 
 
 def _unit(device: SiteDevice, link: str, world: World) -> Unit:
-    """One whose values follow the device's own time; what it serves is recorded when its answer has left."""
+    """One whose values follow the device's own time; what it serves is recorded when its answer has left.
+
+    What nobody records need not be worked out: see `ProfileMemory.read`.
+    """
     assert isinstance(device.profile, ModbusProfile)
     served: list[Served] = []
-    own = replace(world, record=served.extend, elapsed_s=lambda: world.device_s(device.name, link))
+    record = forget if world.record is forget else served.extend
+    own = replace(world, record=record, elapsed_s=lambda: world.device_s(device.name, link))
     return Unit(device.name, ProfileMemory(device.name, device.profile, own), served)

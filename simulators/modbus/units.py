@@ -4,18 +4,32 @@ A unit that is not there is silence on a serial line, and exception 0x0B from a 
 V1.1b3, section 7).
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from simulators.faults.answers import Dialect
 from simulators.lines.speaking import Answer, NotUnderstood
-from simulators.modbus.device import NO_TARGET, Memory, respond
-from simulators.modbus.dialects import RTU, TCP
-from simulators.modbus.framing import MbapRequests, NotModbus, RtuRequests, mbap_frame, rtu_frame
+from simulators.modbus.device import NO_TARGET, Memory, broadcast, respond
+from simulators.modbus.dialects import ASCII, RTU, TCP
+from simulators.modbus.framing import (
+    AsciiRequests,
+    MbapRequests,
+    NotModbus,
+    RtuRequests,
+    ascii_frame,
+    mbap_frame,
+    rtu_frame,
+)
 from simulators.world import Served
 
 SILENCE_S: Final = 0.03
 """Longer than 3.5 characters at 1200 baud: what has not become a frame by then never will."""
+ASCII_SILENCE_S: Final = 1.0
+"""How long an ASCII frame may pause (MODBUS over Serial Line V1.02, 2.5.2)."""
+BROADCAST: Final = 0
+
+Frame = Callable[[int, bytes], bytes]
 
 
 @dataclass(frozen=True)
@@ -64,14 +78,16 @@ class TcpUnits:
         return Answer(unit.name, mbap_frame(transaction, number, answer), request, served, TCP)
 
 
-class RtuUnits:
-    """The units on one serial line, or behind one RTU over TCP connection."""
+class _LineUnits:
+    """The units on one serial line, or behind one connection that carries what a serial line would."""
 
     silence_s = SILENCE_S
 
-    def __init__(self, units: Units) -> None:
+    def __init__(self, units: Units, requests: RtuRequests | AsciiRequests, frame: Frame, dialect: Dialect) -> None:
         self._units = units
-        self._requests = RtuRequests()
+        self._requests = requests
+        self._frame = frame
+        self._dialect = dialect
 
     def feed(self, data: bytes) -> Iterator[Answer]:
         yield from self._answers(self._requests.feed(data))
@@ -80,8 +96,28 @@ class RtuUnits:
         yield from self._answers(self._requests.silence())
 
     def _answers(self, requests: Iterable[tuple[int, bytes]]) -> Iterator[Answer]:
+        """Unit 0 is everybody, and nobody answers, unless a device has that number."""
         for number, pdu in requests:
             unit = self._units.get(number)
             if unit is not None:
                 answer, served = unit.respond(pdu)
-                yield Answer(unit.name, rtu_frame(number, answer), rtu_frame(number, pdu), served, RTU)
+                asked = self._frame(number, pdu)
+                yield Answer(unit.name, self._frame(number, answer), asked, served, self._dialect)
+            elif number == BROADCAST:
+                broadcast(pdu, (unit.memory for unit in self._units.values()))
+
+
+class RtuUnits(_LineUnits):
+    """The units on one RTU line, or behind one RTU over TCP connection."""
+
+    def __init__(self, units: Units) -> None:
+        super().__init__(units, RtuRequests(), rtu_frame, RTU)
+
+
+class AsciiUnits(_LineUnits):
+    """The units on one line in Modbus ASCII."""
+
+    silence_s = ASCII_SILENCE_S
+
+    def __init__(self, units: Units) -> None:
+        super().__init__(units, AsciiRequests(), ascii_frame, ASCII)

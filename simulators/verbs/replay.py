@@ -51,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
 async def _serve(replaying: Replaying, file: Path, args: argparse.Namespace) -> None:
     port = args.tcp or free_port(HOST)
     options = SerialLine(port=str(args.pty.absolute())) if args.pty else SerialLine(host=HOST, tcp_port=port)
-    members = Members("replay", (), lambda: replaying, World())
+    members = Members("replay", ("capture",), lambda: replaying, World())
     async with stop_signal() as stop, open_line(options, members) as line:
         counts = {"requests": len(replaying.requests), "streams": len(replaying.streams)}
         show_line({"ready": True, "pid": os.getpid(), "address": line.address, "capture": str(file)} | counts)
@@ -63,4 +63,4 @@ async def _serve(replaying: Replaying, file: Path, args: argparse.Namespace) -> 
 async def _send_for_ever(line: Line, replaying: Replaying, every_s: float) -> None:
     for frame in cycle(replaying.streams):
         await asyncio.sleep(every_s)
-        line.say(Answer("", frame))
+        line.say(Answer("capture", frame))

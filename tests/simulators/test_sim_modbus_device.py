@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from simulators.modbus import device
 from simulators.modbus.device import Refused, Table, respond
 
 
-class Memory:
+class Memory(device.Memory):
     """Words that count up, and bits of which every third is set; nothing from 1,000 to 2,000."""
 
     def read(self, table: Table, address: int, count: int) -> Sequence[int]:
