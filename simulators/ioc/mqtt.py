@@ -110,7 +110,7 @@ class Session:
 
 @asynccontextmanager
 async def connect(
-    broker: BrokerAddress, protocol: Literal["5", "3.1.1"], client_id: str, will: Will, on_message: OnMessage
+    broker: BrokerAddress, protocol: Literal["5", "3.1.1"], client_id: str, will: Will | None, on_message: OnMessage
 ) -> AsyncIterator[Session]:
     """Connect, and disconnect at the end; raises `BrokerDown`."""
     loop = asyncio.get_running_loop()
@@ -164,7 +164,7 @@ class _TlsSocket(ssl.SSLSocket):
             raise
 
 
-def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) -> paho.Client:
+def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will | None) -> paho.Client:
     client = paho.Client(
         CallbackAPIVersion.VERSION2,
         client_id=client_id,
@@ -173,7 +173,8 @@ def _client(broker: BrokerAddress, protocol: str, client_id: str, will: Will) ->
         reconnect_on_failure=False,
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    client.will_set(will.topic, will.payload, qos=1, retain=True)
+    if will is not None:
+        client.will_set(will.topic, will.payload, qos=1, retain=True)
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:

@@ -92,6 +92,7 @@ class Evidence:
     """One run. `start_ms`, `stop_ms` (SIGTERM) and `end_ms` (it has ended) are the wall clock of the tester.
 
     `timed`: arrivals carry a time of the gateway. `shifts_ms`: by how much its clock was wrong at some time.
+    `asked_ms`: when each device was asked, in order. `failures`: link and time of each answer that a fault has spoilt.
     `bytes_in`: folder -> (time, bytes in it). `contract`: it arrived at the reference IOC.
     """
 
@@ -100,6 +101,8 @@ class Evidence:
     end_ms: int
     devices: Mapping[str, DeviceFacts] = field(default_factory=dict)
     served: Sequence[Served] = ()
+    asked_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    failures: Sequence[tuple[str, int]] = ()
     arrivals: Sequence[Arrival] = ()
     windows: Sequence[Window] = ()
     events: Sequence[Event] = ()
@@ -139,14 +142,6 @@ class Evidence:
         for one in sorted(self.arrivals, key=lambda one: one.time_ms):
             found.setdefault(one.device, []).append(one)
         return found
-
-    @cached_property
-    def asked_ms(self) -> dict[str, list[int]]:
-        """When each device gave an answer, or would have: one time for each answer."""
-        found: dict[str, set[int]] = {}
-        for one in self.served:
-            found.setdefault(one.device, set()).add(one.time_ms)
-        return {device: sorted(times) for device, times in found.items()}
 
     def link_of(self, device: str) -> str:
         facts = self.devices.get(device)

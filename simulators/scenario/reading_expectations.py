@@ -58,6 +58,8 @@ def _read(section: Section) -> Expectation | None:
 
 def _check_names(section: Section, one: Expectation, devices: Mapping[str, DeviceFacts], site: Site) -> None:
     for name in one.devices_named():
+        if name in devices and not devices[name].asked and one.that == "polled":
+            section.problem("device", f'"{name}" is never asked, it sends by itself', "expect `interval` of it")
         if name not in devices:
             section.problem("device", f'there is no device "{name}"', f"known: {', '.join(sorted(devices))}")
     if not isinstance(one, OfDevices):

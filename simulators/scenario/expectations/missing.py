@@ -121,7 +121,7 @@ def _spoilt(one: Served) -> bool:
 def _failures(evidence: Evidence, link: str) -> list[int]:
     """When something failed on a link: answers that were spoilt, and whatever begins or ends on the line."""
     on_link = {device for device, facts in evidence.devices.items() if facts.link == link}
-    times = [one.time_ms for one in evidence.served if one.device in on_link and _spoilt(one)]
+    times = [at_ms for name, at_ms in evidence.failures if name == link]
     for window in evidence.windows:
         places = window.fault.kind.places
         if window.fault.on in (link, "*", *on_link) and places & {"line", "device"}:

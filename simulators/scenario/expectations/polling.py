@@ -100,7 +100,7 @@ class Interval(OfDevices, frozen=True, kw_only=True):
 class Polled(OfDevices, frozen=True, kw_only=True):
     """The gateway asks each device at least every `at_most_s`, and on average at most `at_most_per_s` times a second.
 
-    What counts is that the device has answered, or would have if a fault had let it.
+    Every request counts that reaches it, also one whose answer a fault has spoilt.
     """
 
     that: ClassVar[str] = "polled"
