@@ -25,7 +25,7 @@ Pointer = Annotated[
 
 
 class Arrives(msgspec.Struct, frozen=True, kw_only=True):
-    """`[arrives]`. `device` and `point`: their names where neither topic nor pointer says them. The tables translate."""
+    """`[arrives]`. `device` and `point`: names where neither topic nor pointer says them. The tables translate."""
 
     topic: Annotated[str, msgspec.Meta(min_length=1, examples=["telemetry/{device}/{point}"])]
     value: Pointer = ""

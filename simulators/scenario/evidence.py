@@ -77,6 +77,14 @@ class Account(msgspec.Struct, frozen=True):
     lost: dict[str, int] = {}
 
 
+class Failure(msgspec.Struct, frozen=True):
+    """An answer that a fault has spoilt."""
+
+    link: str
+    device: str
+    at_ms: int
+
+
 class DeviceFacts(msgspec.Struct, frozen=True):
     """What the scenario says of a device. `points`: those that must arrive; `asked`: it does not send by itself."""
 
@@ -92,7 +100,7 @@ class Evidence:
     """One run. `start_ms`, `stop_ms` (SIGTERM) and `end_ms` (it has ended) are the wall clock of the tester.
 
     `timed`: arrivals carry a time of the gateway. `shifts_ms`: by how much its clock was wrong at some time.
-    `asked_ms`: when each device was asked, in order. `failures`: link and time of each answer that a fault has spoilt.
+    `asked_ms`: when each device was asked, in order. `failures`: answers that a fault has spoilt.
     `bytes_in`: folder -> (time, bytes in it). `contract`: it arrived at the reference IOC.
     """
 
@@ -102,7 +110,7 @@ class Evidence:
     devices: Mapping[str, DeviceFacts] = field(default_factory=dict)
     served: Sequence[Served] = ()
     asked_ms: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    failures: Sequence[tuple[str, int]] = ()
+    failures: Sequence[Failure] = ()
     arrivals: Sequence[Arrival] = ()
     windows: Sequence[Window] = ()
     events: Sequence[Event] = ()

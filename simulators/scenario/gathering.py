@@ -9,7 +9,6 @@ from typing import Final
 
 import msgspec
 
-from simulators.ioc.messages import Event as IocEvent
 from simulators.scenario.evidence import Account, Arrival, Event, Line, Stream, json_account
 
 PICTURE: Final = "picture"
@@ -22,6 +21,13 @@ _CHANGED: Final = (
 )
 _EVENTS: Final = "SELECT type, time_ms, device, body FROM event ORDER BY id"
 _MESSAGES: Final = "SELECT (SELECT COUNT(*) FROM message) + (SELECT COUNT(*) FROM duplicate)"
+
+
+class _Body(msgspec.Struct, frozen=True):
+    """What the IOC has kept of an event, beside its columns."""
+
+    reason: str = ""
+    readings: int | None = None
 
 
 class IocEvidence(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,7 +145,7 @@ def _readings(db: sqlite3.Connection) -> Iterator[Arrival]:
 
 def _events(db: sqlite3.Connection) -> Iterator[Event]:
     for name, time_ms, device, body in db.execute(_EVENTS):
-        event = msgspec.json.decode(body, type=IocEvent)
+        event = msgspec.json.decode(body, type=_Body)
         yield Event(name, time_ms, device or "", event.reason, event.readings)
 
 

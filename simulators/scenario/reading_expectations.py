@@ -12,6 +12,7 @@ from simulators.scenario.evidence import DeviceFacts
 from simulators.scenario.expectations import EXPECTATIONS, Expectation, NothingWrong, Runs
 from simulators.scenario.expectations.polling import GOOD, QualityIs, Recovers
 from simulators.scenario.expectations.process import Output
+from simulators.scenario.expectations.saying import Online
 from simulators.scenario.expectations.verdict import OfDevices, Timed, listed
 from simulators.scenario.scenario import ScenarioKeys
 from simulators.site import Site
@@ -81,6 +82,11 @@ def _check_times(section: Section, one: Expectation, keys: ScenarioKeys) -> None
         section.problem("from_s", f"is {one.from_s:g}: the gateway is stopped at {end_s:g} s", "write less")
     if one.from_s is not None and one.to_s is not None and one.to_s <= one.from_s:
         section.problem("to_s", "is not after `from_s`", f"write more than {one.from_s:g}")
+
+    within_s = getattr(one, "within_s", 0.0)
+    if isinstance(one, QualityIs | Online) and one.to_s is not None and one.begin_s() + within_s >= one.to_s:
+        what = f"is over {within_s:g} s after `from_s`, when it must only begin to show"
+        section.problem("to_s", what, "write more, or a shorter `within_s`")
 
 
 def _check_own(section: Section, one: Expectation) -> None:

@@ -1,4 +1,4 @@
-"""One scenario, run: devices, broker, proxy and IOC stand up, the gateway starts, faults come and go, and all is judged.
+"""One scenario, run: all that it needs stands up, the gateway starts, faults come and go, and what was seen is judged.
 
 Promises: everything that was started ends with the call, also when it is cancelled; the gateway is told to end by
 SIGTERM; what is still on its way is waited for.
@@ -7,7 +7,7 @@ SIGTERM; what is still on its way is waited for.
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +27,14 @@ from simulators.scenario.playing import Play, Stage
 from simulators.scenario.reading import read_scenario
 from simulators.scenario.recorder import Recorder
 from simulators.scenario.report import ScenarioReport, outcome_of
-from simulators.scenario.scenario import Scenario
-from simulators.scenario.timeline import windows
+from simulators.scenario.scenario import Scenario, Where
+from simulators.scenario.timeline import Window, windows
 from simulators.scenario.tomltext import toml_text
 from simulators.scenario.uplink import Uplink
 
 TAIL_LINES = 20
 _READY_S = 10.0
+_EXPECTED = (HostCannot, ChildFailed, CannotServe)
 
 Say = Callable[[str], None]
 
@@ -60,10 +61,11 @@ async def run_scenario(file: Path, command: Sequence[str], options: Options, say
         kept = str(folder) if options.keep else ""
         try:
             evidence = await _run(file, command, options, say, folder)
-        except HostCannot as err:
-            return _not_run(scenario, "skipped", str(err), kept)
-        except (ChildFailed, CannotServe) as err:
-            return _not_run(scenario, "broken", str(err), kept)
+        except (*_EXPECTED, ExceptionGroup) as err:
+            known = _known(err)
+            if known is None:
+                raise
+            return _not_run(scenario, known, kept)
         return judged(scenario, evidence, kept)
 
 
@@ -87,16 +89,26 @@ def judged(scenario: Scenario, evidence: Evidence, folder: str = "") -> Scenario
     )
 
 
-def _not_run(scenario: Scenario, outcome: str, why: str, folder: str) -> ScenarioReport:
+def _known(err: Exception) -> Exception | None:
+    """What the world is to blame for, also out of a group; None where there is something else too."""
+    if not isinstance(err, ExceptionGroup):
+        return err
+    ours, others = err.split(_EXPECTED)
+    if ours is None or others is not None:
+        return None
+    return _known(ours.exceptions[0])
+
+
+def _not_run(scenario: Scenario, why: Exception, folder: str) -> ScenarioReport:
     keys = scenario.keys
     return ScenarioReport(
         name=scenario.name,
         file=str(scenario.file),
-        outcome="skipped" if outcome == "skipped" else "broken",
+        outcome="skipped" if isinstance(why, HostCannot) else "broken",
         seed=keys.seed,
         about=keys.about,
         field=keys.field,
-        why=why,
+        why=str(why),
         folder=folder,
     )
 
@@ -131,7 +143,7 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         return play.evidence()
 
 
-def _timelines(scenario: Scenario) -> dict[str, list]:  # type: ignore[type-arg]
+def _timelines(scenario: Scenario) -> Mapping[Where, Sequence[Window]]:
     keys = scenario.keys
     return {
         "site": windows(scenario.on("site"), keys.seconds + keys.settle_s, keys.seed),

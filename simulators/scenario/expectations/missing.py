@@ -25,7 +25,8 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
     Of an instrument that sends by itself, one value for each of the gateway's intervals. `close_s`: how far apart the
     gateway's time and ours may be. Left out: what was served in the last `edge_s` before the gateway was stopped, or
     around a SIGKILL; in the first `start_s` of a gateway's asking, since some only look who is there; up to
-    `unsure_s` after a failure on the same link, since some ask again only to be sure of the line.
+    `unsure_s` after a failure on the same link, and the first answer of a device after one, since some ask again only
+    to be sure.
     """
 
     that: ClassVar[str] = "nothing_missing"
@@ -88,6 +89,7 @@ class _Rules:
         self._stops = evidence.faults_named("sigkill")
         self._pauses = evidence.faults_named("sigstop")
         self._failed = {link: _failures(evidence, link) for link in {one.link for one in evidence.devices.values()}}
+        self._spoilt = {(one.device, one.at_ms) for one in evidence.failures}
         self._begins = {
             device: list(_begins(times, self._stops, evidence)) for device, times in evidence.asked_ms.items()
         }
@@ -103,9 +105,17 @@ class _Rules:
             return "sent while the gateway was stopped"
         if any(0 <= one.time_ms - begin <= told.start_s * 1_000 for begin in self._begins.get(one.device, ())):
             return f"served in the first {told.start_s:g} s of a start"
+        if self._is_first(one):
+            return "the first answer of a device after a failure"
         if self._is_unsure(one):
             return f"served up to {told.unsure_s:g} s after a failure on the same link"
         return ""
+
+    def _is_first(self, one: Served) -> bool:
+        """The answer before it has failed: now the gateway may only look whether the device is back."""
+        times = self._evidence.asked_ms.get(one.device, ())
+        index = bisect_left(times, one.time_ms)
+        return index > 0 and (one.device, times[index - 1]) in self._spoilt
 
     def _is_unsure(self, one: Served) -> bool:
         """Also a second before one: a gateway may throw away the whole of a round of which a part has failed."""
@@ -121,7 +131,7 @@ def _spoilt(one: Served) -> bool:
 def _failures(evidence: Evidence, link: str) -> list[int]:
     """When something failed on a link: answers that were spoilt, and whatever begins or ends on the line."""
     on_link = {device for device, facts in evidence.devices.items() if facts.link == link}
-    times = [at_ms for name, at_ms in evidence.failures if name == link]
+    times = [one.at_ms for one in evidence.failures if one.link == link]
     for window in evidence.windows:
         places = window.fault.kind.places
         if window.fault.on in (link, "*", *on_link) and places & {"line", "device"}:
