@@ -52,6 +52,7 @@ def device_facts(root: Section, site: Site) -> dict[str, DeviceFacts]:
                 link=link.name,
                 points=frozenset(every - set(quiet if isinstance(quiet, dict) else ())),
                 interval_s=_interval(keys.get("interval_s")),
+                intervals_s={point.name: point.interval_s for point in device.profile.point if point.interval_s},
                 asked=not isinstance(device.profile, SerialProfile) or device.profile.is_asked,
             )
     return found

@@ -86,13 +86,17 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class DeviceFacts(msgspec.Struct, frozen=True):
-    """What the scenario says of a device. `points`: those that must arrive; `asked`: it does not send by itself."""
+    """What the scenario says of a device. `points`: those that must arrive; `asked`: it does not send by itself.
+
+    `intervals_s`: of points that have one of their own, which others read together with them do not follow.
+    """
 
     name: str
     link: str
     points: frozenset[str]
     interval_s: float = 10.0
     asked: bool = True
+    intervals_s: Mapping[str, float] = {}
 
 
 @dataclass(kw_only=True)

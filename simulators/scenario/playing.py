@@ -173,7 +173,7 @@ class Play:
             yield Happening(window.begin_s, f"{window.fault}", _nothing)
         for window in self._windows.get("uplink", ()):
             yield Happening(window.begin_s, f"{window.fault}", partial(uplink.begin, window))
-            if heal or not window.lasts:
+            if not window.fault.kind.moment and (heal or not window.lasts):
                 yield Happening(window.end_s, f"{window.fault} is over", partial(uplink.end, window))
         for window in self._windows.get("host", ()):
             yield Happening(window.begin_s, f"{window.fault}", partial(self._begin_on_host, window))

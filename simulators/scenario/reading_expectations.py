@@ -8,6 +8,7 @@ from typing import Final
 from drivers.api import Quality
 from drivers.tomlfile import Section
 from simulators.faults.catalogue import FAULTS
+from simulators.scenario.arriving import Arrives
 from simulators.scenario.evidence import DeviceFacts
 from simulators.scenario.expectations import EXPECTATIONS, Expectation, NothingWrong, Runs
 from simulators.scenario.expectations.polling import GOOD, QualityIs, Recovers
@@ -27,16 +28,15 @@ _ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
 
 
 def read_expectations(
-    root: Section, keys: ScenarioKeys, devices: Mapping[str, DeviceFacts], site: Site, *, contract: bool
+    root: Section, keys: ScenarioKeys, devices: Mapping[str, DeviceFacts], site: Site, arrives: Arrives | None
 ) -> tuple[Expectation, ...]:
-    """In the order of the file, and before them those that every scenario has. `contract`: there is a reference IOC."""
+    """In the order of the file, and before them those that every scenario has."""
     found: list[Expectation] = []
     for section in root.children("expect"):
         one = _read(section)
         if one is None:
             continue
-        if one.contract_only and not contract:
-            section.problem("that", f"{one.that} needs contract v1", "remove it, or `[arrives]`")
+        _check_arrives(section, one, arrives)
         _check_names(section, one, devices, site)
         _check_times(section, one, keys)
         _check_own(section, one)
@@ -44,6 +44,18 @@ def read_expectations(
     written = {one.that for one in found}
     implied = [one() for one, on in ((NothingWrong, keys.nothing_wrong), (Runs, keys.runs)) if on]
     return (*(one for one in implied if one.that not in written), *found)
+
+
+def _check_arrives(section: Section, one: Expectation, arrives: Arrives | None) -> None:
+    """What cannot be seen of a gateway whose messages are not those of contract v1."""
+    if arrives is None:
+        return
+    if one.contract_only:
+        section.problem("that", f"{one.that} needs contract v1", "remove it, or `[arrives]`")
+    if one.that == "latency" and not arrives.time:
+        section.problem("that", "latency needs the times of the gateway", "add `time` to `[arrives]`")
+    if isinstance(one, QualityIs) and not arrives.quality and listed(one.quality) != [GOOD]:
+        section.problem("quality", "nothing says the quality of what arrives", "add `quality` to `[arrives]`")
 
 
 def _read(section: Section) -> Expectation | None:

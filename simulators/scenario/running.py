@@ -81,12 +81,20 @@ def judged(scenario: Scenario, evidence: Evidence, folder: str = "") -> Scenario
         about=scenario.keys.about,
         field=scenario.keys.field,
         verdicts=verdicts,
-        counts={"values served": len(evidence.served), "values arrived": len(evidence.arrivals)}
-        | {f"malformed: {why}": count for why, count in evidence.malformed.items()},
+        counts=_counts(evidence),
         done=evidence.done,
         folder=folder,
         output_tail=[line.text for line in evidence.output[-TAIL_LINES:]],
     )
+
+
+def _counts(evidence: Evidence) -> dict[str, int]:
+    """How much was looked at, and what could not be."""
+    strange = [one for one in evidence.arrivals if one.device not in evidence.devices and one.device != "_gateway"]
+    counts = {"values served": len(evidence.served), "values arrived": len(evidence.arrivals)}
+    if strange:
+        counts[f"of no device of the scenario, like {strange[0].device}.{strange[0].point}"] = len(strange)
+    return counts | {f"not understood: {why}": count for why, count in evidence.malformed.items()}
 
 
 def _known(err: Exception) -> Exception | None:

@@ -16,7 +16,7 @@ from simulators.faults.schedule import Occurrences
 class Window:
     """A fault is there from `begin_s` until `end_s`, in seconds since the start of the gateway.
 
-    `lasts`: nothing in the scenario ends it; it ends with the run.
+    A moment ends where it begins. `lasts`: nothing in the scenario ends it; it ends with the run.
     """
 
     fault: Fault
@@ -40,7 +40,10 @@ def _of(fault: Fault, index: int, seconds: float, seed: int) -> Iterator[Window]
     """As `Schedule` draws it, whose first fault has the number 1."""
     drawn = Occurrences(fault, Random(f"{seed}/fault/{index + 1}/{fault.name}"))
     while drawn.begin_s < seconds:
-        yield Window(fault, drawn.begin_s, min(drawn.end_s, seconds), drawn.end_s >= seconds)
+        if fault.kind.moment:
+            yield Window(fault, drawn.begin_s, drawn.begin_s)
+        else:
+            yield Window(fault, drawn.begin_s, min(drawn.end_s, seconds), drawn.end_s >= seconds)
         if not fault.every_s or drawn.end_s == FOREVER:
             return
         drawn.at(drawn.end_s)

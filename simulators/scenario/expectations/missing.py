@@ -6,7 +6,7 @@ of the line: those are left out, counted by rule, and shown.
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from simulators.faults.answers import SPOILS
@@ -22,10 +22,10 @@ PICTURE: Final = "picture"
 class NothingMissing(OfDevices, frozen=True, kw_only=True):
     """Every value that was served, and that no fault has spoilt, arrived or was declared lost.
 
-    Of an instrument that sends by itself, one value for each of the gateway's intervals. `close_s`: how far apart the
-    gateway's time and ours may be. Left out: what was served in the last `edge_s` before the gateway was stopped, or
-    around a SIGKILL; in the first `start_s` of a gateway's asking, since some only look who is there; up to
-    `unsure_s` after a failure on the same link, and the first answer of a device after one, since some ask again only
+    Of an instrument that sends by itself, and of a point with an interval of its own, one value for each interval.
+    `close_s`: how far apart the gateway's time and ours may be. Left out: what was served in the last `edge_s` before
+    the gateway was stopped, or around a SIGKILL; in the first `start_s` of its asking, since some only look who is
+    there; up to `unsure_s` after a failure on the same link, or before the first value after one, since some ask only
     to be sure.
     """
 
@@ -75,9 +75,10 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
 
     def _is_there(self, evidence: Evidence, index: Index, one: Served) -> bool:  # type: ignore[type-arg]
         facts = evidence.devices[one.device]
-        if facts.asked:
+        if facts.asked and one.point not in facts.intervals_s:
             return arrived(evidence, index, one, self.close_s * 1_000)
-        return sampled(evidence, index, one, (1.5 * facts.interval_s + self.close_s) * 1_000)
+        interval_s = facts.intervals_s.get(one.point, facts.interval_s)
+        return sampled(evidence, index, one, (1.5 * interval_s + self.close_s) * 1_000)
 
 
 class _Rules:
@@ -89,7 +90,8 @@ class _Rules:
         self._stops = evidence.faults_named("sigkill")
         self._pauses = evidence.faults_named("sigstop")
         self._failed = {link: _failures(evidence, link) for link in {one.link for one in evidence.devices.values()}}
-        self._spoilt = {(one.device, one.at_ms) for one in evidence.failures}
+        self._spoilt = _times((one.device, one.at_ms) for one in evidence.failures)
+        self._good = _times((one.device, one.time_ms) for one in evidence.arrivals if one.good)
         self._begins = {
             device: list(_begins(times, self._stops, evidence)) for device, times in evidence.asked_ms.items()
         }
@@ -105,23 +107,33 @@ class _Rules:
             return "sent while the gateway was stopped"
         if any(0 <= one.time_ms - begin <= told.start_s * 1_000 for begin in self._begins.get(one.device, ())):
             return f"served in the first {told.start_s:g} s of a start"
-        if self._is_first(one):
-            return "the first answer of a device after a failure"
+        if self._is_coming_back(one):
+            return f"asked to see whether the device is back, up to {told.unsure_s:g} s before its next value"
         if self._is_unsure(one):
             return f"served up to {told.unsure_s:g} s after a failure on the same link"
         return ""
 
-    def _is_first(self, one: Served) -> bool:
-        """The answer before it has failed: now the gateway may only look whether the device is back."""
-        times = self._evidence.asked_ms.get(one.device, ())
-        index = bisect_left(times, one.time_ms)
-        return index > 0 and (one.device, times[index - 1]) in self._spoilt
+    def _is_coming_back(self, one: Served) -> bool:
+        """Since its last failure nothing of the device has arrived, and soon something will."""
+        failed = self._spoilt.get(one.device, [])
+        index = bisect_left(failed, one.time_ms)
+        good = self._good.get(one.device, [])
+        comes = bisect_left(good, failed[index - 1] if index else 0)
+        return index > 0 and comes < len(good) and 0 < good[comes] - one.time_ms <= self._told.unsure_s * 1_000
 
     def _is_unsure(self, one: Served) -> bool:
         """Also a second before one: a gateway may throw away the whole of a round of which a part has failed."""
         failed = self._failed.get(self._evidence.devices[one.device].link, [])
         index = bisect_left(failed, one.time_ms - self._told.unsure_s * 1_000)
         return self._told.unsure_s > 0 and index < len(failed) and failed[index] <= one.time_ms + 1_000
+
+
+def _times(found: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+    """By device, in order."""
+    times: dict[str, list[int]] = {}
+    for device, at_ms in sorted(found):
+        times.setdefault(device, []).append(at_ms)
+    return times
 
 
 def _spoilt(one: Served) -> bool:
