@@ -11,6 +11,7 @@ import msgspec
 
 from drivers.api import Value
 from simulators.faults.schedule import Schedule
+from simulators.scripts import Script
 
 
 class Served(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -52,7 +53,8 @@ def overlook(_exchange: Exchange) -> None:
 class World:
     """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
 
-    `watch` is told of every answer. `faults` is what goes wrong in it, and when.
+    `watch` is told of every answer. `faults` is what goes wrong in it, and when;
+    `scripts` say of some devices what they answer, by name.
     """
 
     seed: int = 0
@@ -61,6 +63,7 @@ class World:
     record: Record = forget
     watch: Watch = overlook
     faults: Schedule = field(default_factory=Schedule)
+    scripts: dict[str, Script] = field(default_factory=dict)
 
     def device_s(self, *on: str) -> float:
         """The time that a device's values follow, in seconds: it stands still while a fault has frozen them."""

@@ -15,10 +15,13 @@ import msgspec
 from simulators.faults.answers import SPOILS, Part, Spoken, meet
 from simulators.faults.fault import Fault
 from simulators.lines.speaking import Answer
+from simulators.scripts import SaidAt, Script
 from simulators.world import Exchange, World
 
 MAX_WAITING_PARTS: Final = 20_000
 """More than this on its way is a line that is slower than what is said on it: the newest are lost."""
+SCRIPTED: Final = "script"
+"""In the place of a fault's name: a test has said what is answered."""
 BITS_PER_BYTE: Final = 10
 _CHUNK_S: Final = 0.01
 
@@ -33,12 +36,12 @@ class Wire(Protocol):
     def make_room(self, size: int) -> None:
         """Before an answer of so many bytes: forget what nobody will read any more."""
 
-    def put(self, parts: Sequence[Part]) -> None:
-        """Send the parts in order, behind those that still wait."""
+    def put(self, parts: Sequence[Part], *, in_order: bool = True) -> None:
+        """Send the parts in order, behind those that still wait; or each by itself, after its own wait."""
 
 
 class Delivery:
-    """What one link does to answers. Knows no ports."""
+    """What one link does to answers. Knows no ports. Who has an answer finds it recorded."""
 
     def __init__(self, link: str, world: World) -> None:
         self.link = link
@@ -49,15 +52,23 @@ class Delivery:
         """Send it, or what the faults of this moment leave of it."""
         if answer.device:
             wire.make_room(len(answer.data))
-        if not self._world.faults and not wire.deaf:
+        script = self._world.scripts.get(answer.device)
+        if script is not None:
+            self._record(answer, (SCRIPTED,))
+            wire.put(_parts(script.answer(answer.request, answer.data), script), in_order=script.in_order)
+        elif not self._world.faults and not wire.deaf:
+            self._record(answer, ())
             wire.put((Part(0.0, answer.data),))
-            self._done(answer, ())
-            return
+        else:
+            self._say_with_faults(answer, wire)
+
+    def _say_with_faults(self, answer: Answer, wire: Wire) -> None:
+        parts: list[Part] = []
         names = self._line_is_dead(answer.device, wire)
         if not names:
             parts, names = self._met(answer)
-            wire.put(parts)
-        self._done(answer, names)
+        self._record(answer, names)
+        wire.put(parts)
 
     def _line_is_dead(self, device: str, wire: Wire) -> list[str]:
         if wire.deaf:
@@ -73,15 +84,27 @@ class Delivery:
             parts = paced(parts, bytes_per_s, len(answer.request))
         return parts, names
 
-    def _done(self, answer: Answer, names: Sequence[str]) -> None:
+    def _record(self, answer: Answer, names: Sequence[str]) -> None:
         world = self._world
         if answer.served:
-            fault = ",".join(name for name in names if name in SPOILS)
+            fault = ",".join(name for name in names if name in SPOILS or name == SCRIPTED)
             world.record(
                 [msgspec.structs.replace(one, fault=fault) for one in answer.served] if fault else answer.served
             )
         if answer.device:
             world.watch(Exchange(answer.device, self.link, answer.request, tuple(names), world.wall_ms()))
+
+
+def _parts(said: Sequence[SaidAt], script: Script) -> list[Part]:
+    """With a wait after the part before it where they go out in order."""
+    if not script.in_order:
+        return [Part(at_s, data) for at_s, data in said]
+    before = 0.0
+    parts: list[Part] = []
+    for at_s, data in said:
+        parts.append(Part(max(0.0, at_s - before), data))
+        before = max(before, at_s)
+    return parts
 
 
 def _speed(active: Sequence[Fault]) -> float:
@@ -111,13 +134,18 @@ class Sequencer:
         self._send = send
         self._waiting: deque[tuple[float, bytes]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._loose: list[asyncio.TimerHandle] = []
 
     @property
     def is_behind(self) -> bool:
         """Whether something still waits."""
         return bool(self._waiting)
 
-    def put(self, parts: Sequence[Part]) -> None:
+    def put(self, parts: Sequence[Part], *, in_order: bool = True) -> None:
+        if not in_order:
+            for wait_s, data in parts:
+                self._alone(wait_s, data)
+            return
         if not self._waiting and all(part.wait_s == 0.0 for part in parts):
             for part in parts:
                 self._send(part.data)
@@ -132,9 +160,20 @@ class Sequencer:
         if self._timer is None:
             self._timer = loop.call_at(self._waiting[0][0], self._due)
 
+    def _alone(self, wait_s: float, data: bytes) -> None:
+        if wait_s:
+            timer = asyncio.get_running_loop().call_later(wait_s, self._send, data)
+            self._loose = [one for one in self._loose if not one.cancelled() and one.when() > timer.when() - wait_s]
+            self._loose.append(timer)
+        else:
+            self._send(data)
+
     def close(self) -> None:
         """What still waits is never sent."""
         self._waiting.clear()
+        for timer in self._loose:
+            timer.cancel()
+        self._loose.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -41,8 +41,8 @@ class PtyLine:
         if self._pty and size and not self._sequencer.is_behind and self._pty.unread_bytes() >= 2 * size:
             self._pty.forget_unread()
 
-    def put(self, parts: Sequence[Part]) -> None:
-        self._sequencer.put(parts)
+    def put(self, parts: Sequence[Part], *, in_order: bool = True) -> None:
+        self._sequencer.put(parts, in_order=in_order)
 
     def say(self, answer: Answer) -> None:
         self._delivery.say(answer, self)

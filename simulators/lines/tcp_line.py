@@ -150,8 +150,8 @@ class Connection(asyncio.Protocol):
         if self._transport.get_write_buffer_size() > MAX_WAITING_BYTES:
             self._transport.abort()
 
-    def put(self, parts: Sequence[Part]) -> None:
-        self._sequencer.put(parts)
+    def put(self, parts: Sequence[Part], *, in_order: bool = True) -> None:
+        self._sequencer.put(parts, in_order=in_order)
 
     def end(self, *, reset: bool) -> None:
         """Close at once; `reset`: with an RST, as a device does that has just started."""
@@ -172,8 +172,8 @@ class _Nobody:
     def make_room(self, size: int) -> None:
         del size
 
-    def put(self, parts: Sequence[Part]) -> None:
-        del parts
+    def put(self, parts: Sequence[Part], *, in_order: bool = True) -> None:
+        del parts, in_order
 
 
 _NOBODY: Final = _Nobody()

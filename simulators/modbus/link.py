@@ -1,9 +1,10 @@
 """A Modbus link of a site: its devices behind one TCP port, one RTU over TCP port, or one pty."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import overload
 
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.profile import ModbusProfile
@@ -12,6 +13,7 @@ from simulators.lines.line import Line, Members
 from simulators.lines.pty_line import pty_line
 from simulators.lines.speaking import Hearing
 from simulators.lines.tcp_line import tcp_line
+from simulators.lines.udp_line import udp_line
 from simulators.modbus.registers import ProfileMemory
 from simulators.modbus.units import AsciiUnits, RtuUnits, TcpUnits, Unit, Units
 from simulators.site import SiteDevice, SiteLink
@@ -22,13 +24,14 @@ _SPEAKS: Mapping[str, Callable[[Units], Hearing]] = {
     "rtu-over-tcp": RtuUnits,
     "ascii": AsciiUnits,
     "tcp": TcpUnits,
+    "udp": TcpUnits,
 }
 
 
 @asynccontextmanager
 async def serve_modbus(link: SiteLink, world: World) -> AsyncIterator[str]:
     """Serve the devices of `link` at the address that its options name; raises `CannotServe`."""
-    units = {device.unit or 0: _unit(device, link.name, world) for device in link.devices}
+    units = {device.unit or 0: modbus_unit(device, link.name, world) for device in link.devices}
     async with open_units(link.name, link.options, units, world) as line:
         yield line.address
 
@@ -38,13 +41,32 @@ def open_units(link: str, options: ModbusOptions, units: Units, world: World) ->
     speaks = _SPEAKS.get(options.transport)
     if speaks is None:
         raise CannotServe(f'link "{link}": transport {options.transport} has no simulator yet')
-    members = Members(link, [unit.name for unit in units.values()], lambda: speaks(units), world)
+    members = Members(link, _Names(units), lambda: speaks(units), world)
     if options.is_serial:
         return pty_line(Path(options.port), members)
+    if options.transport == "udp":
+        return udp_line(options.host, options.tcp_port, members)
     return tcp_line(options.host, options.tcp_port, members)
 
 
-def _unit(device: SiteDevice, link: str, world: World) -> Unit:
+class _Names(Sequence[str]):
+    """The names of the units that there are now: a test may put more on a line."""
+
+    def __init__(self, units: Units) -> None:
+        self._units = units
+
+    @overload
+    def __getitem__(self, index: int) -> str: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[str]: ...
+    def __getitem__(self, index: int | slice) -> str | Sequence[str]:
+        return [unit.name for unit in self._units.values()][index]
+
+    def __len__(self) -> int:
+        return len(self._units)
+
+
+def modbus_unit(device: SiteDevice, link: str, world: World) -> Unit:
     """One whose values follow the device's own time; what it serves is recorded when its answer has left.
 
     What nobody records need not be worked out: see `ProfileMemory.read`.

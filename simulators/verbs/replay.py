@@ -18,8 +18,8 @@ from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer
 from simulators.output import show_line, stop_signal
+from simulators.profiles import profile_file
 from simulators.replaying import Replaying
-from simulators.verbs.profiles import profile_file
 from simulators.world import World
 
 HOST = "127.0.0.1"
