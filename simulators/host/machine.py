@@ -153,21 +153,24 @@ class Machine:
         self._clock.step(seconds)
 
     def usage(self) -> Sequence[Sample]:
-        """What the command used, each second since the machine was made, and now."""
-        self._samples.append(sample(self._space.pids(), self._since_s))
+        """What the command used, each second that it ran, and now if it runs."""
+        self._look()
         return tuple(self._samples)
 
     async def watch(self, every_s: float) -> None:
         """Take samples until cancelled."""
         while True:
             await asyncio.sleep(every_s)
-            if self.running:
-                self._samples.append(sample(self._space.pids(), self._since_s))
+            self._look()
 
     async def close(self) -> None:
         """End whatever runs."""
         await self.down()
         await self._disk.close()
+
+    def _look(self) -> None:
+        if self.running:
+            self._samples.append(sample(self._space.pids(), self._since_s))
 
     async def _live(self, started: asyncio.Future[None]) -> None:
         """Run the command, and run it again where that is wanted, until it goes down."""

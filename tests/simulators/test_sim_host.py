@@ -15,9 +15,11 @@ from typing import Any
 
 import psutil
 import pytest
+from host_needs import lacking
 
 from simulators.host import FAULTS, ChildFailed, HostCannot, Machine, host
 
+pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 MIB = 1024 * 1024
 SOON_S = 20.0
 
