@@ -58,7 +58,7 @@ class Play:
         self._start_s: float | None = None
         self._start_ms = self._stop_ms = self._end_ms = 0
         self._host_lock = asyncio.Lock()
-        self._host_faults: dict[Window, AsyncExitStack] = {}
+        self._host_faults: list[tuple[Window, AsyncExitStack]] = []
         self._served: list[Served] = []
         self._exchanges: list[Exchange] = []
         self._exits: list[Exit] = []
@@ -188,12 +188,15 @@ class Play:
         if fault.kind.moment:
             told["back"] = 0
         async with self._host_lock:
-            stack = self._host_faults.setdefault(window, AsyncExitStack())
+            stack = AsyncExitStack()
+            self._host_faults.append((window, stack))
             await stack.enter_async_context(HOST_FAULTS[fault.name](self._stage.machine, **told))
 
     async def _end_on_host(self, window: Window) -> None:
         async with self._host_lock:
-            await self._host_faults.pop(window).aclose()
+            for one in [one for one in self._host_faults if one[0] is window]:
+                await one[1].aclose()
+                self._host_faults.remove(one)
 
     async def _set(self, one: SetKeys) -> None:
         self.world.values.set(one.device, one.name, one.value)  # type: ignore[attr-defined] # not there yet
@@ -227,7 +230,7 @@ class Play:
             self._stage.say(f"the gateway has ended by itself, exit code {code}")
 
     def _is_down(self) -> bool:
-        return any(window.fault.name in ("sigkill", "power_cut") for window in self._host_faults)
+        return any(window.fault.name in ("sigkill", "power_cut") for window, _ in self._host_faults)
 
     def _count(self) -> int:
         uplink = self._stage.uplink

@@ -29,8 +29,8 @@ from simulators.scenario.recorder import Recorder
 from simulators.scenario.report import ScenarioReport, outcome_of
 from simulators.scenario.scenario import Scenario, Where
 from simulators.scenario.timeline import Window, windows
-from simulators.scenario.tomltext import toml_text
 from simulators.scenario.uplink import Uplink
+from simulators.toml_text import toml_text
 
 TAIL_LINES = 20
 _READY_S = 10.0

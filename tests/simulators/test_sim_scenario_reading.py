@@ -8,8 +8,8 @@ import pytest
 from simulators.scenario.placeholders import Places
 from simulators.scenario.reading import read_scenario
 from simulators.scenario.shipped import scenario_file, scenario_names
-from simulators.scenario.tomltext import toml_text
 from simulators.site import SiteError, load_site
+from simulators.toml_text import toml_text
 
 HEAD = """\
 [scenario]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar, Final
 
 from simulators.faults.answers import SPOILS
-from simulators.scenario.evidence import Evidence
+from simulators.scenario.evidence import Arrival, Evidence
 from simulators.scenario.expectations.verdict import OfDevices, Seconds, Verdict
 from simulators.scenario.matching import Index, arrived, sampled
 from simulators.scenario.timeline import Window, covering
@@ -25,8 +25,8 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
     Of an instrument that sends by itself, and of a point with an interval of its own, one value for each interval.
     `close_s`: how far apart the gateway's time and ours may be. Left out: what was served in the last `edge_s` before
     the gateway was stopped, or around a SIGKILL; in the first `start_s` of its asking, since some only look who is
-    there; up to `unsure_s` after a failure on the same link, or before the first value after one, since some ask only
-    to be sure.
+    there; up to `unsure_s` after a failure on the same link where another value follows as soon, or before the first
+    value after one, since some ask only to be sure.
     """
 
     that: ClassVar[str] = "nothing_missing"
@@ -37,8 +37,8 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
     unsure_s: Seconds = 2.0
 
     def judge(self, evidence: Evidence) -> Verdict:
-        rules = _Rules(self, evidence)
         index = Index(evidence.arrivals)
+        rules = _Rules(self, evidence, index)
         found, excused, missing = 0, Counter[str](), list[Served]()
         for one in self._looked_at(evidence):
             if self._is_there(evidence, index, one):
@@ -73,7 +73,7 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
             if wanted and self.wants(one.device, one.point) and self.holds(evidence, one.time_ms) and not _spoilt(one):
                 yield one
 
-    def _is_there(self, evidence: Evidence, index: Index, one: Served) -> bool:  # type: ignore[type-arg]
+    def _is_there(self, evidence: Evidence, index: Index[Arrival], one: Served) -> bool:
         facts = evidence.devices[one.device]
         if facts.asked and one.point not in facts.intervals_s:
             return arrived(evidence, index, one, self.close_s * 1_000)
@@ -84,7 +84,8 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
 class _Rules:
     """When a value may be missing, and why."""
 
-    def __init__(self, told: NothingMissing, evidence: Evidence) -> None:
+    def __init__(self, told: NothingMissing, evidence: Evidence, index: Index[Arrival]) -> None:
+        self._index = index
         self._told = told
         self._evidence = evidence
         self._stops = evidence.faults_named("sigkill")
@@ -110,7 +111,7 @@ class _Rules:
         if self._is_coming_back(one):
             return f"asked to see whether the device is back, up to {told.unsure_s:g} s before its next value"
         if self._is_unsure(one):
-            return f"served up to {told.unsure_s:g} s after a failure on the same link"
+            return f"served up to {told.unsure_s:g} s after a failure on the same link, and as soon followed by another"
         return ""
 
     def _is_coming_back(self, one: Served) -> bool:
@@ -122,10 +123,16 @@ class _Rules:
         return index > 0 and comes < len(good) and 0 < good[comes] - one.time_ms <= self._told.unsure_s * 1_000
 
     def _is_unsure(self, one: Served) -> bool:
-        """Also a second before one: a gateway may throw away the whole of a round of which a part has failed."""
+        """Soon after a failure, and the point has another value soon: this one was only asked for to be sure.
+
+        Also up to a second before one: a gateway may throw away the whole of a round of which a part has failed.
+        """
+        told_ms = self._told.unsure_s * 1_000
         failed = self._failed.get(self._evidence.devices[one.device].link, [])
-        index = bisect_left(failed, one.time_ms - self._told.unsure_s * 1_000)
-        return self._told.unsure_s > 0 and index < len(failed) and failed[index] <= one.time_ms + 1_000
+        index = bisect_left(failed, one.time_ms - told_ms)
+        if not told_ms or index >= len(failed) or failed[index] > one.time_ms + 1_000:
+            return False
+        return any(other.good for other in self._index.near(one.device, one.point, one.time_ms, one.time_ms + told_ms))
 
 
 def _times(found: Iterable[tuple[str, int]]) -> dict[str, list[int]]:

@@ -25,7 +25,7 @@ class NothingWrong(OfDevices, frozen=True, kw_only=True):
 
     that: ClassVar[str] = "nothing_wrong"
 
-    close_s: Seconds = 5.0
+    close_s: Seconds = 2.0
 
     def judge(self, evidence: Evidence) -> Verdict:
         index = Index(evidence.served)
