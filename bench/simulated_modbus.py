@@ -49,7 +49,7 @@ class Case(NamedTuple):
 CASES = (
     Case("50 x f32", FLOATS, 4, 0, 100),
     Case("100 x i16", WORDS, 4, 0, 100),
-    Case("eastron/sdm120", "eastron/sdm120", 4, 0, 8),
+    Case("eastron/sdm120", "eastron/sdm120", 4, 0, 32),
     Case("50 x f32", FLOATS, 4, 0, 100, truth=True),
 )
 

@@ -12,6 +12,7 @@ import msgspec
 from drivers.api import Value
 from simulators.faults.schedule import Schedule
 from simulators.scripts import Script
+from simulators.values import UNLIMITED, Limits, Quantity, Values, Waveform, waveform
 
 
 class Served(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -53,8 +54,9 @@ def overlook(_exchange: Exchange) -> None:
 class World:
     """One run: `elapsed_s` and `wall_ms` are its clocks, `record` takes every value that leaves a device.
 
-    `watch` is told of every answer. `faults` is what goes wrong in it, and when;
-    `scripts` say of some devices what they answer, by name.
+    `watch` is told of every answer. `faults` is what goes wrong in it, and when; `scripts` say of some devices what
+    they answer, by name. `values` is what its devices give; their days follow `start_s`, the local time of day at the
+    start in seconds (None: as `wall_ms` says).
     """
 
     seed: int = 0
@@ -64,6 +66,13 @@ class World:
     watch: Watch = overlook
     faults: Schedule = field(default_factory=Schedule)
     scripts: dict[str, Script] = field(default_factory=dict)
+    values: Values = field(default_factory=Values)
+    start_s: float | None = None
+
+    def waveform(self, device: str, point: Quantity, capacity: Limits = UNLIMITED) -> Waveform:
+        """What a point does where nobody says otherwise; `capacity` is what its place on the wire can carry."""
+        start_s = time_of_day_s(self.wall_ms()) - self.elapsed_s() if self.start_s is None else self.start_s
+        return waveform(self.seed, device, point, capacity, start_s)
 
     def device_s(self, *on: str) -> float:
         """The time that a device's values follow, in seconds: it stands still while a fault has frozen them."""
@@ -76,6 +85,12 @@ class World:
         return bool(self.faults) and any(
             one.name == name for one in self.faults.active(("device", "line"), self.elapsed_s(), *on)
         )
+
+
+def time_of_day_s(wall_ms: int) -> float:
+    """Seconds since midnight here."""
+    here = time.localtime(wall_ms / 1_000)
+    return here.tm_hour * 3_600 + here.tm_min * 60 + here.tm_sec + wall_ms % 1_000 / 1_000
 
 
 class TruthFile:

@@ -3,24 +3,25 @@
 import hashlib
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from drivers.api import DriverSpec
 from drivers.camera.options import CameraProfile
 from drivers.errors import DriverError
 from drivers.registry import driver_specs
+from simulators.camera.measuring import told_by
 from simulators.camera.models import Camera, PelcoCameras, Vc0706Camera, ViscaChain
 from simulators.lines.line import Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer
 from simulators.site import SiteDevice, SiteLink
-from simulators.values import Waveform, waveform
 from simulators.world import Served, World
 
 
 @asynccontextmanager
 async def serve_camera(link: SiteLink, world: World) -> AsyncIterator[str]:
     """Serve the cameras of `link` at the address that its options name; raises `CannotServe`."""
-    cameras = _Cameras(link, _cameras(link.devices, world), world)
+    cameras = _Cameras(link, _cameras(link, world), world)
     names = [device.name for device in link.devices]
     members = Members(link.name, names, lambda: cameras, world)
     async with open_line(link.options, members) as line:
@@ -50,17 +51,13 @@ class _Cameras:
         return ()
 
 
-def _cameras(devices: Sequence[SiteDevice], world: World) -> Camera:
-    profile = _profile(devices[0])
+def _cameras(link: SiteLink, world: World) -> Camera:
+    device, profile = link.devices[0], _profile(link.devices[0])
     if profile.protocol == "vc0706":
-        return Vc0706Camera(world.seed, devices[0].name, devices[0].unit or 0)
-    tells = {device.unit or 0: _waves(device, world) for device in devices}
+        is_stuck = partial(world.has, "stuck_picture", device.name, link.name)
+        return Vc0706Camera(world.seed, device.name, device.unit or 0, is_stuck)
+    tells = {device.unit or 0: told_by(device.name, _profile(device), world) for device in link.devices}
     return ViscaChain(tells) if profile.protocol == "visca" else PelcoCameras(tells)
-
-
-def _waves(device: SiteDevice, world: World) -> dict[str, Waveform]:
-    points = [point for point in _profile(device).point if point.wire_type != "string"]
-    return {point.source: waveform(world.seed, device.name, point) for point in points}
 
 
 def _profile(device: SiteDevice) -> CameraProfile:

@@ -3,13 +3,13 @@
 Promises: a fault that exists is possible where it stands; what is not is refused with what to write.
 """
 
-import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from simulators.faults.catalogue import FAULTS, FOREVER, FaultKind, Place
+from simulators.likeness import like
 
 EVERYTHING: Final = "*"
 _TIMES: Final = ("from_s", "for_s", "every_s", "share")
@@ -63,11 +63,11 @@ def make_fault(keys: Mapping[str, Any]) -> Fault:
     """A fault from `name`, `on`, `from_s`, `for_s`, `every_s`, `share` and its parameters; raises `BadFault`."""
     name = keys.get("name")
     if not isinstance(name, str) or name not in FAULTS:
-        raise BadFault("name", f'there is no fault "{name}": {_like(str(name), FAULTS)}')
+        raise BadFault("name", f'there is no fault "{name}": {like(str(name), FAULTS)}')
     kind = FAULTS[name]
     own = {key: value for key, value in keys.items() if key not in ("name", "on", *_TIMES)}
     for key in own.keys() - kind.parameters.keys():
-        raise BadFault(key, f'{name} knows no "{key}": {_like(key, (*_TIMES, "on", *kind.parameters))}')
+        raise BadFault(key, f'{name} knows no "{key}": {like(key, (*_TIMES, "on", *kind.parameters))}')
     parameters = {
         key: _number(key, value, kind.parameters[key].low, kind.parameters[key].high) for key, value in own.items()
     }
@@ -87,7 +87,7 @@ def parse_fault(text: str) -> Fault:
 
     A bare `lost=0.02` is a share, a bare `unplug=60` the seconds between two on average.
     """
-    name, *pairs = text.split()
+    name, *pairs = text.split() or [""]
     name, is_short, number = name.partition("=")
     keys: dict[str, Any] = {"name": name}
     if is_short and name in FAULTS:
@@ -113,6 +113,12 @@ def check_place(fault: Fault, *places: Place) -> None:
         raise BadFault("name", f'{fault.name} cannot happen on "{fault.on}": write one of {", ".join(known)}')
 
 
+def check_on(fault: Fault, names: Collection[str]) -> None:
+    """Raises `BadFault` where it is on no device and no link of these names."""
+    if fault.on != EVERYTHING and fault.on not in names:
+        raise BadFault("on", f'there is no device or link "{fault.on}": {like(fault.on, names)}')
+
+
 def _said(key: str, text: str) -> float:
     try:
         return float(int(text, 0)) if text[:2] in ("0x", "0X") else float(text)
@@ -125,8 +131,3 @@ def _number(key: str, value: object, low: float, high: float) -> float:
         room = f"from {low:g} to {high:g}" if high < FOREVER else f"{low:g} or more"
         raise BadFault(key, f"{key}: write a number {room}, not {value!r}")
     return float(value)
-
-
-def _like(name: str, known: Any) -> str:
-    close = difflib.get_close_matches(name, known, n=3)
-    return f"did you mean {' or '.join(close)}?" if close else f"write one of {', '.join(sorted(known))}"

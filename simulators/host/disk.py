@@ -37,6 +37,7 @@ class Disk:
         self._namespace = namespace
         self._log = folder / "strace.log"
         self._injection = AsyncExitStack()
+        self._read_only = False
 
     async def mount(self) -> None:
         """Make it, empty; raises `HostCannot`."""
@@ -56,7 +57,10 @@ class Disk:
 
     async def make_read_only(self) -> None:
         """Refuse every change, also to files that are open; raises `HostCannot`, and then has changed nothing."""
+        if self._read_only:
+            raise RuntimeError("the disk is read-only: make it writable first")
         await self._namespace.run("mount", "-o", "bind,ro", f"{self._whole}/data", str(self.data))
+        self._read_only = True
         try:
             await self._refuse_open_files()
         except BaseException:
@@ -67,6 +71,7 @@ class Disk:
         """As it was; a file that was opened for reading meanwhile stays so."""
         await self._injection.aclose()
         await self._namespace.run("mount", "-o", "remount,bind,rw", str(self.data))
+        self._read_only = False
 
     async def close(self) -> None:
         """Let go of the command; the mounts go with the namespace."""

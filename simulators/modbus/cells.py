@@ -3,18 +3,16 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import cached_property
 
 from drivers.api import Quality, Value
-from drivers.modbus import codec, dates
+from drivers.modbus import codec
 from drivers.modbus.profile import ModbusPoint, ModbusProfile
 from simulators.modbus.device import Table
+from simulators.modbus.measuring import channel_of
 from simulators.modbus.plain import Encode, encoder
-from simulators.values import UNLIMITED, Flag, Limits, Waveform, waveform
-
-_MOMENT = 1_795_000_000
-"""What a simulated clock shows at the start, in seconds of 1970 (November 2026)."""
+from simulators.values import Channel, Waveform, waveform
+from simulators.world import World
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Field:
     profile: ModbusProfile
     point: ModbusPoint
     at: int
-    wave: Waveform
+    wave: Channel
     encode: Encode | None
     writes: bool
 
@@ -47,7 +45,7 @@ class Cell:
     fields: tuple[Field, ...]
 
 
-def cells_of(device: str, profile: ModbusProfile, table: Table, seed: int) -> tuple[Cell, ...]:
+def cells_of(device: str, profile: ModbusProfile, table: Table, world: World) -> tuple[Cell, ...]:
     """The points of a table in address order, those that overlap in one cell."""
     points = sorted((p for p in profile.point if p.table == table), key=lambda p: (p.address, p.name))
     groups: list[list[ModbusPoint]] = []
@@ -57,38 +55,25 @@ def cells_of(device: str, profile: ModbusProfile, table: Table, seed: int) -> tu
             groups.append([])
         groups[-1].append(point)
         end = max(end, point.address + point.registers)
-    return tuple(_cell(device, profile, group, seed) for group in groups)
+    return tuple(_cell(device, profile, group, world) for group in groups)
 
 
-def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], seed: int) -> Cell:
+def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], world: World) -> Cell:
     first = points[0].address
     length = max(p.address + p.registers for p in points) - first
-    bitwise = any(p.bits for p in points)
+    bitwise = [p.name for p in points if p.bits]
     fields = (
         Field(
             profile=profile,
             point=point,
             at=point.address - first,
-            wave=_wave(seed, device, point),
+            wave=channel_of(world, device, profile, point, () if point.bits else bitwise),
             encode=encoder(profile, point),
             writes=bool(point.bits) or not bitwise,
         )
         for point in points
     )
     return Cell(first, length, tuple(fields))
-
-
-def _wave(seed: int, device: str, point: ModbusPoint) -> Waveform:
-    """The waveform, in what the point's type can hold. A status word is 0 but for some seconds a minute."""
-    if point.type == "string":
-        room = point.registers * (2 if point.layout == "packed" else 1)
-        return _always(str(waveform(seed, device, point)(0.0)).encode()[:room].decode(errors="ignore"))
-    if point.type in dates.KINDS:
-        return lambda elapsed_s: datetime.fromtimestamp(_MOMENT + int(elapsed_s), UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    if point.type == "bits" and not point.enum:
-        flag = waveform(seed, device, Flag(point.name))
-        return lambda elapsed_s: int(flag(elapsed_s))
-    return waveform(seed, device, point, _capacity(point))
 
 
 def _certain(profile: ModbusProfile, point: ModbusPoint) -> Waveform:
@@ -102,18 +87,8 @@ def _certain(profile: ModbusProfile, point: ModbusPoint) -> Waveform:
         with suppress(ValueError):
             if codec.decode(profile, point, codec.encode(profile, point, value))[1] is Quality.GOOD:
                 return _always(value)
-    return _wave(0, profile.model, point)
+    return waveform(0, profile.model, point)
 
 
 def _always(value: Value) -> Waveform:
     return lambda _elapsed_s: value
-
-
-def _capacity(point: ModbusPoint) -> Limits:
-    """Between which values the point's type can carry, in its unit."""
-    raw = (-60_000, 60_000) if point.type == "f16" else codec.raw_limits(point)
-    if raw is None:
-        return UNLIMITED
-    step = point.scale / (1 << (point.fraction_bits or 0))
-    ends = sorted(limit * step + point.offset for limit in raw)
-    return ends[0], ends[1]

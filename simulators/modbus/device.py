@@ -167,7 +167,6 @@ def _server_id(pdu: bytes, memory: Memory) -> bytes:
 
 def _write_mask(pdu: bytes, memory: Memory) -> bytes:
     address, kept, added = _words(pdu[1:], 3)
-    memory.check("holding", address, 1, write=True)
     (word,) = memory.read("holding", address, 1)
     memory.write("holding", address, (word & kept | added & ~kept & 0xFFFF,))
     return pdu

@@ -3,8 +3,9 @@
 Promises the words of `codec.encode`, or None where the codec must be asked whether a reader would take them for good.
 """
 
-import struct
 from collections.abc import Callable, Sequence
+from functools import lru_cache
+from struct import Struct
 
 from drivers.api import Value
 from drivers.modbus import codec
@@ -26,9 +27,9 @@ def encoder(profile: ModbusProfile, point: ModbusPoint) -> Encode | None:
         return None
     if point.not_available or point.fraction_bits:
         return None
-    pack = struct.Struct(f">{layout}").pack
+    pack = _struct(f">{layout}").pack
     big = (point.byte_order or profile.byte_order) == "big"
-    unpack = struct.Struct(f"{'>' if big else '<'}{point.registers}H").unpack
+    unpack = _struct(f"{'>' if big else '<'}{point.registers}H").unpack
     step = 1 if (point.word_order or profile.word_order) == "big" else -1
     low, high = _surely_good(point)
     scale, offset, whole = point.scale, point.offset, layout not in "fd"
@@ -41,6 +42,9 @@ def encoder(profile: ModbusProfile, point: ModbusPoint) -> Encode | None:
         return unpack(pack(round(raw) if whole else raw))[::step]
 
     return encode
+
+
+_struct = lru_cache(maxsize=64)(Struct)
 
 
 def _surely_good(point: ModbusPoint) -> Limits:

@@ -41,7 +41,7 @@ class ProfileMemory(Memory):
         self.profile = profile
         self.functions = READS | {_IDENTIFY} if profile.identification else READS
         self._world = world
-        self._cells = {table: cells_of(device, profile, table, world.seed) for table in _tables(profile)}
+        self._cells = {table: cells_of(device, profile, table, world) for table in _tables(profile)}
         self._shape = lru_cache(maxsize=_READ_SHAPES)(self._find_shape)
 
     def read(self, table: Table, address: int, count: int) -> Sequence[int]:
@@ -105,7 +105,7 @@ def _laid(count: int, cells: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
 def _words(cell: Cell, elapsed_s: float) -> Sequence[int]:
     """The words of a cell at this time, for those who do not want to know what they mean."""
     field = cell.fields[0]
-    if len(cell.fields) == 1 and field.encode and (words := field.encode(field.wave(elapsed_s))):
+    if len(cell.fields) == 1 and field.encode and (words := field.encode(field.wave.at(elapsed_s))):
         return words
     return _now(cell, elapsed_s)[0]
 
@@ -125,10 +125,10 @@ def _now(cell: Cell, elapsed_s: float) -> tuple[Sequence[int], Sequence[Value | 
 
 def _encoded(field: Field, elapsed_s: float) -> tuple[Sequence[int], Value | None]:
     """The words of a value that a reader takes for good: rounding may leave the range, or hit a "no value" word."""
-    profile, point, wanted = field.profile, field.point, field.wave(elapsed_s)
+    profile, point, wanted = field.profile, field.point, field.wave.at(elapsed_s)
     words = (field.encode and field.encode(wanted)) or codec.encode(profile, point, wanted)
     value, quality = codec.decode(profile, point, words)
-    if quality is not Quality.GOOD:
+    if quality is not Quality.GOOD and not field.wave.told:
         words = codec.encode(profile, point, field.certain(elapsed_s))
         value, _ = codec.decode(profile, point, words)
     return words, value

@@ -30,6 +30,17 @@ QUIET_S: Final = 1.0
 """So long nothing new may come before all has arrived."""
 
 
+_BY_PROXY: Final[Mapping[str, str]] = {
+    "nack": "refused",
+    "puback_lost": "puback lost",
+    "ack_lost": "lost",
+    "ack_late": "late",
+    "ack_doubled": "doubled",
+    "ack_stale": "stale",
+}
+"""Faults of messages, and how the proxy counts what it has done."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """Everything that stands when the gateway starts. `say` tells a person what goes on."""
@@ -128,7 +139,7 @@ class Play:
             usage=[_usage(self._made_ms, one) for one in stage.machine.usage()],
             bytes_in=self._bytes_in,
             shifts_ms=_shifts(self._windows.get("host", ())),
-            done=self._done(windows),
+            done=_done(windows, self._exchanges, uplink.proxy.done),
         )
         return self._with_arrivals(evidence)
 
@@ -199,7 +210,7 @@ class Play:
                 self._host_faults.remove(one)
 
     async def _set(self, one: SetKeys) -> None:
-        self.world.values.set(one.device, one.name, one.value)  # type: ignore[attr-defined] # not there yet
+        self.world.values.set(one.device, one.name, one.value)
 
     async def _watch(self) -> None:
         measured_s = -MEASURE_S
@@ -236,12 +247,6 @@ class Play:
         uplink = self._stage.uplink
         return messages_at_ioc(uplink.ioc.database) if uplink.ioc is not None else uplink.recorder.messages
 
-    def _done(self, windows: Sequence[Window]) -> Mapping[str, int]:
-        """What was there, by name: answers that a fault has met, and other faults as often as they began."""
-        met = Counter(name for one in self._exchanges for name in one.faults)
-        begun = Counter(one.fault.name for one in windows if one.fault.name not in met)
-        return {name: count for name, count in {**begun, **met}.items() if count}
-
 
 def now_ms() -> int:
     """The wall clock of the tester."""
@@ -258,6 +263,24 @@ def _asked(exchanges: Sequence[Exchange]) -> dict[str, list[int]]:
         if one.request:
             found.setdefault(one.device, []).append(one.time_ms)
     return found
+
+
+def _done(windows: Sequence[Window], exchanges: Sequence[Exchange], by_proxy: Mapping[str, int]) -> dict[str, int]:
+    """What has happened, by name: to how many answers and messages, and of other faults, how often they began.
+
+    0 is said too: a fault that has met nothing has tested nothing.
+    """
+    met = Counter(name for one in exchanges for name in one.faults)
+    done: dict[str, int] = {}
+    for window in windows:
+        name, places = window.fault.name, window.fault.kind.places
+        if name in _BY_PROXY:
+            done[name] = by_proxy.get(_BY_PROXY[name], 0)
+        elif "answer" in places and window.fault.on != "uplink":
+            done[name] = met[name]
+        else:
+            done[name] = done.get(name, 0) + 1
+    return done
 
 
 def _usage(made_ms: int, one: Any) -> Usage:

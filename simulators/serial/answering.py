@@ -14,6 +14,7 @@ from drivers.serial.requests import request_bytes, step_bytes
 from simulators.captures import captured
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Template, Understanding, templates
+from simulators.world import World
 
 _CAPTURED_UNIT = 0
 
@@ -22,7 +23,7 @@ class Answering:
     """One instrument on a line."""
 
     def __init__(
-        self, device: str, unit: int | None, profile: SerialProfile, spec: DriverSpec, capture: Path, seed: int
+        self, device: str, unit: int | None, profile: SerialProfile, spec: DriverSpec, capture: Path, world: World
     ) -> None:
         self._profile = profile
         self._address = ADDRESSES[unit or _CAPTURED_UNIT].encode() if profile.has_address else b""
@@ -38,7 +39,7 @@ class Answering:
         for request in profile.request:
             asked = request_bytes(request, _CAPTURED_UNIT)
             fitting = [one for one in exchanges if one.request == asked]
-            chosen = next(templates(device, profile, self._understanding, fitting, seed), None)
+            chosen = next(templates(device, profile, self._understanding, fitting, world), None)
             if chosen is None:
                 raise CannotServe(f'device "{device}": {capture} has no good answer to {asked!r}')
             self._answers[request_bytes(request, unit)] = chosen

@@ -35,9 +35,7 @@ async def _serve_stream(link: SiteLink, world: World) -> AsyncIterator[str]:
     device = link.devices[0]
     assert isinstance(device.profile, SerialProfile)
     options: SerialOptions = link.options
-    stream = Stream(
-        device.name, device.profile, driver_specs()[link.kind], capture_file(device.profile_file), world.seed
-    )
+    stream = Stream(device.name, device.profile, driver_specs()[link.kind], capture_file(device.profile_file), world)
     members = Members(link.name, (device.name,), Deaf, world)
     async with open_line(options, members) as line, asyncio.TaskGroup() as tasks:
         task = tasks.create_task(_send_for_ever(device.name, stream, members, line), name=f"simulated {device.name}")
@@ -91,7 +89,7 @@ class _Instruments:
 def _answering(device: SiteDevice, kind: str, world: World) -> Answering:
     assert isinstance(device.profile, SerialProfile)
     capture = capture_file(device.profile_file)
-    return Answering(device.name, device.unit, device.profile, driver_specs()[kind], capture, world.seed)
+    return Answering(device.name, device.unit, device.profile, driver_specs()[kind], capture, world)
 
 
 def served(device: str, readings: Sequence[Reading], world: World) -> list[Served]:

@@ -14,10 +14,12 @@ from simulators.testing.iocs import BenchIoc, Event, Reading
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
 from simulators.testing.sites import SimulatedSite
+from simulators.values import BadValue
 from simulators.world import Exchange, Served
 
 __all__ = [
     "BadFault",
+    "BadValue",
     "Bench",
     "BenchBroker",
     "BenchIoc",

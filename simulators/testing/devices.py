@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from drivers.api import Value
 from simulators.faults.fault import EVERYTHING, Fault
 from simulators.modbus.image import RegisterImage
 from simulators.scripts import Say, Script
@@ -68,6 +69,14 @@ class SimulatedDevice:
     def requests(self) -> Sequence[bytes]:
         """The bytes of every request to it, in order."""
         return [one.request for one in self.exchanges]
+
+    def set(self, point: str, value: Value) -> Value:
+        """Let a point of its profile give this from now on; returns what a reader gets. Raises `BadValue`."""
+        return self._hands.stage.call(self._hands.world.values.set, self.name, point, value)
+
+    def release(self, point: str = EVERYTHING) -> int:
+        """Let its points move again; gives how many stood still. Raises `BadValue`."""
+        return self._hands.stage.call(self._hands.world.values.release, self.name, point)
 
     def fault(self, fault: str | Fault) -> Fault:
         """Let something go wrong with it, or with its line: `"no_reply for=5"`; raises `BadFault`."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from simulators.one_device import HOST, Place, one_device
+from simulators.site import Site
 from simulators.verbs.serving import add_world_arguments, serve
 
 LINK = "simulated"
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    site, link = one_device(args.profile, args.name, args.unit, _place(args), link=LINK)
+    site, link = site_of(args)
     (device,) = site.devices
 
     def ready(addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -37,6 +38,11 @@ def main(args: argparse.Namespace) -> int:
 
     serve(site, args, ready)
     return 0
+
+
+def site_of(args: argparse.Namespace) -> tuple[Site, dict[str, Any]]:
+    """The site that is meant, and the keys of its link; raises `SiteError`."""
+    return one_device(args.profile, args.name, args.unit, _place(args), link=LINK)
 
 
 def _place(args: argparse.Namespace) -> Place:

@@ -24,7 +24,7 @@ from simulators.world import World
 
 
 def _instrument(name: str, unit: int | None = None) -> Answering:
-    return Answering("d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), 1)
+    return Answering("d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(1))
 
 
 @pytest.mark.parametrize("name", shipped_names(asked=True))

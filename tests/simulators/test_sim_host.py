@@ -114,6 +114,8 @@ async def test_a_read_only_disk_is_erofs_for_files_that_are_open_too(machine: Ma
             size = machine.inside(machine.data / "journal").stat().st_size
             await _next(machine, open=errno.EROFS)
             assert machine.inside(machine.data / "journal").stat().st_size == size
+            with pytest.raises(RuntimeError):
+                await machine.make_read_only()
         await _next(machine, open=0, sync=0, new=0, gone=0)
     assert machine.exit_codes == []
 
@@ -157,18 +159,26 @@ async def test_without_strace_a_read_only_disk_is_refused_by_name_and_changes_no
 
 
 async def test_the_wall_clock_of_the_command_jumps_and_nothing_else(machine: Machine) -> None:
-    await _start(machine)
-    before = await _next(machine)
+    async def shows(ahead_s: float) -> dict[str, Any]:
+        """A line that was written with a clock so far ahead."""
+
+        def found() -> dict[str, Any] | None:
+            return next((line for line in machine.output if abs(line["wall"] - true_s - ahead_s) < 900), None)
+
+        return dict(await _until(found, f"a clock that is {ahead_s:g} s ahead"))
+
     true_s = time.time()
+    await _start(machine)
+    before = await shows(0)
     async with FAULTS["clock_jump"](machine, seconds=-86_400):
-        back = await _next(machine)
-        assert back["wall"] < true_s - 80_000
-        assert 0 < back["mono"] - before["mono"] < SOON_S
+        back = await shows(-86_400)
+        assert 0 < back["mono"] - before["mono"] < 900
         await machine.step_clock(90_000)
-        assert (await _next(machine))["wall"] > true_s + 3_000
-        assert time.time() - true_s < SOON_S
+        await shows(3_600)
+        assert 0 <= time.time() - true_s < 900
         await machine.step_clock(-90_000)
-    assert abs((await _next(machine))["wall"] - time.time()) < SOON_S
+    machine.output.clear()
+    await shows(0)
 
 
 async def test_waits_of_the_command_last_as_long_as_ever_whatever_its_clock_says(machine: Machine) -> None:

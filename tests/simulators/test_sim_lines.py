@@ -19,6 +19,7 @@ from simulators.faults.fault import parse_fault
 from simulators.faults.schedule import Schedule
 from simulators.lines.delivery import paced
 from simulators.lines.line import BANNER
+from simulators.modbus.device import Memory
 from simulators.modbus.framing import mbap_frame, rtu_frame
 from simulators.modbus.link import open_units
 from simulators.modbus.units import Unit
@@ -29,7 +30,7 @@ ASK = bytes.fromhex("0300000001")
 ASKED = mbap_frame(1, 1, ASK)
 
 
-class Counting:
+class Counting(Memory):
     """A memory that serves how often it has been read."""
 
     def __init__(self, name: str, world: World) -> None:

@@ -16,6 +16,7 @@ from simulators.endpoints import CannotServe, free_port
 from simulators.site import SiteError
 from simulators.testing import (
     BadFault,
+    BadValue,
     Bench,
     BenchBroker,
     BenchIoc,
@@ -86,6 +87,18 @@ def test_what_cannot_be_is_refused_with_what_to_write(modbus_device: MakeModbusD
         modbus_device(holding={0: 70_000})
     with pytest.raises(ValueError, match="has no profile"):
         modbus_device(holding={0: 1}).toml()
+
+
+def test_a_point_gives_what_is_set_until_it_is_released(modbus_device: MakeModbusDevice) -> None:
+    device = modbus_device("eastron/sdm120")
+    voltage = bytes.fromhex("0400000002")
+    assert device.set("voltage", 231.5) == 231.5
+    assert struct.unpack(">f", ask(device, voltage)[2:]) == (231.5,)
+    with pytest.raises(BadValue, match="did you mean voltage"):
+        device.set("voltag", 1)
+    assert device.release() == 1
+    ask(device, voltage)
+    assert device.served[-1].value != 231.5
 
 
 def test_several_units_stand_on_one_line(modbus_device: MakeModbusDevice) -> None:

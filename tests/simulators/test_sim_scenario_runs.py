@@ -211,9 +211,7 @@ def other(folder: Path, bug: str) -> tuple[str, Sequence[str]]:
     return OTHER.replace("BUG", bug), (sys.executable, str(script), "{folder}/gateway.json")
 
 
-@pytest.mark.parametrize(
-    ("bug", "fails"), [("", set()), ("repeats and loses", {"nothing_wrong", "nothing_missing"})]
-)
+@pytest.mark.parametrize(("bug", "fails"), [("", set()), ("repeats and loses", {"nothing_wrong", "nothing_missing"})])
 def test_another_gateway_passes_and_with_a_bug_it_fails_by_the_name_of_what_is_wrong(
     tmp_path: Path, bug: str, fails: set[str]
 ) -> None:

@@ -21,12 +21,13 @@ from simulators.serial.link import serve_serial
 from simulators.serial.stream import Stream
 from simulators.site import SiteDevice, SiteLink
 from simulators.values import is_counter
+from simulators.world import World
 
 TIMEOUT_S = 10.0
 
 
 def _stream(name: str, seed: int = 1) -> Stream:
-    return Stream("d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), seed)
+    return Stream("d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(seed))
 
 
 @pytest.fixture(params=shipped_names(asked=False))
@@ -127,4 +128,4 @@ def test_a_profile_without_a_usable_capture_is_said(name: str, tmp_path: Path) -
         if text is not None:
             capture.write_text(text, encoding="utf-8")
         with pytest.raises(CannotServe, match=r"x\.capture\.toml"):
-            Stream("d", shipped(name), driver_specs()["serial"], capture, 1)
+            Stream("d", shipped(name), driver_specs()["serial"], capture, World())
