@@ -22,11 +22,14 @@ from simulators.scenario.placeholders import Places
 from simulators.scenario.scenario import Scenario, SetKeys, Where
 from simulators.scenario.timeline import Window
 from simulators.scenario.uplink import Uplink
+from simulators.values.script import follow_script
 from simulators.world import Exchange, Served, World
 
 WATCH_S: Final = 0.2
 MEASURE_S: Final = 1.0
-QUIET_S: Final = 1.0
+NOON_S: Final = 43_200.0
+"""Every scenario begins at noon: its values do not depend on when it is run."""
+QUIET_S: Final = 0.7
 """So long nothing new may come before all has arrived."""
 
 
@@ -84,7 +87,17 @@ class Play:
             record=self._served.extend,
             watch=self._exchanges.append,
             faults=Schedule(stage.scenario.on("site"), keys.seed),
+            start_s=NOON_S,
         )
+
+    def direct(self) -> None:
+        """Let devices measure what the scenario says; call it when they stand. Raises `SiteError`, `BadValue`."""
+        scenario = self._stage.scenario
+        if (told := scenario.values) is not None:
+            file = scenario.file.parent / told.file
+            follow_script(file, self.world.values, interpolate=told.interpolate, loop=told.loop)
+        for one in scenario.sets:
+            self.world.values.find(one.device, one.name).understand(one.value)
 
     def elapsed_s(self) -> float:
         """Seconds since the start of the gateway; 0 before it."""
@@ -178,17 +191,16 @@ class Play:
         return bool(self._exits)
 
     def _happenings(self) -> Iterator[Happening]:
-        heal = self._stage.scenario.keys.heal
         uplink = self._stage.uplink
         for window in self._windows.get("site", ()):
             yield Happening(window.begin_s, f"{window.fault}", _nothing)
         for window in self._windows.get("uplink", ()):
             yield Happening(window.begin_s, f"{window.fault}", partial(uplink.begin, window))
-            if not window.fault.kind.moment and (heal or not window.lasts):
+            if not window.fault.kind.moment and not window.lasts:
                 yield Happening(window.end_s, f"{window.fault} is over", partial(uplink.end, window))
         for window in self._windows.get("host", ()):
             yield Happening(window.begin_s, f"{window.fault}", partial(self._begin_on_host, window))
-            if not window.fault.kind.moment and (heal or not window.lasts):
+            if not window.fault.kind.moment and not window.lasts:
                 yield Happening(window.end_s, f"{window.fault} is over", partial(self._end_on_host, window))
         for one in self._stage.scenario.sets:
             yield Happening(one.at_s, f"{one.point} = {one.value}", partial(self._set, one))

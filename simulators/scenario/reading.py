@@ -13,10 +13,23 @@ from simulators.scenario.config import agent_config, device_facts
 from simulators.scenario.placeholders import Places
 from simulators.scenario.reading_expectations import read_expectations
 from simulators.scenario.reading_faults import read_faults
-from simulators.scenario.scenario import FileKeys, HostKeys, IocKeys, Scenario, ScenarioKeys, SetKeys
+from simulators.scenario.scenario import FileKeys, HostKeys, IocKeys, Scenario, ScenarioKeys, SetKeys, ValuesKeys
 from simulators.site import Site, SiteError, read_site
 
-_TABLES: Final = ("scenario", "ioc", "host", "arrives", "agent", "link", "device", "fault", "set", "file", "expect")
+_TABLES: Final = (
+    "scenario",
+    "ioc",
+    "host",
+    "values",
+    "arrives",
+    "agent",
+    "link",
+    "device",
+    "fault",
+    "set",
+    "file",
+    "expect",
+)
 _TIMES: Final[Mapping[str, Sequence[str]]] = {
     "fault": ("from_s", "for_s", "every_s"),
     "set": ("at_s",),
@@ -115,9 +128,19 @@ def _read(file: Path, root: Section, keys: ScenarioKeys, site: Site, places: Pla
         sets=_sets(root, site),
         files=tuple(one for one in (section.convert(FileKeys) for section in root.children("file")) if one),
         arrives=arrives,
+        values=_values(root, file.parent),
         ioc=root.child("ioc").convert(IocKeys) or IocKeys(),
         host=root.child("host").convert(HostKeys) or HostKeys(),
     )
+
+
+def _values(root: Section, folder: Path) -> ValuesKeys | None:
+    if "values" not in root.data:
+        return None
+    keys = root.child("values").convert(ValuesKeys)
+    if keys is not None and not (folder / keys.file).is_file():
+        root.child("values").problem("file", f"there is no file {keys.file}", "write a path beside the scenario")
+    return keys
 
 
 def _sets(root: Section, site: Site) -> tuple[SetKeys, ...]:

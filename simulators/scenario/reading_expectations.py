@@ -19,6 +19,7 @@ from simulators.scenario.scenario import ScenarioKeys
 from simulators.site import Site
 
 _ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "value": ("equals", "at_least", "at_most"),
     "polled": ("at_most_s", "at_most_per_s"),
     "latency": ("p50_s", "p95_s", "p99_s", "max_s"),
     "memory": ("at_most_mb", "growth_mb"),

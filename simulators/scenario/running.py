@@ -30,11 +30,13 @@ from simulators.scenario.report import ScenarioReport, outcome_of
 from simulators.scenario.scenario import Scenario, Where
 from simulators.scenario.timeline import Window, windows
 from simulators.scenario.uplink import Uplink
+from simulators.site import SiteError
 from simulators.toml_text import toml_text
+from simulators.values import BadValue
 
 TAIL_LINES = 20
 _READY_S = 10.0
-_EXPECTED = (HostCannot, ChildFailed, CannotServe)
+_EXPECTED = (HostCannot, ChildFailed, CannotServe, SiteError, BadValue)
 
 Say = Callable[[str], None]
 
@@ -144,6 +146,7 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         stage = Stage(scenario, places, machine, Uplink(way, mqtt, recorder, ioc), say)
         play = Play(stage, _timelines(scenario))
         await stack.enter_async_context(serve_site(scenario.site, play.world))
+        play.direct()
         await play.run(places.command(command), places.environment())
         await play.settle()
         if ioc is not None:
@@ -155,8 +158,8 @@ def _timelines(scenario: Scenario) -> Mapping[Where, Sequence[Window]]:
     keys = scenario.keys
     return {
         "site": windows(scenario.on("site"), keys.seconds + keys.settle_s, keys.seed),
-        "uplink": windows(scenario.on("uplink"), keys.seconds, keys.seed),
-        "host": windows(scenario.on("host"), keys.seconds, keys.seed),
+        "uplink": windows(scenario.on("uplink"), keys.seconds, keys.seed, heal=keys.heal),
+        "host": windows(scenario.on("host"), keys.seconds, keys.seed, heal=keys.heal),
     }
 
 

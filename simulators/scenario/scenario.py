@@ -50,6 +50,14 @@ class HostKeys(msgspec.Struct, frozen=True, kw_only=True):
     disk_mb: Annotated[float, msgspec.Meta(gt=0, le=100_000, examples=[50.0])] = 64.0
 
 
+class ValuesKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """`[values]`: what devices measure, from a CSV file beside the scenario: `time_s,device,point,value`."""
+
+    file: Annotated[str, msgspec.Meta(min_length=1, examples=["values.csv"])]
+    interpolate: bool = False
+    loop: bool = False
+
+
 class FileKeys(msgspec.Struct, frozen=True, kw_only=True):
     """`[[file]]`: written into the work folder before the gateway starts, with its placeholders filled in."""
 
@@ -91,6 +99,7 @@ class Scenario:
     sets: Sequence[SetKeys] = ()
     files: Sequence[FileKeys] = ()
     arrives: Arrives | None = None
+    values: ValuesKeys | None = None
     ioc: IocKeys = field(default_factory=IocKeys)
     host: HostKeys = field(default_factory=HostKeys)
 

@@ -30,20 +30,20 @@ class Window:
         return f"{self.fault} {when}"
 
 
-def windows(faults: Sequence[Fault], seconds: float, seed: int) -> list[Window]:
-    """Every time that a fault is there before `seconds`, in order of its begin."""
-    found = [one for index, fault in enumerate(faults) for one in _of(fault, index, seconds, seed)]
+def windows(faults: Sequence[Fault], seconds: float, seed: int, *, heal: bool = False) -> list[Window]:
+    """Every time that a fault is there before `seconds`, in order of its begin; `heal`: what lasts is ended there."""
+    found = [one for index, fault in enumerate(faults) for one in _of(fault, index, seconds, seed, heal=heal)]
     return sorted(found, key=lambda one: (one.begin_s, one.end_s))
 
 
-def _of(fault: Fault, index: int, seconds: float, seed: int) -> Iterator[Window]:
+def _of(fault: Fault, index: int, seconds: float, seed: int, *, heal: bool) -> Iterator[Window]:
     """As `Schedule` draws it, whose first fault has the number 1."""
     drawn = Occurrences(fault, Random(f"{seed}/fault/{index + 1}/{fault.name}"))
     while drawn.begin_s < seconds:
         if fault.kind.moment:
             yield Window(fault, drawn.begin_s, drawn.begin_s)
         else:
-            yield Window(fault, drawn.begin_s, min(drawn.end_s, seconds), drawn.end_s >= seconds)
+            yield Window(fault, drawn.begin_s, min(drawn.end_s, seconds), drawn.end_s > seconds and not heal)
         if not fault.every_s or drawn.end_s == FOREVER:
             return
         drawn.at(drawn.end_s)

@@ -236,6 +236,8 @@ LOST = [Event("data.lost", ms(20), reason="full", readings=7)]
 BALANCED = Account(10, 8, 1, {"full": 1})
 LINES = [Line(ms(12), "stderr", "ERROR: x [y]"), Line(ms(1), "stdout", "ready")]
 
+SET = [Arrival("meter", "v", 231.5, ms(n), ms(n)) for n in (5, 10)]
+
 CASES: list[tuple[str, dict[str, Any], Evidence, Evidence]] = [
     ("quality", {"device": "meter", "quality": "com", "from_s": 10, "to_s": 20, "within_s": 2}, seen((), COM), seen((), GOOD)),
     ("quality", {"device": "meter", "quality": "good", "within_s": 4}, seen((), GOOD), seen((), COM)),
@@ -245,6 +247,9 @@ CASES: list[tuple[str, dict[str, Any], Evidence, Evidence]] = [
     ("interval", {"device": "meter", "at_most_s": 12}, seen((), GOOD), seen((), [])),
     ("interval", {"device": "meter", "at_most_s": 4, "from_s": 0}, seen((), GOOD), seen((), GOOD[3:])),
     ("interval", {"device": "meter", "at_most_s": 2, "from_s": 16}, seen((), GAP), seen((), GOOD[:-5])),
+    ("value", {"point": "v", "equals": 231.5}, seen((), SET), seen((), [*SET, changed(SET[0], value=23.15)])),
+    ("value", {"point": "v", "equals": 231.5, "from_s": 8}, seen((), SET), seen((), SET[:1])),
+    ("value", {"point": "v", "at_least": 230, "at_most": 240}, seen((), SET), seen((), [changed(SET[0], value="high")])),
     ("polled", {"device": "meter", "at_most_s": 2}, seen(counting()), seen(counting(until_s=20))),
     ("polled", {"device": "meter", "at_most_per_s": 2}, seen(counting()), seen(counting(every_s=0.25))),
     ("polled", {"device": "meter", "at_most_s": 2}, seen(counting()), seen()),
@@ -328,4 +333,6 @@ def test_what_does_not_end_lasts_until_the_end() -> None:
     forever, moment = fault("unplug", "bus", 10, None), fault("cut", "uplink", 10, None)
     assert (forever.end_s, forever.lasts) == (SECONDS, True)
     assert (moment.begin_s, moment.end_s, moment.lasts) == (10, 10, False)
+    (healed,) = windows([forever.fault], SECONDS, 0, heal=True)
+    assert (healed.end_s, healed.lasts) == (SECONDS, False)
     assert windows([make_fault({"name": "stall", "on": "uplink", "from_s": 99})], SECONDS, 0) == []

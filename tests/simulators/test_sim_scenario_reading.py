@@ -138,6 +138,8 @@ WRONG = [
     ('[[expect]]\nthat = "lost"\nfrom_s = 30\n', "from_s = 30", "the gateway is stopped at 23 s"),
     ('[[expect]]\nthat = "recovers"\nwithin_s = 5\nfault = "unplugged"\n', "unplugged", "--list-faults"),
     ('[[set]]\nat_s = 1\npoint = "meter-1.volts"\nvalue = 1\n', "meter-1.volts", 'no point "meter-1.volts"'),
+    ('[values]\nfile = "no.csv"\n', "no.csv", "there is no file"),
+    ('[[expect]]\nthat = "value"\npoint = "voltage"\n', '"value"', "add one of equals, at_least, at_most"),
     ('[[scenarios]]\n', "[scenario]", "is not a known key"),
     ('[arrives]\ntopic = "a/b"\nvalue = "/v"\n', "[arrives]", "nothing says the device"),
 ]  # fmt: skip

@@ -5,13 +5,14 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
 import psutil
 import pytest
+from host_needs import lacking
 
 CHECK = (sys.executable, "-m", "simulators", "check")
 AGENT = (sys.executable, "-m", "agent", "--config", "{config}", "run")
@@ -19,8 +20,8 @@ AGENT = (sys.executable, "-m", "agent", "--config", "{config}", "run")
 OUTAGE = """\
 [scenario]
 name = "Everything for a moment"
-seconds = 7
-settle_s = 2
+seconds = 6
+settle_s = 1
 seed = 3
 
 [[link]]
@@ -93,8 +94,8 @@ at_most = 0
 OTHER = """\
 [scenario]
 name = "Another maker's gateway"
-seconds = 4
-settle_s = 1
+seconds = 3.5
+settle_s = 0.5
 seed = 5
 
 [[link]]
@@ -124,7 +125,7 @@ time = "/ts"
 name = "exception"
 on = "meter"
 from_s = 1
-for_s = 2
+for_s = 1.5
 
 [[expect]]
 that = "nothing_missing"
@@ -135,6 +136,16 @@ edge_s = 0.3
 [[expect]]
 that = "nothing_wrong"
 close_s = 0.5
+[[set]]
+at_s = 0.5
+point = "meter.temperature"
+value = -3.5
+[[expect]]
+that = "value"
+device = "meter"
+point = "temperature"
+equals = -3.5
+from_s = 0.8
 [[expect]]
 that = "interval"
 device = "meter"
@@ -183,11 +194,13 @@ client.loop_stop()
 '''
 
 
-def check(folder: Path, text: str, *arguments: str, command: Sequence[str]) -> tuple[int, dict[str, Any]]:
+def check(
+    folder: Path, text: str, *arguments: str, command: Sequence[str], env: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, Any]]:
     scenario = folder / "scenario.toml"
     scenario.write_text(text, encoding="utf-8")
     argv = (*CHECK, str(scenario), "--report", "json", "-", *arguments, "--", *command)
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=120, env=os.environ | dict(env or {}))
     assert done.stdout, done.stderr
     return done.returncode, json.loads(done.stdout)
 
@@ -241,6 +254,40 @@ def test_a_command_that_is_not_there_breaks_the_scenario_and_says_so(tmp_path: P
     assert "no-such-gateway" in scenario["why"]
 
 
+def test_a_value_that_a_point_cannot_have_breaks_the_scenario_before_the_gateway_starts(tmp_path: Path) -> None:
+    text, command = other(tmp_path, "")
+    code, report = check(tmp_path, text.replace("value = -3.5", 'value = "cold"'), command=command)
+    (scenario,) = report["scenarios"]
+    assert (code, scenario["outcome"], scenario["seconds"]) == (1, "broken", 0)
+    assert "temperature" in scenario["why"]
+
+
+HOST_FAULT = '[[fault]]\nname = "disk_full"\nfrom_s = 1\nfor_s = 1\n'
+
+
+@pytest.mark.parametrize(("strict", "code"), [((), 0), (("--strict",), 1)])
+def test_what_this_computer_cannot_do_is_skipped_by_name_and_is_a_failure_only_where_it_is_strict(
+    tmp_path: Path, strict: tuple[str, ...], code: int
+) -> None:
+    text, command = other(tmp_path, "")
+    env = {"PATH": str(tmp_path)}
+    done, report = check(tmp_path, text + HOST_FAULT, *strict, command=command, env=env)
+    (scenario,) = report["scenarios"]
+    assert (done, scenario["outcome"]) == (code, "skipped")
+    assert "unshare is missing" in scenario["why"]
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(bool(lacking()), reason=lacking())
+def test_a_full_disk_and_a_clock_that_jumps_are_survived_by_our_agent(tmp_path: Path) -> None:
+    faults = HOST_FAULT + '[[fault]]\nname = "clock_jump"\nfrom_s = 3\nseconds = 3600\n'
+    text = OUTAGE.replace("seconds = 6", "seconds = 5").replace('name = "sigkill"', 'name = "sigstop"')
+    code, report = check(tmp_path, text + faults, command=AGENT)
+    (scenario,) = report["scenarios"]
+    assert (code, scenario["outcome"]) == (0, "passed"), json.dumps(scenario, indent=1)
+    assert scenario["done"]["disk_full"] == scenario["done"]["clock_jump"] == 1
+
+
 def test_a_scenario_that_cannot_be_understood_is_78_and_a_missing_command_is_2(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text('[scenario]\nname = "x"\n', encoding="utf-8")
@@ -259,7 +306,7 @@ def test_a_scenario_that_cannot_be_understood_is_78_and_a_missing_command_is_2(t
 
 def test_a_check_that_is_stopped_ends_everything_that_it_started(tmp_path: Path, wait_for: Any) -> None:
     scenario = tmp_path / "scenario.toml"
-    scenario.write_text(OUTAGE.replace("seconds = 7", "seconds = 60"), encoding="utf-8")
+    scenario.write_text(OUTAGE.replace("seconds = 6", "seconds = 60"), encoding="utf-8")
     process = subprocess.Popen(
         (*CHECK, str(scenario), "--", *AGENT), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env=os.environ | {"TMPDIR": str(tmp_path)},

@@ -12,11 +12,12 @@ from simulators.scenario.expectations.polling import Interval, Polled, QualityIs
 from simulators.scenario.expectations.process import Cpu, Disk, ExitCode, Files, Memory, Output, Runs
 from simulators.scenario.expectations.saying import EventSeen, Online
 from simulators.scenario.expectations.verdict import Expectation, Verdict
-from simulators.scenario.expectations.wrong import NothingWrong
+from simulators.scenario.expectations.wrong import NothingWrong, ValueIs
 
 _ALL: tuple[type[Expectation], ...] = (
     NothingMissing,
     NothingWrong,
+    ValueIs,
     DuplicatesRecognised,
     QualityIs,
     Interval,

@@ -1,12 +1,16 @@
-"""`nothing_wrong`: nothing arrives that no device has said. It is expected in every scenario, unless switched off."""
+"""What arrives is true: `nothing_wrong`, which every scenario expects unless it is switched off, and `value`."""
 
+import math
 from collections import Counter
 from collections.abc import Iterator
-from typing import ClassVar, Final
+from typing import Annotated, ClassVar, Final
 
+import msgspec
+
+from drivers.api import Value
 from simulators.scenario.evidence import Arrival, Evidence
-from simulators.scenario.expectations.verdict import OfDevices, Seconds, Verdict
-from simulators.scenario.matching import Index, served_near
+from simulators.scenario.expectations.verdict import OfDevices, Seconds, Verdict, bounds, within
+from simulators.scenario.matching import Index, same, served_near
 from simulators.world import Served
 
 MUST_REFUSE: Final = frozenset(
@@ -61,3 +65,38 @@ class NothingWrong(OfDevices, frozen=True, kw_only=True):
             return "never served near that time"
         spoilt = [served.fault for served in near if not MUST_REFUSE.isdisjoint(served.fault.split(","))]
         return f"only in an answer that must be refused ({spoilt[0]})" if len(spoilt) == len(near) else ""
+
+
+class ValueIs(OfDevices, frozen=True, kw_only=True):
+    """Good values of a point are `equals`, or `at_least` and `at_most` so much; at least one arrives.
+
+    With `[[set]]` it says in the scenario's own words what a profile must make of it.
+    """
+
+    that: ClassVar[str] = "value"
+
+    point: Annotated[str, msgspec.Meta(min_length=1, examples=["voltage"])]
+    equals: Value | None = None
+    at_least: float | None = None
+    at_most: float | None = None
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        found = [
+            one
+            for one in evidence.arrivals
+            if one.good and self.wants(one.device, one.point) and self.holds(evidence, one.time_ms)
+        ]
+        others = [one for one in found if not self._is(evidence, one)]
+        wanted = f"{self.equals!r}" if self.equals is not None else bounds(self.at_least, self.at_most)
+        return self.verdict(
+            f"{self.whom()} is {wanted}{self.when()}",
+            f"{len(others)} of {len(found)} values are not" if found else "nothing arrived",
+            (f"{one.device}.{one.point} = {one.value!r} at {evidence.at_s(one.time_ms):.3f} s" for one in others),
+            passed=bool(found) and not others,
+        )
+
+    def _is(self, evidence: Evidence, one: Arrival) -> bool:
+        if self.equals is not None:
+            return same(one.value, self.equals, evidence.tolerance)
+        is_number = isinstance(one.value, int | float) and not isinstance(one.value, bool) and math.isfinite(one.value)
+        return is_number and within(float(one.value or 0), self.at_least, self.at_most)
