@@ -34,8 +34,9 @@ class Runs(Protocol):
     run_dir: Path
     stdout: Path
     stderr: Path
-    exit_codes: list[int]
 
+    @property
+    def exit_codes(self) -> Sequence[int]: ...
     @property
     def running(self) -> bool: ...
     def inside(self, path: Path) -> Path: ...
@@ -54,7 +55,7 @@ class Program:
     def __init__(self, folder: Path, run_dir: Path) -> None:
         self.data, self.run_dir = folder / "data", run_dir
         self.stdout, self.stderr = folder / "stdout.txt", folder / "stderr.txt"
-        self.exit_codes: list[int] = []
+        self._codes: list[int] = []
         self._argv: Sequence[str] = ()
         self._env: Mapping[str, str] = {}
         self._child: Child | None = None
@@ -65,6 +66,12 @@ class Program:
     @property
     def running(self) -> bool:
         return self._child is not None and self._child.running
+
+    @property
+    def exit_codes(self) -> Sequence[int]:
+        """One for each time that it has ended, also by itself; below 0 it is the signal."""
+        ended = None if self._child is None else self._child.process.returncode
+        return self._codes if ended is None else [*self._codes, ended]
 
     def inside(self, path: Path) -> Path:
         return path
@@ -115,7 +122,7 @@ class Program:
             async with asyncio.timeout(timeout_s):
                 await self._child.process.wait()
         self._send(signal.SIGKILL)
-        self.exit_codes.append(await self._child.process.wait())
+        self._codes.append(await self._child.process.wait())
         self._child = None
         await self._life.aclose()
 

@@ -247,8 +247,8 @@ class Play:
     def _notice_end(self) -> None:
         """It has ended, and nobody has asked it to."""
         machine = self._stage.machine
-        if not machine.running and not self._is_down() and not self._host_lock.locked():
-            code = machine.exit_codes[-1] if machine.exit_codes else 1
+        if machine.exit_codes and not machine.running and not self._is_down() and not self._host_lock.locked():
+            code = machine.exit_codes[-1]
             self._exits.append(Exit(now_ms(), code, asked=False))
             self._stage.say(f"the gateway has ended by itself, exit code {code}")
 

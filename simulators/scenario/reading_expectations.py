@@ -78,6 +78,8 @@ def _check_names(section: Section, one: Expectation, devices: Mapping[str, Devic
             section.problem("device", f'there is no device "{name}"', f"known: {', '.join(sorted(devices))}")
     if not isinstance(one, OfDevices):
         return
+    if one.that == "polled" and one.point:
+        section.problem("point", "means nothing: a device is asked, not a point", "remove it")
     wanted = listed(one.device)
     points = {
         point.name for device in site.devices if not wanted or device.name in wanted for point in device.profile.point

@@ -243,6 +243,8 @@ def test_a_gateway_that_ends_by_itself_fails_and_its_last_words_are_shown(tmp_pa
     code, report = check(tmp_path, text, command=(sys.executable, "-c", "print('no license'); raise SystemExit(3)"))
     (scenario,) = report["scenarios"]
     assert (code, verdicts(report)["runs"]) == (1, False)
+    (runs,) = [one for one in scenario["verdicts"] if one["that"] == "runs"]
+    assert runs["examples"][0].startswith("exit code 3 at ")
     assert scenario["output_tail"] == ["no license"]
     assert scenario["seconds"] < 4
 
