@@ -203,6 +203,13 @@ def test_a_value_out_of_an_answer_that_must_be_refused_is_wrong_but_out_of_a_lat
         assert judge("nothing_wrong", seen(spoilt, arrive(served))).passed is passes, name
 
 
+def test_of_an_instrument_that_sends_several_frames_the_others_may_be_taken() -> None:
+    served = [Served("meter", "v", 5.0, ms(5), "lost")]
+    facts = {"meter": DeviceFacts("meter", "bus", frozenset(("v",)), 1.0, asked=False)}
+    assert judge("nothing_wrong", seen(served, arrive(served), devices=facts)).passed
+    assert not judge("nothing_wrong", seen(served, arrive(served))).passed
+
+
 def test_true_is_not_one_and_a_float_of_32_bits_is_near_enough() -> None:
     served = [Served("meter", "v", True, ms(5)), Served("meter", "v", 231.10000610351562, ms(6))]
     assert not judge("nothing_wrong", seen(served, [Arrival("meter", "v", 1, ms(5), ms(6))])).passed

@@ -24,7 +24,8 @@ _NOT_READ: Final = frozenset(("sta", "sub"))
 class NothingWrong(OfDevices, frozen=True, kw_only=True):
     """No value arrives that its device has not served within `close_s` of the value's time.
 
-    Nor one that only stood in an answer that must be refused: a wrong checksum, another unit, a byte too few.
+    Nor one that only stood in an answer that must be refused: a wrong checksum, another unit, a byte too few. Of what
+    sends by itself that cannot be told: of its frames only one is spoilt.
     """
 
     that: ClassVar[str] = "nothing_wrong"
@@ -63,6 +64,8 @@ class NothingWrong(OfDevices, frozen=True, kw_only=True):
         near = served_near(evidence, index, one, self.close_s * 1_000)
         if not near:
             return "never served near that time"
+        if not evidence.devices[one.device].asked:
+            return ""
         spoilt = [served.fault for served in near if not MUST_REFUSE.isdisjoint(served.fault.split(","))]
         return f"only in an answer that must be refused ({spoilt[0]})" if len(spoilt) == len(near) else ""
 
