@@ -73,12 +73,20 @@ def load_site(file: Path) -> Site:
     tree = load_with_drop_ins(file, problems)
     if tree is None:
         raise SiteError(problems)
-    root = Section.root(tree, problems)
-    specs = driver_specs()
-    options = _links(root, specs)
-    devices = _devices(root, file.parent, options, specs)
+    site = read_site(Section.root(tree, problems), file.parent)
     if problems:
         raise SiteError(problems)
+    return site
+
+
+def read_site(root: Section, folder: Path) -> Site:
+    """The links and devices of a file that was read; its problems are reported, and are not in the site.
+
+    Profiles are looked for in `folder` first.
+    """
+    specs = driver_specs()
+    options = _links(root, specs)
+    devices = _devices(root, folder, options, specs)
     links = (SiteLink(name, kind, opts, tuple(devices[name])) for name, (kind, opts) in options.items())
     return Site(tuple(link for link in links if link.devices))
 
