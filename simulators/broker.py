@@ -75,6 +75,17 @@ class Broker:
         await self._stack.aclose()
         self._child = None
 
+    def pause(self) -> None:
+        """It is there and says nothing, until `resume`."""
+        self._signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self._child is not None and self._child.running:
+            self._child.process.send_signal(number)
+
     def _argv(self) -> list[str]:
         if self.program is None:
             return [sys.executable, "-m", "simulators.amqtt_broker", "--host", self.host, "--port", str(self.port)]

@@ -26,6 +26,7 @@ class Pty:
 
     fd: int
     device_fd: int
+    name: str
     lost_bytes: int = 0
 
     def read(self) -> bytes:
@@ -55,23 +56,34 @@ class Pty:
 
 
 @contextmanager
-def open_pty(path: Path) -> Iterator[Pty]:
-    """Open a pty and point `path` to it until the context ends; raises `CannotServe`."""
+def open_pty(path: Path, not_as: str = "") -> Iterator[Pty]:
+    """Open a pty, not named `not_as`, and point `path` to it until the context ends; raises `CannotServe`."""
     _check_free(path)
-    fd, device_fd = os.openpty()
+    fd, device_fd = _other_than(not_as)
     try:
         tty.setraw(device_fd)
         os.set_blocking(fd, False)
         target = os.ttyname(device_fd)
         _point(path, target)
         try:
-            yield Pty(fd, device_fd)
+            yield Pty(fd, device_fd, target)
         finally:
             if path.is_symlink() and str(path.readlink()) == target:
                 path.unlink()
     finally:
         os.close(device_fd)
         os.close(fd)
+
+
+def _other_than(name: str) -> tuple[int, int]:
+    """The kernel gives a name that has become free at once to the next one."""
+    one = os.openpty()
+    if os.ttyname(one[1]) != name:
+        return one
+    another = os.openpty()
+    for fd in one:
+        os.close(fd)
+    return another
 
 
 def _check_free(path: Path) -> None:

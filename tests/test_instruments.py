@@ -39,7 +39,7 @@ SERIAL = [
 ]  # fmt: skip
 CAMERAS = ["sony/visca", "pelco/pelco-d", "vimicro/vc0706"]
 WITH_ADDRESS = {"vaisala/wxt530", "sdi-12/values-crc", "sdi-12/values", "sony/visca", "pelco/pelco-d"}
-FAULTS = "lost=0.01,doubled=0.01,late=0.01,unplug=45"
+FAULTS = "lost=0.01,doubled=0.01,late=0.005,torn=0.005,unplug=45"
 LATEST_S = 12.0
 """A message may wait behind others that are late; a value that is older than this is not the one that was served."""
 

@@ -1,50 +1,63 @@
 """A camera link of a site: the cameras of one line, on a pty or as a serial server."""
 
 import hashlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
-from random import Random
+from functools import partial
 
 from drivers.api import DriverSpec
 from drivers.camera.options import CameraProfile
 from drivers.errors import DriverError
 from drivers.registry import driver_specs
+from simulators.camera.measuring import told_by
 from simulators.camera.models import Camera, PelcoCameras, Vc0706Camera, ViscaChain
-from simulators.serial.line import Line, open_line
+from simulators.lines.line import Members
+from simulators.lines.opening import open_line
+from simulators.lines.speaking import Answer
 from simulators.site import SiteDevice, SiteLink
-from simulators.values import Waveform, waveform
 from simulators.world import Served, World
 
 
 @asynccontextmanager
 async def serve_camera(link: SiteLink, world: World) -> AsyncIterator[str]:
     """Serve the cameras of `link` at the address that its options name; raises `CannotServe`."""
-    camera = _cameras(link.devices, world)
-    lines: list[Line] = []
-
-    def hear(data: bytes) -> None:
-        for request, answer in camera.hear(data, world.elapsed_s()):
-            _record(world, link.devices, driver_specs()[link.kind], request, answer)
-            lines[0].send(answer)
-        if isinstance(camera, Vc0706Camera):
-            _record_pictures(world, link.devices[0].name, camera)
-
-    async with open_line(link.options, hear, world.faults, Random(f"{world.seed}/{link.name}")) as line:
-        lines.append(line)
+    cameras = _Cameras(link, _cameras(link, world), world)
+    names = [device.name for device in link.devices]
+    members = Members(link.name, names, lambda: cameras, world)
+    async with open_line(link.options, members) as line:
         yield line.address
 
 
-def _cameras(devices: Sequence[SiteDevice], world: World) -> Camera:
-    profile = _profile(devices[0])
+class _Cameras:
+    """All cameras of one line, as one ear that all connections share."""
+
+    silence_s = 0.0
+
+    def __init__(self, link: SiteLink, camera: Camera, world: World) -> None:
+        self._link = link
+        self._camera = camera
+        self._world = world
+        self._spec = driver_specs()[link.kind]
+
+    def feed(self, data: bytes) -> Iterator[Answer]:
+        names = [device.name for device in self._link.devices]
+        for request, answer in self._camera.hear(data, self._world.device_s(self._link.name, *names)):
+            device, served = _understood(self._world, self._link.devices, self._spec, request, answer)
+            if isinstance(self._camera, Vc0706Camera):
+                served += _pictures(self._world, device, self._camera)
+            yield Answer(device, answer, request, served)
+
+    def silence(self) -> Sequence[Answer]:
+        return ()
+
+
+def _cameras(link: SiteLink, world: World) -> Camera:
+    device, profile = link.devices[0], _profile(link.devices[0])
     if profile.protocol == "vc0706":
-        return Vc0706Camera(world.seed, devices[0].name, devices[0].unit or 0)
-    tells = {device.unit or 0: _waves(device, world) for device in devices}
+        is_stuck = partial(world.has, "stuck_picture", device.name, link.name)
+        return Vc0706Camera(world.seed, device.name, device.unit or 0, is_stuck)
+    tells = {device.unit or 0: told_by(device.name, _profile(device), world) for device in link.devices}
     return ViscaChain(tells) if profile.protocol == "visca" else PelcoCameras(tells)
-
-
-def _waves(device: SiteDevice, world: World) -> dict[str, Waveform]:
-    points = [point for point in _profile(device).point if point.wire_type != "string"]
-    return {point.source: waveform(world.seed, device.name, point) for point in points}
 
 
 def _profile(device: SiteDevice) -> CameraProfile:
@@ -52,21 +65,25 @@ def _profile(device: SiteDevice) -> CameraProfile:
     return device.profile
 
 
-def _record(world: World, devices: Sequence[SiteDevice], spec: DriverSpec, request: bytes, answer: bytes) -> None:
-    """What the answer means to any reader."""
-    for device in devices:
-        if len(devices) > 1 and device.unit not in (request[0] & 0x0F, request[1]):
-            continue
+def _understood(
+    world: World, devices: Sequence[SiteDevice], spec: DriverSpec, request: bytes, answer: bytes
+) -> tuple[str, list[Served]]:
+    """Who was asked, and what the answer means to any reader."""
+    asked = [one for one in devices if len(devices) == 1 or one.unit in (request[0] & 0x0F, request[1])]
+    served: list[Served] = []
+    for device in asked:
         try:
             readings = list(spec.decode(device.profile, request, answer))
         except DriverError:
             continue
         time_ms = world.wall_ms()
-        world.record(Served(device.name, r.point, r.value, time_ms) for r in readings if r.value is not None)
+        served += [Served(device.name, r.point, r.value, time_ms) for r in readings if r.value is not None]
+    return (asked[0].name if asked else ""), served
 
 
-def _record_pictures(world: World, device: str, camera: Vc0706Camera) -> None:
+def _pictures(world: World, device: str, camera: Vc0706Camera) -> list[Served]:
     """A picture is recorded by its SHA-256."""
     time_ms = world.wall_ms()
-    world.record(Served(device, "picture", hashlib.sha256(one).hexdigest(), time_ms) for one in camera.taken)
+    taken = [Served(device, "picture", hashlib.sha256(one).hexdigest(), time_ms) for one in camera.taken]
     camera.taken.clear()
+    return taken

@@ -3,7 +3,7 @@
 Written apart from the driver, so that a mistake of the driver does not hide in them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 from drivers.api import Value
@@ -91,11 +91,16 @@ class PelcoCameras:
 
 
 class Vc0706Camera:
-    """A camera that freezes a picture and gives it in parts. `taken` holds those that were frozen."""
+    """A camera that freezes a picture and gives it in parts. `taken` holds those that were frozen.
 
-    def __init__(self, seed: int, device: str, unit: int = 0) -> None:
+    While it `is_stuck`, each picture is the one before, byte for byte.
+    """
+
+    def __init__(self, seed: int, device: str, unit: int = 0, is_stuck: Callable[[], bool] = lambda: False) -> None:
         self._seed, self._device, self._unit = seed, device, unit
+        self._is_stuck = is_stuck
         self._number = 0
+        self._newest = b""
         self._frozen = b""
         self._heard = b""
         self.taken: list[bytes] = []
@@ -135,8 +140,10 @@ class Vc0706Camera:
 
     def _freeze(self) -> bytes:
         if not self._frozen:
-            self._number += 1
-            self._frozen = jpeg(self._seed, self._device, self._number)
+            if not self._newest or not self._is_stuck():
+                self._number += 1
+                self._newest = jpeg(self._seed, self._device, self._number)
+            self._frozen = self._newest
             self.taken.append(self._frozen)
             del self.taken[:-100]
         return self._reply(0x36)

@@ -1,16 +1,19 @@
-"""How requests stand on the wire: MBAP on TCP, RTU with CRC on serial lines. Pure and incremental.
+"""How requests stand on the wire: MBAP on TCP, RTU with CRC or ASCII with LRC on serial lines. Pure and incremental.
 
 Written apart from pymodbus and from `drivers` on purpose: where both ends share a mistake, no test finds it.
-Sources: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3; MODBUS over Serial Line V1.02, 2.5.1 and 6.2.2.
+Sources: MODBUS Messaging on TCP/IP Implementation Guide V1.0b, 3.1.3; MODBUS over Serial Line V1.02, 2.5 and 6.2.
 """
 
+import re
 import struct
 from collections.abc import Iterator
 
 MAX_PDU_BYTES = 253
 MAX_RTU_BYTES = 256
+MAX_ASCII_BYTES = 513
 _MBAP_BYTES = 7
 _SHORTEST_RTU = 4
+_ASCII_FRAME = re.compile(rb":((?:[0-9A-F]{2}){3,})")
 _FIXED_RTU_BYTES = dict.fromkeys(range(1, 7), 8) | {7: 4, 8: 8, 11: 4, 12: 4, 17: 4, 22: 10, 24: 6}
 _COUNTED_RTU = {15: 6, 16: 6, 23: 10, 20: 2, 21: 2}
 """Function -> where its byte count stands; the frame ends that many bytes and a CRC later."""
@@ -29,6 +32,17 @@ def rtu_frame(unit: int, pdu: bytes) -> bytes:
     """One RTU frame with its CRC, low byte first."""
     body = bytes((unit,)) + pdu
     return body + crc16(body).to_bytes(2, "little")
+
+
+def ascii_frame(unit: int, pdu: bytes) -> bytes:
+    """One ASCII frame: a colon, hexadecimal digits with the LRC behind, CR and LF."""
+    body = bytes((unit,)) + pdu
+    return b":" + (body + bytes((lrc8(body),))).hex().upper().encode() + b"\r\n"
+
+
+def lrc8(data: bytes) -> int:
+    """LRC: what must be added to the sum of the bytes to make it 0, in 8 bits."""
+    return -sum(data) & 0xFF
 
 
 def crc16(data: bytes) -> int:
@@ -100,6 +114,48 @@ class RtuRequests:
         if counted is None:
             return _FIXED_RTU_BYTES.get(function)
         return counted + 1 + self._buffer[counted] + 2 if len(self._buffer) > counted else None
+
+
+class AsciiRequests:
+    """Cuts a serial line into requests: (unit, PDU). A colon begins anew, and what is no frame is thrown away."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        self.discarded_bytes = 0
+
+    def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
+        """Every request that is complete and whose LRC is right. Digits are 0 to 9 and A to F, not a to f."""
+        self._buffer += data
+        while (end := self._buffer.find(b"\r\n")) >= 0:
+            line = bytes(self._buffer[:end])
+            del self._buffer[: end + 2]
+            start = max(0, line.rfind(b":"))
+            frame = _ascii_bytes(line[start:])
+            self.discarded_bytes += start if frame else len(line) + 2
+            if frame:
+                yield frame[0], frame[1:-1]
+        begun = self._buffer.rfind(b":")
+        if begun < 0 or len(self._buffer) - begun > MAX_ASCII_BYTES:
+            begun = len(self._buffer)
+        self._discard(begun)
+
+    def silence(self) -> Iterator[tuple[int, bytes]]:
+        """The line was quiet for longer than a frame may pause (1 s): what has begun will not go on."""
+        self._discard(len(self._buffer))
+        return iter(())
+
+    def _discard(self, count: int) -> None:
+        self.discarded_bytes += count
+        del self._buffer[:count]
+
+
+def _ascii_bytes(line: bytes) -> bytes | None:
+    """Unit, PDU and LRC, where the line is a frame."""
+    found = _ASCII_FRAME.fullmatch(line)
+    if not found or len(line) + 2 > MAX_ASCII_BYTES:
+        return None
+    frame = bytes.fromhex(found[1].decode())
+    return frame if lrc8(frame) == 0 else None
 
 
 def _crc_is_right(frame: bytes) -> bool:

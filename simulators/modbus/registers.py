@@ -2,45 +2,23 @@
 
 What a read serves is recorded as the value that its words mean, not as the value that was wished for: the truth
 is what a perfect reader would have understood. Points that share a register (bits of a status word) are one cell.
+An instrument takes no writes: all of them are exception 01.
 """
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import lru_cache
 
 from drivers.api import Quality, Value
-from drivers.modbus import codec, dates
-from drivers.modbus.profile import ModbusPoint, ModbusProfile
-from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_VALUE, Refused, Table
-from simulators.values import UNLIMITED, Flag, Limits, Waveform, waveform
-from simulators.world import Served, World
+from drivers.modbus import codec
+from drivers.modbus.profile import ModbusProfile
+from simulators.modbus.cells import Cell, Field, cells_of
+from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_VALUE, READS, Memory, Refused, Table
+from simulators.modbus.identification import PRODUCT, REVISION, VENDOR, Identification
+from simulators.world import Served, World, forget
 
 _READ_SHAPES = 1_024
-_MOMENT = 1_795_000_000
-"""What a simulated clock shows at the start, in seconds of 1970 (November 2026)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One point within its cell: where its words begin, how many, and what it measures."""
-
-    point: ModbusPoint
-    at: int
-    length: int
-    wave: Waveform
-    certain: Waveform
-    writes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """Addresses that must be served together, because points overlap in them."""
-
-    address: int
-    length: int
-    fields: tuple[Field, ...]
+_IDENTIFY = 43
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,29 +33,38 @@ class Shape:
     whole: tuple[tuple[str, int, int], ...]
 
 
-class ProfileMemory:
+class ProfileMemory(Memory):
     """A `Memory` whose values come from the waveforms of a profile's points."""
 
     def __init__(self, device: str, profile: ModbusProfile, world: World) -> None:
         self.device = device
         self.profile = profile
+        self.functions = READS | {_IDENTIFY} if profile.identification else READS
         self._world = world
-        self._cells = {table: _cells(device, profile, table, world.seed) for table in _tables(profile)}
+        self._cells = {table: cells_of(device, profile, table, world) for table in _tables(profile)}
         self._shape = lru_cache(maxsize=_READ_SHAPES)(self._find_shape)
 
     def read(self, table: Table, address: int, count: int) -> Sequence[int]:
         shape = self._shape(table, address, count)
         elapsed_s = self._world.elapsed_s()
-        now = [_now(self.profile, cell, elapsed_s) for _, cell in shape.cells]
-        answer = [0] * count
-        for (at, _), (words, _values) in zip(shape.cells, now, strict=True):
-            for index, word in enumerate(words, at):
-                if 0 <= index < count:
-                    answer[index] = word
+        if self._world.record is forget:
+            return _laid(count, [(at, _words(cell, elapsed_s)) for at, cell in shape.cells])
+        now = [_now(cell, elapsed_s) for _, cell in shape.cells]
         time_ms = self._world.wall_ms()
         values = ((name, now[cell][1][field]) for name, cell, field in shape.whole)
         self._world.record([Served(self.device, name, v, time_ms) for name, v in values if v is not None])
-        return answer
+        return _laid(count, [(at, words) for (at, _), (words, _values) in zip(shape.cells, now, strict=True)])
+
+    def identify(self, access: int, number: int) -> bytes:
+        """What the profile expects the device to say; where it expects nothing, its own vendor and model."""
+        told = self.profile.identification
+        assert told is not None, "the function is refused"
+        objects = {
+            VENDOR: told.vendor or self.profile.vendor,
+            PRODUCT: told.product or self.profile.model,
+            REVISION: told.revision or "1.0",
+        }
+        return Identification(objects).answer(access, number)
 
     def _find_shape(self, table: Table, address: int, count: int) -> Shape:
         """Raises `Refused`: too many for the device, or an address that no point has and no gap explains."""
@@ -102,100 +89,50 @@ class ProfileMemory:
         return Shape(tuple((cell.address - address, cell) for cell in cells), tuple(whole))
 
 
-def _now(profile: ModbusProfile, cell: Cell, elapsed_s: float) -> tuple[Sequence[int], Sequence[Value | None]]:
+def _laid(count: int, cells: Sequence[tuple[int, Sequence[int]]]) -> list[int]:
+    """`count` words: those of the cells at their places, of which some may be outside, and zeros between."""
+    answer = [0] * count
+    for at, words in cells:
+        if at >= 0 and at + len(words) <= count:
+            answer[at : at + len(words)] = words
+            continue
+        for index, word in enumerate(words, at):
+            if 0 <= index < count:
+                answer[index] = word
+    return answer
+
+
+def _words(cell: Cell, elapsed_s: float) -> Sequence[int]:
+    """The words of a cell at this time, for those who do not want to know what they mean."""
+    field = cell.fields[0]
+    if len(cell.fields) == 1 and field.encode and (words := field.encode(field.wave.at(elapsed_s))):
+        return words
+    return _now(cell, elapsed_s)[0]
+
+
+def _now(cell: Cell, elapsed_s: float) -> tuple[Sequence[int], Sequence[Value | None]]:
     """The words of a cell at this time, and what each of its points means in them."""
     if len(cell.fields) == 1:
-        words, value = _encoded(profile, cell.fields[0], elapsed_s)
+        words, value = _encoded(cell.fields[0], elapsed_s)
         return words, (value,)
     laid = [0] * cell.length
     for field in cell.fields:
         if field.writes:
-            for index, word in enumerate(_encoded(profile, field, elapsed_s)[0], field.at):
+            for index, word in enumerate(_encoded(field, elapsed_s)[0], field.at):
                 laid[index] |= word
-    return laid, [codec.decode(profile, f.point, laid[f.at : f.at + f.length])[0] for f in cell.fields]
+    return laid, [codec.decode(f.profile, f.point, laid[f.at : f.at + f.length])[0] for f in cell.fields]
 
 
-def _encoded(profile: ModbusProfile, field: Field, elapsed_s: float) -> tuple[Sequence[int], Value | None]:
+def _encoded(field: Field, elapsed_s: float) -> tuple[Sequence[int], Value | None]:
     """The words of a value that a reader takes for good: rounding may leave the range, or hit a "no value" word."""
-    words = codec.encode(profile, field.point, field.wave(elapsed_s))
-    value, quality = codec.decode(profile, field.point, words)
-    if quality is not Quality.GOOD:
-        words = codec.encode(profile, field.point, field.certain(elapsed_s))
-        value, _ = codec.decode(profile, field.point, words)
+    profile, point, wanted = field.profile, field.point, field.wave.at(elapsed_s)
+    words = (field.encode and field.encode(wanted)) or codec.encode(profile, point, wanted)
+    value, quality = codec.decode(profile, point, words)
+    if quality is not Quality.GOOD and not field.wave.told:
+        words = codec.encode(profile, point, field.certain(elapsed_s))
+        value, _ = codec.decode(profile, point, words)
     return words, value
 
 
 def _tables(profile: ModbusProfile) -> set[Table]:
     return {point.table for point in profile.point}
-
-
-def _cells(device: str, profile: ModbusProfile, table: Table, seed: int) -> tuple[Cell, ...]:
-    """The points of a table in address order, those that overlap in one cell."""
-    points = sorted((p for p in profile.point if p.table == table), key=lambda p: (p.address, p.name))
-    groups: list[list[ModbusPoint]] = []
-    end = -1
-    for point in points:
-        if point.address >= end:
-            groups.append([])
-        groups[-1].append(point)
-        end = max(end, point.address + point.registers)
-    return tuple(_cell(device, profile, group, seed) for group in groups)
-
-
-def _cell(device: str, profile: ModbusProfile, points: Sequence[ModbusPoint], seed: int) -> Cell:
-    first = points[0].address
-    length = max(p.address + p.registers for p in points) - first
-    bitwise = any(p.bits for p in points)
-    fields = (
-        Field(
-            point=point,
-            at=point.address - first,
-            length=point.registers,
-            wave=_wave(seed, device, point),
-            certain=_certain(profile, point),
-            writes=bool(point.bits) or not bitwise,
-        )
-        for point in points
-    )
-    return Cell(first, length, tuple(fields))
-
-
-def _wave(seed: int, device: str, point: ModbusPoint) -> Waveform:
-    """The waveform, in what the point's type can hold. A status word is 0 but for some seconds a minute."""
-    if point.type == "string":
-        room = point.registers * (2 if point.layout == "packed" else 1)
-        return _always(str(waveform(seed, device, point)(0.0)).encode()[:room].decode(errors="ignore"))
-    if point.type in dates.KINDS:
-        return lambda elapsed_s: datetime.fromtimestamp(_MOMENT + int(elapsed_s), UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    if point.type == "bits" and not point.enum:
-        flag = waveform(seed, device, Flag(point.name))
-        return lambda elapsed_s: int(flag(elapsed_s))
-    return waveform(seed, device, point, _capacity(point))
-
-
-def _certain(profile: ModbusProfile, point: ModbusPoint) -> Waveform:
-    """A value that is certainly good: for the moments when the waveform cannot be said on the wire."""
-    low, high = point.range or (0.0, 4.0)
-    candidates: list[Value] = [
-        *point.enum.values(),
-        *(low + (high - low) * part for part in (0.5, 0.25, 0.75, 0.0, 1.0)),
-    ]
-    for value in candidates:
-        with suppress(ValueError):
-            if codec.decode(profile, point, codec.encode(profile, point, value))[1] is Quality.GOOD:
-                return _always(value)
-    return _wave(0, profile.model, point)
-
-
-def _always(value: Value) -> Waveform:
-    return lambda _elapsed_s: value
-
-
-def _capacity(point: ModbusPoint) -> Limits:
-    """Between which values the point's type can carry, in its unit."""
-    raw = (-60_000, 60_000) if point.type == "f16" else codec.raw_limits(point)
-    if raw is None:
-        return UNLIMITED
-    step = point.scale / (1 << (point.fraction_bits or 0))
-    ends = sorted(limit * step + point.offset for limit in raw)
-    return ends[0], ends[1]

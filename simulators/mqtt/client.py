@@ -51,7 +51,7 @@ class Hello:
 
     client_id: str
     protocol: Protocol
-    will: Will
+    will: Will | None
     keepalive_s: int
     receive_maximum: int | None = None
     session_s: int = 0
@@ -196,8 +196,9 @@ def _client(broker: BrokerAddress, hello: Hello, tls: ssl.SSLContext | None) -> 
         reconnect_on_failure=False,
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    will = hello.will
-    client.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will_properties(hello))
+    if (will := hello.will) is not None:
+        delay = _will_properties(will) if hello.protocol == "5" else None
+        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=delay)
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
@@ -235,10 +236,8 @@ def _connect_properties(hello: Hello) -> Properties:
     return _filled(PacketTypes.CONNECT, named)
 
 
-def _will_properties(hello: Hello) -> Properties | None:
-    if hello.protocol != "5" or not hello.will.delay_s:
-        return None
-    return _filled(PacketTypes.WILLMESSAGE, {"WillDelayInterval": hello.will.delay_s})
+def _will_properties(will: Will) -> Properties | None:
+    return _filled(PacketTypes.WILLMESSAGE, {"WillDelayInterval": will.delay_s}) if will.delay_s else None
 
 
 @cache

@@ -14,6 +14,7 @@ from drivers.serial.requests import request_bytes, step_bytes
 from simulators.captures import captured
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Template, Understanding, templates
+from simulators.world import World
 
 _CAPTURED_UNIT = 0
 
@@ -22,7 +23,7 @@ class Answering:
     """One instrument on a line."""
 
     def __init__(
-        self, device: str, unit: int | None, profile: SerialProfile, spec: DriverSpec, capture: Path, seed: int
+        self, device: str, unit: int | None, profile: SerialProfile, spec: DriverSpec, capture: Path, world: World
     ) -> None:
         self._profile = profile
         self._address = ADDRESSES[unit or _CAPTURED_UNIT].encode() if profile.has_address else b""
@@ -38,13 +39,13 @@ class Answering:
         for request in profile.request:
             asked = request_bytes(request, _CAPTURED_UNIT)
             fitting = [one for one in exchanges if one.request == asked]
-            chosen = next(templates(device, profile, self._understanding, fitting, seed), None)
+            chosen = next(templates(device, profile, self._understanding, fitting, world), None)
             if chosen is None:
                 raise CannotServe(f'device "{device}": {capture} has no good answer to {asked!r}')
             self._answers[request_bytes(request, unit)] = chosen
 
-    def hear(self, data: bytes, elapsed_s: float) -> Iterator[tuple[bytes, list[Reading]]]:
-        """What it answers to these bytes, and the readings that this means. What it does not understand it ignores."""
+    def hear(self, data: bytes, elapsed_s: float) -> Iterator[tuple[bytes, bytes, list[Reading]]]:
+        """Each request in these bytes, its answer, and the readings that this means. The unknown is ignored."""
         self._heard += data
         known = {**self._steps, **dict.fromkeys(self._answers, b"")}
         while self._heard:
@@ -53,10 +54,10 @@ class Answering:
             if said is None and longer:
                 return
             self._heard = self._heard[len(said) if said else 1 :]
-            if said in self._answers:
-                yield self._answer(said, elapsed_s)
+            if said is not None and said in self._answers:
+                yield said, *self._answer(said, elapsed_s)
             elif said is not None and self._steps[said]:
-                yield self._steps[said], []
+                yield said, self._steps[said], []
 
     def _answer(self, request: bytes, elapsed_s: float) -> tuple[bytes, list[Reading]]:
         """Values change once a second, so that two answers in a row can say the same."""

@@ -9,15 +9,16 @@ from drivers.serial.profile import SerialProfile
 from simulators.captures import captured
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Understanding, templates
+from simulators.world import World
 
 
 class Stream:
     """What one instrument sends each second."""
 
-    def __init__(self, device: str, profile: SerialProfile, spec: DriverSpec, capture: Path, seed: int) -> None:
+    def __init__(self, device: str, profile: SerialProfile, spec: DriverSpec, capture: Path, world: World) -> None:
         self._profile = profile
         self._understanding = Understanding(spec, profile)
-        self._templates = tuple(templates(device, profile, self._understanding, captured(capture), seed))
+        self._templates = tuple(templates(device, profile, self._understanding, captured(capture), world))
         if not self._templates:
             raise CannotServe(f'device "{device}": {capture} has no good frame to start from')
 

@@ -6,16 +6,17 @@ What is recorded as served is what the finished bytes mean, decoded as any reade
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from drivers.api import DriverSpec, Quality, Reading
+from drivers.api import DriverSpec, Quality, Reading, Value
 from drivers.errors import DriverError
 from drivers.serial.cutters import end_bytes
 from drivers.serial.fields import patch
 from drivers.serial.framing import Framer, on_the_wire
 from drivers.serial.profile import SerialPoint, SerialProfile
 from simulators.captures import Exchange
-from simulators.values import Waveform, waveform
+from simulators.values import Carries, Channel
+from simulators.world import World
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Template:
     request: bytes | None
     prefix: bytes
     frame: bytes
-    fields: tuple[tuple[SerialPoint, Waveform], ...]
+    fields: tuple[tuple[SerialPoint, Channel], ...]
 
 
 class Understanding:
@@ -47,15 +48,32 @@ class Understanding:
         return good_points(self.of(data, request))
 
     def moved(self, template: Template, elapsed_s: float) -> bytes:
-        """The frame with new values; one that the frame cannot say, or that spoils another, stays as it was."""
+        """The frame with new values; one that the frame cannot say, or that spoils another, stays as it was.
+
+        A value that somebody wants may be implausible.
+        """
         frame = template.frame
-        names = {point.name for point, _ in template.fields}
-        for point, wave in template.fields:
+        names = {point.name for point, channel in template.fields if not channel.told}
+        for point, channel in template.fields:
             with suppress(ValueError):
-                changed = patch(self._profile.frame, point, frame, wave(elapsed_s))
+                changed = patch(self._profile.frame, point, frame, channel.at(elapsed_s))
                 if names <= self.good(on_the_wire(self._profile.frame, changed), template.request):
                     frame = changed
         return frame
+
+    def carries(self, template: Template, point: SerialPoint) -> Carries:
+        """What a reader gets for a value in this frame."""
+
+        def read_as(value: Value) -> Value:
+            before = self.good(on_the_wire(self._profile.frame, template.frame), template.request)
+            frame = patch(self._profile.frame, point, template.frame, value)
+            said = self.of(on_the_wire(self._profile.frame, frame), template.request)
+            read = next((one.value for one in said if one.point == point.name), None)
+            if read is None or before - {point.name} - good_points(said):
+                raise ValueError("a frame that says this would be refused by its readers")
+            return read
+
+        return read_as
 
 
 def good_points(readings: Iterable[Reading]) -> set[str]:
@@ -64,7 +82,7 @@ def good_points(readings: Iterable[Reading]) -> set[str]:
 
 
 def templates(
-    device: str, profile: SerialProfile, understanding: Understanding, exchanges: Sequence[Exchange], seed: int
+    device: str, profile: SerialProfile, understanding: Understanding, exchanges: Sequence[Exchange], world: World
 ) -> Iterator[Template]:
     """The first frame for each set of points that no frame before it has; frames without empty fields go first."""
     found = [
@@ -77,8 +95,12 @@ def templates(
         names = good_points(readings)
         if not covered.issuperset(names):
             covered |= names
-            fields = tuple((p, waveform(seed, device, p)) for p in profile.point if p.name in names)
-            yield Template(template.request, template.prefix, template.frame, fields)
+            fields = tuple(
+                (p, world.values.channel(device, p, world.waveform(device, p), understanding.carries(template, p)))
+                for p in profile.point
+                if p.name in names
+            )
+            yield replace(template, fields=fields)
 
 
 def _frames(profile: SerialProfile, exchanges: Iterable[Exchange]) -> Iterator[Template]:

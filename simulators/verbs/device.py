@@ -6,22 +6,15 @@ SIGINT end it.
 """
 
 import argparse
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from drivers.catalogue import ProfileError, load_profile
-from drivers.registry import driver_specs
-from simulators.endpoints import free_port
-from simulators.site import Site, SiteError, load_site
-from simulators.verbs.profiles import profile_file
+from simulators.one_device import HOST, Place, one_device
+from simulators.site import Site
 from simulators.verbs.serving import add_world_arguments, serve
 
-HOST = "127.0.0.1"
 LINK = "simulated"
-DEFAULT_UNITS = {"modbus": 1}
-"""Others have an address of their own where nothing is said."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    site, link = one_device(args)
+    site, link = site_of(args)
     (device,) = site.devices
 
     def ready(addresses: Mapping[str, str]) -> dict[str, Any]:
@@ -47,45 +40,14 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def one_device(args: argparse.Namespace) -> tuple[Site, dict[str, Any]]:
-    """A site with this device only, and the keys of its link; raises `SiteError`."""
-    file, kind = _profile(args.profile)
-    link = {"name": LINK, "kind": kind, **_address(kind, args)}
-    unit = args.unit if args.unit is not None else DEFAULT_UNITS.get(kind)
-    device = {"name": args.name, "link": LINK, "profile": str(file)} | ({} if unit is None else {"unit": unit})
-    return _read(f"[[link]]\n{_toml(link)}[[device]]\n{_toml(device)}"), link
+def site_of(args: argparse.Namespace) -> tuple[Site, dict[str, Any]]:
+    """The site that is meant, and the keys of its link; raises `SiteError`."""
+    return one_device(args.profile, args.name, args.unit, _place(args), link=LINK)
 
 
-def _profile(name: str) -> tuple[Path, str]:
-    """The file of a profile, and the kind of driver that it is for; raises `SiteError`."""
-    file = profile_file(name)
-    try:
-        return file, load_profile(file, driver_specs()).kind
-    except ProfileError as err:
-        raise SiteError(err.problems) from err
-
-
-def _address(kind: str, args: argparse.Namespace) -> dict[str, Any]:
+def _place(args: argparse.Namespace) -> Place:
     if args.pty is not None:
-        line = {"port": str(args.pty.absolute()), "baud": 9600}
-        return ({"transport": "rtu"} if kind == "modbus" else {}) | line
-    over_tcp = args.rtu_over_tcp is not None
-    port = (args.rtu_over_tcp if over_tcp else args.tcp) or free_port(HOST)
-    transport = {"transport": "rtu-over-tcp" if over_tcp else "tcp"} if kind == "modbus" else {}
-    return transport | {"host": HOST, "tcp_port": port}
-
-
-def _read(text: str) -> Site:
-    """As `oc-sim run` reads it from a file."""
-    with tempfile.TemporaryDirectory(prefix="oc-sim-device-") as folder:
-        file = Path(folder) / "site.toml"
-        file.write_text(text, encoding="utf-8")
-        return load_site(file)
-
-
-def _toml(keys: Mapping[str, Any]) -> str:
-    return "".join(f"{key} = {_quoted(value) if isinstance(value, str) else value}\n" for key, value in keys.items())
-
-
-def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+        return Place(port=args.pty)
+    if args.rtu_over_tcp is not None:
+        return Place(tcp_port=args.rtu_over_tcp, transport="rtu-over-tcp")
+    return Place(tcp_port=args.tcp)

@@ -10,16 +10,17 @@ import asyncio
 import os
 from itertools import cycle
 from pathlib import Path
-from random import Random
 
 from drivers.serial_line import SerialLine
 from simulators.captures import capture_file, captured
 from simulators.endpoints import CannotServe, free_port
-from simulators.faults import Faults
+from simulators.lines.line import Line, Members
+from simulators.lines.opening import open_line
+from simulators.lines.speaking import Answer
 from simulators.output import show_line, stop_signal
+from simulators.profiles import profile_file
 from simulators.replaying import Replaying
-from simulators.serial.line import Line, open_line
-from simulators.verbs.profiles import profile_file
+from simulators.world import World
 
 HOST = "127.0.0.1"
 
@@ -50,14 +51,8 @@ def main(args: argparse.Namespace) -> int:
 async def _serve(replaying: Replaying, file: Path, args: argparse.Namespace) -> None:
     port = args.tcp or free_port(HOST)
     options = SerialLine(port=str(args.pty.absolute())) if args.pty else SerialLine(host=HOST, tcp_port=port)
-    lines: list[Line] = []
-
-    def hear(data: bytes) -> None:
-        for answer in replaying.hear(data):
-            lines[0].send(answer)
-
-    async with stop_signal() as stop, open_line(options, hear, Faults(), Random(0)) as line:
-        lines.append(line)
+    members = Members("replay", ("capture",), lambda: replaying, World())
+    async with stop_signal() as stop, open_line(options, members) as line:
         counts = {"requests": len(replaying.requests), "streams": len(replaying.streams)}
         show_line({"ready": True, "pid": os.getpid(), "address": line.address, "capture": str(file)} | counts)
         sending = asyncio.create_task(_send_for_ever(line, replaying, args.every), name="streams")
@@ -68,4 +63,4 @@ async def _serve(replaying: Replaying, file: Path, args: argparse.Namespace) -> 
 async def _send_for_ever(line: Line, replaying: Replaying, every_s: float) -> None:
     for frame in cycle(replaying.streams):
         await asyncio.sleep(every_s)
-        line.send(frame)
+        line.say(Answer("capture", frame))

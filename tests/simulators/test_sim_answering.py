@@ -2,7 +2,6 @@
 
 import asyncio
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -13,15 +12,23 @@ from drivers.serial.driver import compile_plan, open_link
 from drivers.serial.options import SerialOptions
 from drivers.serial.requests import request_bytes
 from simulators.captures import capture_file
-from simulators.faults import Faults
+from simulators.faults.fault import parse_fault
+from simulators.faults.schedule import Schedule
+from simulators.lines.line import Members
+from simulators.lines.opening import open_line
+from simulators.lines.speaking import Deaf
 from simulators.serial.answering import Answering
-from simulators.serial.line import open_line
 from simulators.serial.link import serve_serial
 from simulators.site import SiteDevice, SiteLink
+from simulators.world import World
+
+NOON_S = 43_200.0
 
 
 def _instrument(name: str, unit: int | None = None) -> Answering:
-    return Answering("d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), 1)
+    return Answering(
+        "d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(1, start_s=NOON_S)
+    )
 
 
 @pytest.mark.parametrize("name", shipped_names(asked=True))
@@ -30,7 +37,7 @@ def test_every_answer_is_understood_and_its_values_move(name: str) -> None:
     values: dict[str, set[Any]] = {}
     for second in range(100):
         for request in profile.request:
-            for _, readings in instrument.hear(request_bytes(request, 0), float(second)):
+            for _, _, readings in instrument.hear(request_bytes(request, 0), float(second)):
                 for reading in readings:
                     values.setdefault(reading.point, set()).add(reading.value)
     assert {p.name for p in profile.point if not p.optional} <= values.keys()
@@ -72,29 +79,11 @@ def test_what_is_no_request_is_ignored() -> None:
     assert len(list(instrument.hear(asked[3:], 0.0))) == 1
 
 
-def test_faults_are_parsed_or_explained() -> None:
-    assert Faults.parse("lost=0.1, unplug=60").rates == {"lost": 0.1, "unplug": 60.0}
-    for wrong in ("lots=0.1", "lost", "lost=x"):
-        with pytest.raises(ValueError, match="lost, doubled, late, unplug"):
-            Faults.parse(wrong)
-
-
-def test_a_fault_loses_one_byte_or_doubles_one_or_delays() -> None:
-    message = bytes(range(10))
-    lost = Faults({"lost": 1.0}).of_a_message(message, Random(1))
-    assert [len(part) for _, part in lost] == [9]
-    doubled = Faults({"doubled": 1.0}).of_a_message(message, Random(1))
-    assert [len(part) for _, part in doubled] == [11]
-    late = Faults({"late": 1.0}).of_a_message(message, Random(1))
-    assert b"".join(part for _, part in late) == message
-    assert late[1][0] > 0
-    assert Faults().of_a_message(message, Random(1)) == [(0.0, message)]
-
-
 async def test_an_unplugged_pty_comes_back_under_the_same_name(tmp_path: Path) -> None:
     options = SerialOptions(port=str(tmp_path / "port"))
     seen: set[str] = set()
-    async with open_line(options, lambda _data: None, Faults({"unplug": 0.05}), Random(1)):
+    world = World(faults=Schedule([parse_fault("unplug every=0.05 for=0.5")], seed=1))
+    async with open_line(options, Members("l", (), Deaf, world)):
         async with asyncio.timeout(20):
             while not (seen and not Path(options.port).is_symlink()):
                 if Path(options.port).is_symlink():

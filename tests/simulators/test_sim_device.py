@@ -14,7 +14,7 @@ from processes import python_module, ready_line, started, stop
 
 from drivers.catalogue import profile_names, shipped_profiles
 from simulators.kinds import serve_site
-from simulators.verbs.device import add_arguments, one_device
+from simulators.verbs.device import add_arguments, site_of
 from simulators.world import World
 
 PROFILES = profile_names([shipped_profiles()])
@@ -30,7 +30,7 @@ def arguments(*given: str) -> argparse.Namespace:
 async def test_every_profile_that_is_shipped_stands_up_on_a_port_and_on_a_pty(profile: str, tmp_path: Path) -> None:
     pty = tmp_path / "tty"
     for given in ((), ("--pty", str(pty))):
-        site, link = one_device(arguments(profile, *given))
+        site, link = site_of(arguments(profile, *given))
         async with serve_site(site, World()) as addresses:
             if given:
                 assert pty.is_symlink()

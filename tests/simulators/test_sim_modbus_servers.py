@@ -4,6 +4,8 @@ import asyncio
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,14 @@ from pymodbus.framer import FramerType
 
 from drivers.catalogue import load_profile
 from drivers.modbus.driver import SPEC
+from drivers.modbus.options import ModbusOptions
 from drivers.modbus.profile import ModbusProfile
 from simulators.endpoints import CannotServe, free_port
 from simulators.modbus.framing import rtu_frame
+from simulators.modbus.link import open_units
 from simulators.modbus.registers import ProfileMemory
-from simulators.modbus.server import RtuUnits, TcpUnits, Units, serve_pty, serve_tcp
+from simulators.modbus.units import Unit, Units
+from simulators.world import Served, World
 
 TIMEOUT_S = 3.0
 
@@ -27,22 +32,39 @@ def units(meter_file: Path, moment: Any) -> Units:
     """Two meters, as units 1 and 7."""
     profile = load_profile(meter_file, {"modbus": SPEC})
     assert isinstance(profile, ModbusProfile)
-    return {unit: ProfileMemory(f"m{unit}", profile, moment.world()) for unit in (1, 7)}
+    return {unit: _unit(f"m{unit}", profile, moment.world()) for unit in (1, 7)}
+
+
+def _unit(name: str, profile: ModbusProfile, world: World) -> Unit:
+    served: list[Served] = []
+    return Unit(name, ProfileMemory(name, profile, replace(world, record=served.extend)), served)
+
+
+@asynccontextmanager
+async def serving(units: Units, world: World, transport: str = "tcp", **where: Any) -> AsyncIterator[str]:
+    """At a free port of loopback where nothing else is said."""
+    where = where or {"host": "127.0.0.1", "given_port": free_port()}
+    async with open_units("bus", ModbusOptions(transport=transport, **where), units, world) as line:
+        yield line.address
+
+
+def port_of(address: str) -> int:
+    return int(address.rpartition(":")[2])
 
 
 @pytest.fixture(params=["tcp", "rtu-over-tcp", "rtu"])
-async def client(request: pytest.FixtureRequest, units: Units, tmp_path: Path) -> AsyncIterator[Any]:
+async def client(request: pytest.FixtureRequest, units: Units, moment: Any, tmp_path: Path) -> AsyncIterator[Any]:
     """A pymodbus client that is connected to `units` by each transport."""
     if request.param == "rtu":
-        async with serve_pty(units, tmp_path / "bus") as path:
-            serial = AsyncModbusSerialClient(str(path), baudrate=9600, timeout=TIMEOUT_S, retries=0)
+        async with serving(units, moment.world(), "rtu", port=str(tmp_path / "bus")) as path:
+            serial = AsyncModbusSerialClient(path, baudrate=9600, timeout=TIMEOUT_S, retries=0)
             assert await serial.connect()
             yield serial
             serial.close()
         return
-    responder, framer = (TcpUnits, FramerType.SOCKET) if request.param == "tcp" else (RtuUnits, FramerType.RTU)
-    async with serve_tcp(responder, units, "127.0.0.1", 0) as listening:
-        tcp = AsyncModbusTcpClient("127.0.0.1", port=listening.port, framer=framer, timeout=TIMEOUT_S, retries=0)
+    framer = FramerType.SOCKET if request.param == "tcp" else FramerType.RTU
+    async with serving(units, moment.world(), request.param) as address:
+        tcp = AsyncModbusTcpClient("127.0.0.1", port=port_of(address), framer=framer, timeout=TIMEOUT_S, retries=0)
         assert await tcp.connect()
         yield tcp
         tcp.close()
@@ -71,9 +93,9 @@ async def test_many_reads_in_a_row_are_answered_in_order(client: Any, moment: An
         assert round(moment.served[0].value * 10) & 0xFFFF == answer.registers[0]
 
 
-async def test_requests_that_come_together_are_all_answered(units: Units, mbap_request: Any) -> None:
-    async with serve_tcp(TcpUnits, units, "127.0.0.1", 0) as listening:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+async def test_requests_that_come_together_are_all_answered(units: Units, moment: Any) -> None:
+    async with serving(units, moment.world()) as address:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(address))
         one = struct.pack(">HHHBBHH", 1, 0, 6, 1, 4, 0, 2)
         two = struct.pack(">HHHBBHH", 2, 0, 6, 9, 4, 0, 2)
         writer.write(one + two)
@@ -83,18 +105,18 @@ async def test_requests_that_come_together_are_all_answered(units: Units, mbap_r
         writer.close()
 
 
-async def test_a_client_that_does_not_speak_modbus_is_cut_off(units: Units) -> None:
-    async with serve_tcp(TcpUnits, units, "127.0.0.1", 0) as listening:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+async def test_a_client_that_does_not_speak_modbus_is_cut_off(units: Units, moment: Any) -> None:
+    async with serving(units, moment.world()) as address:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(address))
         writer.write(b"GET / HTTP/1.1\r\n\r\n")
         async with asyncio.timeout(TIMEOUT_S):
             assert await reader.read() == b""
         writer.close()
 
 
-async def test_a_unit_that_is_not_on_the_line_is_silent_and_the_next_one_answers(units: Units) -> None:
-    async with serve_tcp(RtuUnits, units, "127.0.0.1", 0) as listening:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+async def test_a_unit_that_is_not_on_the_line_is_silent_and_the_next_one_answers(units: Units, moment: Any) -> None:
+    async with serving(units, moment.world(), "rtu-over-tcp") as address:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(address))
         for unit in (3, 1):
             writer.write(rtu_frame(unit, bytes.fromhex("0400000002")))
         async with asyncio.timeout(TIMEOUT_S):
@@ -102,10 +124,10 @@ async def test_a_unit_that_is_not_on_the_line_is_silent_and_the_next_one_answers
         writer.close()
 
 
-async def test_noise_before_a_request_costs_that_request_only(units: Units) -> None:
+async def test_noise_before_a_request_costs_that_request_only(units: Units, moment: Any) -> None:
     request = bytes.fromhex("010400040001") + b"\x70\x0b"
-    async with serve_tcp(RtuUnits, units, "127.0.0.1", 0) as listening:
-        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+    async with serving(units, moment.world(), "rtu-over-tcp") as address:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(address))
         async with asyncio.timeout(TIMEOUT_S):
             for data in (b"\x00\xff\x00", request):
                 writer.write(data)
@@ -114,27 +136,27 @@ async def test_noise_before_a_request_costs_that_request_only(units: Units) -> N
         writer.close()
 
 
-async def test_a_port_that_is_taken_is_said_with_what_to_try(units: Units) -> None:
+async def test_a_port_that_is_taken_is_said_with_what_to_try(units: Units, moment: Any) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(CannotServe, match=f":{port}: .* that nothing else uses"):
-            async with serve_tcp(TcpUnits, units, "127.0.0.1", port):
+            async with serving(units, moment.world(), host="127.0.0.1", given_port=port):
                 pass
 
 
-async def test_an_address_of_another_machine_is_said_with_what_to_try(units: Units) -> None:
+async def test_an_address_of_another_machine_is_said_with_what_to_try(units: Units, moment: Any) -> None:
     with pytest.raises(CannotServe, match=r"192\.0\.2\.1.*127\.0\.0\.1"):
-        async with serve_tcp(TcpUnits, units, "192.0.2.1", free_port()):
+        async with serving(units, moment.world(), host="192.0.2.1", given_port=free_port()):
             pass
 
 
 async def test_when_the_server_ends_its_clients_are_cut_off(
-    units: Units, mbap_request: Callable[[socket.socket, int, bytes], bytes]
+    units: Units, moment: Any, mbap_request: Callable[[socket.socket, int, bytes], bytes]
 ) -> None:
-    async with serve_tcp(TcpUnits, units, "127.0.0.1", 0) as listening:
-        sock = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", listening.port), TIMEOUT_S)
+    async with serving(units, moment.world()) as address:
+        sock = await asyncio.to_thread(socket.create_connection, ("127.0.0.1", port_of(address)), TIMEOUT_S)
         assert (await asyncio.to_thread(mbap_request, sock, 1, bytes.fromhex("0400000002")))[:2] == b"\x04\x04"
     with sock:
         assert await asyncio.to_thread(sock.recv, 1) == b""

@@ -1,17 +1,23 @@
 """A simulated Modbus device serves what its profile describes, and records what its words mean."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
+from drivers.api import Quality
 from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.modbus import codec
 from drivers.modbus.driver import SPEC
-from drivers.modbus.profile import ModbusPoint, ModbusProfile, Table
-from simulators.modbus.device import Refused
+from drivers.modbus.profile import Identification, ModbusPoint, ModbusProfile, Order, Table
+from simulators.modbus.device import Refused, respond
+from simulators.modbus.plain import encoder
 from simulators.modbus.registers import ProfileMemory
+from simulators.world import forget
 
 KINDS = {"modbus": SPEC}
 Make = Callable[..., ModbusProfile]
@@ -162,3 +168,72 @@ def test_every_point_of_every_shipped_profile_is_served_with_a_good_value(name: 
                 assert value >= counters.get(point.name, 0)
                 counters[point.name] = value
         assert {s.point for s in moment.served} == {p.name for p in profile.point}
+
+
+@pytest.mark.parametrize("name", _shipped())
+def test_the_words_are_the_same_whether_somebody_records_what_they_mean_or_not(name: str, moment: Any) -> None:
+    profile = load_profile(shipped_profiles() / f"{name}.toml", KINDS)
+    assert isinstance(profile, ModbusProfile)
+    watched = ProfileMemory("m", profile, moment.world())
+    alone = ProfileMemory("m", profile, replace(moment.world(), record=forget))
+    for second in range(0, 100, 7):
+        moment.elapsed_s = second + 0.3
+        for point in profile.point:
+            what = (point.table, point.address, point.registers)
+            assert list(alone.read(*what)) == list(watched.read(*what)), point.name
+
+
+@example("i16", (0.1, -40.0, None), "big", "big", (0.03, 0.38), 0.04)
+@example("f32", (1.0, 0.0, None), "big", "big", (0.1, 0.4), 0.1)
+@given(
+    st.sampled_from(["u16", "i16", "u32", "i32", "u64", "i64", "f32", "f64"]),
+    st.sampled_from([(1.0, 0.0, None), (0.1, -40.0, None), (-0.01, 0.0, 1), (1e3, 5.0, None)]),
+    st.sampled_from(["big", "little"]),
+    st.sampled_from(["big", "little"]),
+    st.sampled_from([None, (-50.0, 120.0), (0.03, 0.38), (0.0, 1e9)]),
+    st.one_of(st.floats(0, 0.5), st.floats(-200, 200), st.floats(allow_nan=True), st.integers(-(2**66), 2**66)),
+)
+def test_plain_numbers_have_the_words_of_the_codec_and_are_always_good(
+    type_: Any, scaling: Any, words: Order, bytes_: Order, range_: Any, value: float
+) -> None:
+    scale, offset, decimals = scaling
+    keys = {"scale": scale, "offset": offset, "decimals": decimals, "range": range_}
+    point = _point("v", 0, type_, word_order=words, byte_order=bytes_, **keys)
+    profile = ModbusProfile(vendor="Test", model="M", kind="modbus", source="made for tests", point=(point,))
+    encode = encoder(profile, point)
+    assert encode
+    if (found := encode(value)) is not None:
+        assert tuple(found) == codec.encode(profile, point, value)
+        assert codec.decode(profile, point, found)[1] is Quality.GOOD
+
+
+@pytest.mark.parametrize("type_", ["u16", "i16", "f32"])
+def test_ordinary_values_need_no_codec(type_: str, make_profile: Make) -> None:
+    profile = make_profile(_point("v", 0, type_, scale=0.1, range=(0, 100)))
+    encode = encoder(profile, profile.point[0])
+    assert encode
+    assert all(encode(value / 10) is not None for value in range(10, 990))
+
+
+@pytest.mark.parametrize(
+    "keys", [{"not_available": (0xFFFF,)}, {"bits": (0, 3)}, {"enum": {"0": "off"}}, {"type_": "bcd16"}]
+)
+def test_what_is_not_only_a_number_is_left_to_the_codec(keys: dict[str, Any], make_profile: Make) -> None:
+    profile = make_profile(_point("v", 0, **keys))
+    assert encoder(profile, profile.point[0]) is None
+
+
+def test_an_instrument_takes_no_writes(meter: ModbusProfile, moment: Any) -> None:
+    memory = ProfileMemory("m", meter, moment.world())
+    for request_hex in ("050007ff00", "0600000001", "0f00070001" + "0101", "1000000001020001", "16000000000001"):
+        request = bytes.fromhex(request_hex)
+        assert respond(request, memory) == bytes((request[0] | 0x80, 1))
+
+
+def test_a_device_says_what_its_profile_expects_it_to_say(make_profile: Make, moment: Any) -> None:
+    request = bytes.fromhex("2b0e0100")
+    bare = make_profile(_point("v", 0))
+    assert respond(request, ProfileMemory("m", bare, moment.world())).hex() == "ab01"
+    known = make_profile(_point("v", 0), identification=Identification(product="PM5"))
+    answer = respond(request, ProfileMemory("m", known, moment.world()))
+    assert answer == bytes.fromhex("2b0e0181000003") + b"\0\4Test\1\3PM5\2\x031.0"

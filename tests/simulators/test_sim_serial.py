@@ -14,18 +14,23 @@ from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions
 from simulators.captures import capture_file
 from simulators.endpoints import CannotServe, free_port
-from simulators.pty import open_pty
-from simulators.serial.line import to_pty
+from simulators.lines.line import Members
+from simulators.lines.opening import open_line
+from simulators.lines.speaking import Answer, Deaf
 from simulators.serial.link import serve_serial
 from simulators.serial.stream import Stream
 from simulators.site import SiteDevice, SiteLink
 from simulators.values import is_counter
+from simulators.world import World
 
 TIMEOUT_S = 10.0
+NOON_S = 43_200.0
 
 
 def _stream(name: str, seed: int = 1) -> Stream:
-    return Stream("d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), seed)
+    return Stream(
+        "d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(seed, start_s=NOON_S)
+    )
 
 
 @pytest.fixture(params=shipped_names(asked=False))
@@ -95,14 +100,16 @@ async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, mo
     assert {(r.point, r.value) for r in readings if r.value is not None} <= served
 
 
-def test_a_line_that_nobody_reads_keeps_at_most_two_bursts(tmp_path: Path, wait_for: Any) -> None:
-    with open_pty(tmp_path / "port") as pty:
+async def test_a_line_that_nobody_reads_keeps_at_most_two_bursts(moment: Any, tmp_path: Path) -> None:
+    port = tmp_path / "port"
+    async with open_line(SerialOptions(port=str(port)), Members("l", ("d",), Deaf, moment.world())) as line:
         for number in range(10):
-            before = pty.unread_bytes()
-            to_pty(pty, bytes([number]) * 100)
-            expected = 100 if before >= 200 else before + 100
-            wait_for(lambda: pty.unread_bytes() == expected)  # noqa: B023 - it is called at once
-        assert pty.unread_bytes() <= 200
+            line.say(Answer("d", bytes([number]) * 100))
+            await asyncio.sleep(0.01)
+        with _opened(str(port)) as fd:
+            assert await _bytes_from(fd, 200) == bytes([8]) * 100 + bytes([9]) * 100
+            with pytest.raises(BlockingIOError):
+                os.read(fd, 1)
 
 
 async def test_every_client_of_a_serial_server_gets_the_frames(name: str, moment: Any) -> None:
@@ -124,4 +131,4 @@ def test_a_profile_without_a_usable_capture_is_said(name: str, tmp_path: Path) -
         if text is not None:
             capture.write_text(text, encoding="utf-8")
         with pytest.raises(CannotServe, match=r"x\.capture\.toml"):
-            Stream("d", shipped(name), driver_specs()["serial"], capture, 1)
+            Stream("d", shipped(name), driver_specs()["serial"], capture, World())

@@ -18,7 +18,8 @@ from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply, DriverError, NoReply
 from simulators.camera.link import serve_camera
 from simulators.endpoints import free_port
-from simulators.faults import Faults
+from simulators.faults.fault import parse_fault
+from simulators.faults.schedule import Schedule
 from simulators.site import SiteDevice, SiteLink
 from simulators.world import Served, World
 
@@ -31,11 +32,11 @@ def profile(name: str) -> CameraProfile:
 
 @asynccontextmanager
 async def simulated(
-    name: str, units: tuple[int | None, ...], options: CameraOptions, served: list[Served], faults: Faults | None = None
+    name: str, units: tuple[int | None, ...], options: CameraOptions, served: list[Served], faults: str = ""
 ) -> AsyncIterator[CameraLink]:
     found = profile(name)
     devices = tuple(SiteDevice(f"cam-{u}", u, found, shipped_profiles() / f"{name}.toml") for u in units)
-    world = World(seed=3, record=served.extend, faults=faults or Faults())
+    world = World(seed=3, record=served.extend, faults=Schedule([parse_fault(faults)] if faults else (), 3))
     async with serve_camera(SiteLink("l", "camera", options, devices), world), open_link(options) as link:
         yield link
 
@@ -86,7 +87,7 @@ async def test_on_a_disturbed_line_a_picture_comes_whole_or_not_at_all(fault: st
     served: list[Served] = []
     options = CameraOptions(port=str(tmp_path / "port"), baud=115200, timeout_s=0.2)
     whole = 0
-    async with simulated("vimicro/vc0706", (None,), options, served, Faults({fault: 0.06})) as link:
+    async with simulated("vimicro/vc0706", (None,), options, served, f"{fault}=0.06") as link:
         for _ in range(2):
             try:
                 picture = await link.picture(None, profile("vimicro/vc0706"))
@@ -103,7 +104,7 @@ async def test_on_a_disturbed_line_there_is_no_wrong_value(name: str, unit: int,
     served: list[Served] = []
     good = 0
     options = CameraOptions(port=str(tmp_path / "port"), timeout_s=0.1)
-    async with simulated(name, (unit,), options, served, Faults({fault: 0.04})) as link:
+    async with simulated(name, (unit,), options, served, f"{fault}=0.04") as link:
         for _ in range(15):
             try:
                 got = await shown(link, name, unit)

@@ -1,0 +1,102 @@
+"""Which faults are there now. Pure but for the waiting: times are asked for, never read.
+
+Promises: the same seed and the same faults give the same occurrences; a fault that is added begins from now on; what
+was healed does not come back. Asking costs next to nothing where there is none.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from random import Random
+
+from simulators.faults.catalogue import FOREVER, Place
+from simulators.faults.fault import EVERYTHING, Fault
+
+
+class Occurrences:
+    """When one fault is there: the windows [begin, end) in seconds, drawn as time goes on."""
+
+    def __init__(self, fault: Fault, random: Random) -> None:
+        self.fault = fault
+        self._random = random
+        first = fault.from_s + (random.expovariate(1 / fault.every_s) if fault.every_s else 0.0)
+        self.begin_s, self.end_s = first, first + fault.for_s
+
+    def at(self, elapsed_s: float) -> bool:
+        """Whether it is there; ask with times that do not go back."""
+        while self.fault.every_s and elapsed_s >= self.end_s:
+            self.begin_s = self.end_s + self._random.expovariate(1 / self.fault.every_s)
+            self.end_s = self.begin_s + self.fault.for_s
+        return self.begin_s <= elapsed_s < self.end_s
+
+    def next_change_s(self, elapsed_s: float) -> float:
+        """When it begins or ends next, after `elapsed_s`."""
+        return next((t for t in (self.begin_s, self.end_s) if t > elapsed_s), FOREVER)
+
+
+class Schedule:
+    """All faults of a run. Devices and lines ask it, testers change it while it runs."""
+
+    def __init__(self, faults: Iterable[Fault] = (), seed: int = 0) -> None:
+        self._seed = seed
+        self._count = 0
+        self._occurrences: list[Occurrences] = []
+        self._changed = asyncio.Event()
+        for fault in faults:
+            self._add(fault)
+
+    def __bool__(self) -> bool:
+        return bool(self._occurrences)
+
+    @property
+    def faults(self) -> Sequence[Fault]:
+        return [one.fault for one in self._occurrences]
+
+    def add(self, fault: Fault) -> None:
+        """From now on this one too; its times are those of the run."""
+        self._add(fault)
+        self._tell()
+
+    def heal(self, name: str = EVERYTHING, on: str = EVERYTHING) -> int:
+        """Forget those of this name and on this device or link; gives how many."""
+        before = len(self._occurrences)
+        self._occurrences = [
+            one
+            for one in self._occurrences
+            if (name not in (EVERYTHING, one.fault.name)) or (on not in (EVERYTHING, one.fault.on))
+        ]
+        self._tell()
+        return before - len(self._occurrences)
+
+    def active(self, places: Iterable[Place], elapsed_s: float, *on: str) -> list[Fault]:
+        """What is there now, in these places, on one of these names; in the order in which they were written."""
+        return [one.fault for one in self.occurring(places, elapsed_s, *on)]
+
+    def occurring(self, places: Iterable[Place], elapsed_s: float, *on: str) -> list[Occurrences]:
+        """The same, with when each has begun."""
+        if not self._occurrences:
+            return []
+        return [one for one in self._of(places, on) if one.at(elapsed_s)]
+
+    async def change(self, places: Iterable[Place], elapsed_s: float, *on: str) -> None:
+        """Until what is there on these names may be something else."""
+        next_s = min((one.next_change_s(elapsed_s) for one in self._of(places, on)), default=FOREVER)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if next_s == FOREVER else max(0.0, next_s - elapsed_s)):
+                await self._changed.wait()
+
+    def _of(self, places: Iterable[Place], on: Sequence[str]) -> Iterable[Occurrences]:
+        wanted = frozenset(places)
+        return (
+            one
+            for one in self._occurrences
+            if wanted & one.fault.kind.places and (one.fault.on == EVERYTHING or one.fault.on in on)
+        )
+
+    def _add(self, fault: Fault) -> None:
+        self._count += 1
+        self._occurrences.append(Occurrences(fault, Random(f"{self._seed}/fault/{self._count}/{fault.name}")))
+
+    def _tell(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
