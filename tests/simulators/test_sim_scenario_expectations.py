@@ -110,6 +110,7 @@ EXCUSES: list[tuple[str, float, dict[str, Any]]] = [
     ("the last 1 s before the stop", 29.5, {}),
     ("before a SIGKILL", 11.5, {"windows": [fault("sigkill", "host", 12, 2)]}),
     ("after a failure on the same link", 13.0, {"failures": [Failure("bus", "other", ms(12))]}),
+    ("of the same round", 12.5, {"failures": [Failure("bus", "meter", ms(12.8))]}),
     ("after a failure on the same link", 16.0, {"windows": [fault("unplug", "bus", 10, 5)]}),
 ]
 
@@ -150,6 +151,16 @@ def test_asking_to_see_whether_a_device_is_back_is_excused_only_where_it_then_co
     assert (verdict.passed, verdict.seen) == (False, "3 of 23 are missing")
     never = arrive([s for s in served if s.value < 10])
     assert not judge("nothing_missing", seen(dead, never, failures=failures)).passed
+
+
+def test_that_there_is_no_value_may_stand_in_the_place_of_one_while_a_fault_is_on_the_link_and_only_then() -> None:
+    served = counting()
+    said = [changed(one, value=None, quality="com") if one.value == 12.0 else one for one in arrive(served)]
+    silent = [one for one in said if one.good]
+    babble = [fault("babble", "bus", 10, 5)]
+    assert judge("nothing_missing", seen(served, said, windows=babble), unsure_s=0.0).passed
+    for arrivals, windows_ in ((said, []), (silent, babble)):
+        assert not judge("nothing_missing", seen(served, arrivals, windows=windows_), unsure_s=0.0).passed
 
 
 def test_missing_values_that_were_declared_lost_are_accounted_for_and_no_more_than_those() -> None:

@@ -24,7 +24,7 @@ class NothingMissing(OfDevices, frozen=True, kw_only=True):
 
     Of an instrument that sends by itself, and of a point with an interval of its own, one value for each interval.
     `close_s`: how far apart the gateway's time and ours may be. Left out: what was served in the last `edge_s` before
-    the gateway was stopped, or around a SIGKILL; in the first `start_s` of its asking, since some only look who is
+    the gateway was stopped, killed, or met a failure of the same device; in the first `start_s` of its asking, since some only look who is
     there; up to `unsure_s` after a failure on the same link where another value follows as soon, or before the first
     value after one, since some ask only to be sure.
     """
@@ -110,6 +110,10 @@ class _Rules:
             return f"served in the first {told.start_s:g} s of a start"
         if self._is_coming_back(one):
             return f"asked to see whether the device is back, up to {told.unsure_s:g} s before its next value"
+        if self._is_of_a_failed_round(one):
+            return f"served up to {told.edge_s:g} s before a failure of the same device: of the same round"
+        if self._is_told(one):
+            return "read in vain, as the gateway says itself, while a fault was on the link"
         if self._is_unsure(one):
             return f"served up to {told.unsure_s:g} s after a failure on the same link, and as soon followed by another"
         return ""
@@ -122,15 +126,26 @@ class _Rules:
         comes = bisect_left(good, failed[index - 1] if index else 0)
         return index > 0 and comes < len(good) and 0 < good[comes] - one.time_ms <= self._told.unsure_s * 1_000
 
-    def _is_unsure(self, one: Served) -> bool:
-        """Soon after a failure, and the point has another value soon: this one was only asked for to be sure.
+    def _is_of_a_failed_round(self, one: Served) -> bool:
+        """A gateway may throw away the whole of a round of which a part has failed."""
+        failed = self._spoilt.get(one.device, [])
+        index = bisect_left(failed, one.time_ms)
+        return index < len(failed) and failed[index] - one.time_ms <= self._told.edge_s * 1_000
 
-        Also up to a second before one: a gateway may throw away the whole of a round of which a part has failed.
-        """
+    def _is_told(self, one: Served) -> bool:
+        """In its place has come that there is none; where nothing is wrong with the line, that is no excuse."""
+        told, evidence = self._told, self._evidence
+        around = told.close_s * 1_000
+        disturbed = covering(evidence.faults_on(one.device), evidence.at_s(one.time_ms), after_s=told.unsure_s)
+        near = self._index.near(one.device, one.point, one.time_ms - around, one.time_ms + around)
+        return disturbed is not None and any(other.value is None and bool(other.quality) for other in near)
+
+    def _is_unsure(self, one: Served) -> bool:
+        """Soon after a failure, and the point has another value soon: this one was only asked for to be sure."""
         told_ms = self._told.unsure_s * 1_000
         failed = self._failed.get(self._evidence.devices[one.device].link, [])
         index = bisect_left(failed, one.time_ms - told_ms)
-        if not told_ms or index >= len(failed) or failed[index] > one.time_ms + 1_000:
+        if not told_ms or index >= len(failed) or failed[index] > one.time_ms:
             return False
         return any(other.good for other in self._index.near(one.device, one.point, one.time_ms, one.time_ms + told_ms))
 
