@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from simulators.endpoints import CannotServe
 from simulators.processes import ChildFailed
 from simulators.site import SiteError
-from simulators.verbs import broker, check, demo, device, ioc, proxy, replay, run, tell
+from simulators.verbs import broker, check, demo, device, fleet, ioc, proxy, replay, run, tell
 
-VERBS = (run, device, replay, tell, check, ioc, broker, proxy, demo)
+VERBS = (run, device, replay, tell, check, ioc, broker, proxy, fleet, demo)
 COMMANDED = frozenset(verb.__name__.rpartition(".")[2] for verb in VERBS if getattr(verb, "TAKES_COMMAND", False))
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 78, 130
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from simulators.broker import broker
 from simulators.endpoints import CannotServe
 from simulators.host import HostCannot
-from simulators.ioc.mqtt import parse_broker
 from simulators.kinds import serve_site
+from simulators.mqtt.address import parse_broker
 from simulators.processes import ChildFailed
 from simulators.proxy.proxy import proxy
 from simulators.scenario.evidence import Evidence
