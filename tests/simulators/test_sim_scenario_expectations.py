@@ -110,6 +110,7 @@ EXCUSES: list[tuple[str, float, dict[str, Any]]] = [
     ("the last 1 s before the stop", 29.5, {}),
     ("before a SIGKILL", 11.5, {"windows": [fault("sigkill", "host", 12, 2)]}),
     ("after a failure on the same link", 13.0, {"failures": [Failure("bus", "other", ms(12))]}),
+    ("read again within", 12.05, {}),
     ("of the same round", 12.5, {"failures": [Failure("bus", "meter", ms(12.8))]}),
     ("after a failure on the same link", 16.0, {"windows": [fault("unplug", "bus", 10, 5)]}),
 ]
