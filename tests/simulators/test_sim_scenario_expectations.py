@@ -139,6 +139,8 @@ def test_the_first_looks_at_a_device_are_excused_after_each_start_but_not_in_bet
     assert verdict.passed, verdict
     assert sum(count for rule, count in verdict.excused.items() if "of a start" in rule) == 2
     assert not judge("nothing_missing", seen(alive, arrivals, windows=[kill]), start_s=0.5).passed
+    without_nine = [one for one in arrivals if one.value != 9.0]
+    assert not judge("nothing_missing", seen(alive, without_nine, windows=[kill])).passed
 
 
 def test_asking_to_see_whether_a_device_is_back_is_excused_only_where_it_then_comes_back() -> None:
@@ -274,6 +276,7 @@ CASES: list[tuple[str, dict[str, Any], Evidence, Evidence]] = [
     ("polled", {"device": "meter", "at_most_s": 2}, seen(counting()), seen()),
     ("recovers", {"device": "meter", "within_s": 3}, seen((), GOOD, windows=UNPLUG), seen((), COM, windows=UNPLUG)),
     ("recovers", {"device": "meter", "within_s": 3}, seen((), GOOD, windows=UNPLUG), seen((), GOOD, windows=ENDLESS)),
+    ("recovers", {"device": "meter", "within_s": 3}, seen((), GOOD, windows=UNPLUG + ENDLESS), seen((), GAP, windows=[*UNPLUG, fault("unplug", "bus", 8, 3.5)])),
     ("recovers", {"device": "meter", "within_s": 3, "fault": "unplug"}, seen((), GOOD, windows=UNPLUG), seen((), GOOD)),
     ("recovers", {"device": "meter", "within_s": 1, "on": "uplink"}, seen((), GATE, windows=KILL),
      seen((), [changed(one, received_ms=one.received_ms + 20_000) for one in GATE], windows=KILL)),
@@ -303,7 +306,7 @@ CASES: list[tuple[str, dict[str, Any], Evidence, Evidence]] = [
     ("exit", {"code": 3}, seen(exits=DIES), seen(exits=ENDS)),
     ("output", {"text": r"ERROR.*\[y\]"}, seen(output=LINES), seen(output=LINES[1:])),
     ("output", {"text": "ERROR", "never": True}, seen(output=LINES[1:]), seen(output=LINES)),
-    ("output", {"text": "ready", "stream": "stdout"}, seen(output=LINES), seen(output=LINES[:1])),
+    ("output", {"text": "ready", "stream": "stdout"}, seen(output=LINES), seen(output=[Line(ms(1), "stderr", "ready")])),
     ("output", {"text": "ERROR", "from_s": 10, "to_s": 15}, seen(output=LINES), seen(output=[Line(ms(20), "stderr", "ERROR")])),
     ("output", {"text": "e", "at_most": 1}, seen(output=LINES), seen(output=LINES * 2)),
     ("memory", {"at_most_mb": 60}, seen(usage=STOPS), seen(usage=GROWS)),
@@ -324,6 +327,11 @@ def test_an_expectation_passes_and_fails(that: str, keys: dict[str, Any], good: 
     assert not failed.passed, failed
     assert passed.expected == failed.expected
     assert failed.seen
+
+
+def test_a_gateway_that_takes_too_long_to_end_has_not_ended_as_expected() -> None:
+    assert judge("exit", seen(exits=ENDS), within_s=1.0).passed
+    assert not judge("exit", seen(exits=ENDS), within_s=0.9).passed
 
 
 def test_every_expectation_is_tried_here_and_says_in_its_docstring_what_it_means() -> None:
