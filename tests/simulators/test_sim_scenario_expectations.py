@@ -86,6 +86,14 @@ def changed(one: Arrival, **changes: Any) -> Arrival:
     return Arrival(**fields | changes)
 
 
+def test_what_still_waits_at_the_gateway_has_not_arrived_and_is_said() -> None:
+    served = counting()
+    waiting = seen(served, arrive(served[:10]), account=Account(27, 10, 17))
+    verdict = judge("nothing_missing", waiting)
+    assert not verdict.passed
+    assert "17 readings still wait at the gateway" in verdict.seen
+
+
 def test_where_nothing_was_served_nothing_was_tested() -> None:
     verdict = judge("nothing_missing", seen())
     assert not verdict.passed

@@ -44,8 +44,10 @@ class NothingMissing(Allowing, frozen=True, kw_only=True):
             missing = []
         served = found + len(missing) + excused.total()
         seen = f"{len(missing)} of {served} are missing" if missing else f"{found} of {served} arrived"
-        if not found and not excused:
-            seen = f"{seen}: nothing was served, so nothing was tested" if not served else seen
+        if not served:
+            seen += ": nothing was served, so nothing was tested"
+        elif missing and evidence.account and evidence.account.stored:
+            seen += f"; {evidence.account.stored} readings still wait at the gateway: is `settle_s` too short?"
         return self.verdict(
             f"every value of {self.whom()} served{self.when()} arrives",
             seen,
