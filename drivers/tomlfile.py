@@ -7,7 +7,7 @@ by `drivers.tomlplaces`.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from drivers.tomlplaces import Key, key_places
+from drivers.tomlplaces import Key, Places
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -56,7 +56,7 @@ class Tree(msgspec.Struct):
     """The data of one or more merged TOML files, and the file and line of each key."""
 
     data: dict[str, Any]
-    places: dict[Key, tuple[str, int]]
+    places: MutableMapping[Key, tuple[str, int]]
     file: str
 
 
@@ -77,7 +77,7 @@ def load_toml(path: Path) -> Tree:
         fix = 'TOML wants `key = value`, text in "quotes", and each key once'
         raise TomlProblem(Problem(str(path), line, "(syntax)", f"is not TOML: {err}", fix)) from err
     file = str(path)
-    return Tree(data, {key: (file, line) for key, line in key_places(text)}, file)
+    return Tree(data, Places(text, file), file)
 
 
 def load_with_drop_ins(file: Path, problems: list[Problem]) -> Tree | None:

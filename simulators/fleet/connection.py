@@ -101,6 +101,6 @@ class Connection:
     def _hear(self, message: Message) -> bool:
         topic = message.topic
         name = topic.removeprefix(self._base) if topic.startswith(self._base) else topic.rpartition("/")[2]
-        self.gateway.hear(name, message.payload, retained=message.retain)
+        self.gateway.hear(name, message.payload, retained=message.retained)
         self.pump()
         return True

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, NamedTuple
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
@@ -73,7 +74,11 @@ class Message(NamedTuple):
     topic: str
     payload: bytes
     qos: int
-    retain: bool
+    retained: bool
+
+    def json(self) -> Any:
+        """Its payload; raises `msgspec.DecodeError` where that is no JSON."""
+        return msgspec.json.decode(self.payload)
 
 
 OnMessage = Callable[[Message], bool]
@@ -216,8 +221,9 @@ def _client(broker: BrokerAddress, hello: Hello, tls: ssl.SSLContext | None) -> 
         reconnect_on_failure=False,
     )
     client.connect_timeout = CONNECT_TIMEOUT_S
-    if will := hello.will:
-        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=_will_properties(hello.protocol, will))
+    if (will := hello.will) is not None:
+        delay = _will_properties(will) if hello.protocol == "5" else None
+        client.will_set(will.topic, will.payload, qos=1, retain=True, properties=delay)
     if broker.username:
         client.username_pw_set(broker.username, broker.password)
     if broker.tls:
@@ -255,10 +261,8 @@ def _connect_properties(hello: Hello) -> Properties:
     return _filled(PacketTypes.CONNECT, named)
 
 
-def _will_properties(protocol: Protocol, will: Will) -> Properties | None:
-    if protocol != "5" or not will.delay_s:
-        return None
-    return _filled(PacketTypes.WILLMESSAGE, {"WillDelayInterval": will.delay_s})
+def _will_properties(will: Will) -> Properties | None:
+    return _filled(PacketTypes.WILLMESSAGE, {"WillDelayInterval": will.delay_s}) if will.delay_s else None
 
 
 @cache

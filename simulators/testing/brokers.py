@@ -84,6 +84,10 @@ class BenchBroker:
         client = BenchClient(self._stage, self.plain_port, topics, client_id, protocol or self.protocol, will)
         return self._stage.enter(client)
 
+    def subscribe(self, *topics: str) -> BenchClient:
+        """Hear what is published on these topics from now on; `+` and `#` as in MQTT. Raises `BrokerDown`."""
+        return self.client(*topics)
+
     def record(self) -> BenchClient:
         """A client that keeps every message from now on, as it was published: `record().messages`.
 

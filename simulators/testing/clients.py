@@ -40,7 +40,12 @@ class BenchClient:
         """Publish, wait until the broker has it, and give its reason code; raises `BrokerDown`, `TimeoutError`."""
         return self._stage.run(self._publish(topic, payload, qos, retain=retain), timeout_s)
 
-    def wait_for(self, condition: Callable[[Self], T], timeout_s: float = WAIT_S, what: str = "") -> T:
+    def wait_for(self, count: int = 1, timeout_s: float = WAIT_S) -> Sequence[Message]:
+        """Until so many have arrived, and those; raises `AssertionError`."""
+        what = f"{count} messages on {', '.join(self._topics)}"
+        return wait_until(lambda: self.messages[:] if len(self.messages) >= count else [], timeout_s, what)
+
+    def wait_until(self, condition: Callable[[Self], T], timeout_s: float = WAIT_S, what: str = "") -> T:
         """Until it gives something true, and that; raises `AssertionError`."""
         return wait_until(lambda: condition(self), timeout_s, what or "what the test waits for at its client")
 

@@ -86,13 +86,19 @@ def mains_of(seed: int, device: str) -> Mains:
 
 def course(unit: str, name: str, random: Random, start_s: float, mains: Mains) -> Course:
     """The course that fits a unit and a name; `start_s` is the time of day at the start, in seconds."""
-    for units, names, make in _COURSES:
-        if unit in units and re.search(names, name):
-            return make(random, start_s, mains)
-    return Course(lambda _elapsed_s: (0.5, 0.5))
+    return _maker(unit, name)(random, start_s, mains)
 
 
 _Make = Callable[[Random, float, Mains], Course]
+
+
+@lru_cache(maxsize=1_024)
+def _maker(unit: str, name: str) -> _Make:
+    return next((make for units, names, make in _COURSES if unit in units and re.search(names, name)), _any)
+
+
+def _any(_random: Random, _start_s: float, _mains: Mains) -> Course:
+    return Course(lambda _elapsed_s: (0.5, 0.5))
 
 
 def _day(hours: Hours, low: float, high: float, ripple: float, *, ripples_with_it: bool = False) -> _Make:
