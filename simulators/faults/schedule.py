@@ -29,6 +29,10 @@ class Occurrences:
             self.end_s = self.begin_s + self.fault.for_s
         return self.begin_s <= elapsed_s < self.end_s
 
+    def was_missed(self, since_s: float, elapsed_s: float) -> bool:
+        """Whether it is a moment that has passed since somebody looked last: on a busy machine 50 ms are nothing."""
+        return self.fault.kind.moment and since_s < self.begin_s <= elapsed_s
+
     def next_change_s(self, elapsed_s: float) -> float:
         """When it begins or ends next, after `elapsed_s`."""
         return next((t for t in (self.begin_s, self.end_s) if t > elapsed_s), FOREVER)
@@ -38,6 +42,7 @@ class Follower:
     """Who acts on what begins and ends: the number of the change that it looks at, and of the last that it has met."""
 
     looks_at = met = -1
+    looked_s = -1.0
 
 
 class Schedule:
@@ -107,9 +112,10 @@ class Schedule:
     def occurring_to(
         self, follower: Follower, places: Iterable[Place], elapsed_s: float, *on: str
     ) -> list[Occurrences]:
-        """As `occurring`, for one who acts on it before it waits for the next `change`."""
+        """As `occurring`, and what it has missed; for one who acts on it before it waits for the next `change`."""
         follower.looks_at = self._changes
-        return self.occurring(places, elapsed_s, *on)
+        since_s, follower.looked_s = follower.looked_s, elapsed_s
+        return [one for one in self._of(places, on) if one.at(elapsed_s) or one.was_missed(since_s, elapsed_s)]
 
     async def change(self, follower: Follower, places: Iterable[Place], elapsed_s: float, *on: str) -> None:
         """Until what is there on these names may be something else than it has looked at."""

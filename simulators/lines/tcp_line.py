@@ -38,6 +38,10 @@ class TcpLine:
         self._holder: socket.socket | None = None
 
     @property
+    def connected(self) -> int:
+        return len(self.connections)
+
+    @property
     def deaf(self) -> str:
         """The fault that lets nothing pass now."""
         has = self.members.world.has

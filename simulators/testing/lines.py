@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 
 from simulators.lines.line import Line
 from simulators.lines.speaking import Answer
-from simulators.testing.asked import Asked
+from simulators.testing.asked import WAIT_S, Asked
+from simulators.testing.stage import wait_until
 from simulators.world import Exchange
 
 
@@ -19,6 +20,15 @@ class SimulatedLine(Asked):
     def exchanges(self) -> Sequence[Exchange]:
         """Every request to a device that is there, in order."""
         return self._hands.records.exchanges(link=self.name)
+
+    @property
+    def connected(self) -> int:
+        """How many TCP connections there are."""
+        return self._line.connected
+
+    def wait_for_connections(self, count: int = 1, timeout_s: float = WAIT_S) -> None:
+        """Until there are so many: a client is connected a moment before the server knows; raises `AssertionError`."""
+        wait_until(lambda: self.connected >= count, timeout_s, f"{count} connections to {self.name}")
 
     def say(self, data: bytes) -> None:
         """Put bytes on the line that nobody asked for; they are lost where nobody is there."""

@@ -1,6 +1,6 @@
 """A serial line on which a test itself speaks, byte by byte."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from simulators.lines.speaking import Answer
@@ -36,6 +36,10 @@ class RawLine(SimulatedLine):
     def heard(self) -> bytes:
         """All that was said to it."""
         return self._heard.data
+
+    def answer(self, answers: Mapping[bytes, bytes]) -> None:
+        """Say this to each of these requests that comes in one piece, and nothing to anything else."""
+        self.script(lambda _number, heard, _meant: [(0.0, answers[heard])] if heard in answers else [])
 
     def wait_to_hear(self, data: bytes, timeout_s: float = WAIT_S) -> None:
         """Until these bytes were said to it; raises `AssertionError`."""
