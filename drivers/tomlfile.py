@@ -7,15 +7,16 @@ by `drivers.tomlplaces`.
 import re
 import tomllib
 import unicodedata
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
 from difflib import get_close_matches
+from functools import lru_cache
 from pathlib import Path
 from types import UnionType
 from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from drivers.tomlplaces import Key, key_places
+from drivers.tomlplaces import Key, Places
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -55,7 +56,7 @@ class Tree(msgspec.Struct):
     """The data of one or more merged TOML files, and the file and line of each key."""
 
     data: dict[str, Any]
-    places: dict[Key, tuple[str, int]]
+    places: MutableMapping[Key, tuple[str, int]]
     file: str
 
 
@@ -76,7 +77,7 @@ def load_toml(path: Path) -> Tree:
         fix = 'TOML wants `key = value`, text in "quotes", and each key once'
         raise TomlProblem(Problem(str(path), line, "(syntax)", f"is not TOML: {err}", fix)) from err
     file = str(path)
-    return Tree(data, {key: (file, line) for key, line in key_places(text)}, file)
+    return Tree(data, Places(text, file), file)
 
 
 def load_with_drop_ins(file: Path, problems: list[Problem]) -> Tree | None:
@@ -155,7 +156,7 @@ class Section:
     def convert(self, cls: type[StructT], *, ignore: Collection[str] = ()) -> StructT | None:
         """Make a `cls` of this table, or report every key that is unknown, missing or of the wrong type."""
         before = len(self._problems)
-        fields = {field.encode_name: field for field in msgspec.structs.fields(cls)}
+        fields = _fields(cls)
         self.only(fields.keys() | set(ignore))
         values: dict[str, Any] = {}
         for key, field in fields.items():
@@ -197,6 +198,12 @@ def key_text(path: Key) -> str:
     for part in path:
         text += f"[{part + 1}]" if isinstance(part, int) else f".{part}" if text else part
     return text
+
+
+@lru_cache(maxsize=256)
+def _fields(cls: type[msgspec.Struct]) -> Mapping[str, msgspec.structs.FieldInfo]:
+    """The keys of a table; msgspec works out the types of a class anew each time that it is asked."""
+    return {field.encode_name: field for field in msgspec.structs.fields(cls)}
 
 
 def _merge_table(base: dict[str, Any], extra: dict[str, Any], at: Key, places: Any, more: Any) -> None:

@@ -5,12 +5,40 @@ Works on text that `tomllib` has already accepted, and tells nothing about value
 
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
+from functools import cached_property
 
 Key = tuple[str | int, ...]
 """A path of keys; the number is the index in an array of tables, from 0."""
 
 _KEY_PART = re.compile(r'\s*("(?:[^"\\]|\\.)*"|\'[^\']*\'|[A-Za-z0-9_-]+)\s*')
+
+
+class Places(MutableMapping[Key, tuple[str, int]]):
+    """File and line of each key of a file, found when somebody asks: most files have no problem to tell of."""
+
+    def __init__(self, text: str, file: str) -> None:
+        self._text = text
+        self._file = file
+
+    @cached_property
+    def _found(self) -> dict[Key, tuple[str, int]]:
+        return {key: (self._file, line) for key, line in key_places(self._text)}
+
+    def __getitem__(self, key: Key) -> tuple[str, int]:
+        return self._found[key]
+
+    def __setitem__(self, key: Key, place: tuple[str, int]) -> None:
+        self._found[key] = place
+
+    def __delitem__(self, key: Key) -> None:
+        del self._found[key]
+
+    def __iter__(self) -> Iterator[Key]:
+        return iter(self._found)
+
+    def __len__(self) -> int:
+        return len(self._found)
 
 
 def key_places(text: str) -> Iterator[tuple[Key, int]]:

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from simulators.endpoints import CannotServe
 from simulators.processes import ChildFailed
 from simulators.site import SiteError
-from simulators.verbs import broker, demo, device, ioc, proxy, replay, run, tell
+from simulators.verbs import broker, check, demo, device, fleet, ioc, proxy, replay, run, tell
 
-VERBS = (run, device, replay, tell, ioc, broker, proxy, demo)
+VERBS = (run, device, replay, tell, check, ioc, broker, proxy, fleet, demo)
+COMMANDED = frozenset(verb.__name__.rpartition(".")[2] for verb in VERBS if getattr(verb, "TAKES_COMMAND", False))
 EXIT_FAILED, EXIT_CONFIG, EXIT_INTERRUPTED = 1, 78, 130
 
 
@@ -26,7 +27,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         sub = verbs.add_parser(name, help=text.strip().splitlines()[0], description=text)
         verb.add_arguments(sub)
         sub.set_defaults(main=verb.main)
-    args = parser.parse_args(argv)
+    own, command = _split(sys.argv[1:] if argv is None else argv)
+    args = parser.parse_args(own)
+    if command is not None and args.verb not in COMMANDED:
+        parser.error(f"{args.verb} takes no command after --")
+    args.command = command
     try:
         sys.exit(args.main(args))
     except SiteError as err:
@@ -39,3 +44,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(EXIT_FAILED)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
+
+
+def _split(argv: Sequence[str]) -> tuple[Sequence[str], Sequence[str] | None]:
+    """Our own arguments, and the command after the first `--`; None without one."""
+    argv = list(argv)
+    at = argv.index("--") if "--" in argv else len(argv)
+    return argv[:at], argv[at + 1 :] if at < len(argv) else None

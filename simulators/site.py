@@ -73,12 +73,20 @@ def load_site(file: Path) -> Site:
     tree = load_with_drop_ins(file, problems)
     if tree is None:
         raise SiteError(problems)
-    root = Section.root(tree, problems)
-    specs = driver_specs()
-    options = _links(root, specs)
-    devices = _devices(root, file.parent, options, specs)
+    site = read_site(Section.root(tree, problems), file.parent)
     if problems:
         raise SiteError(problems)
+    return site
+
+
+def read_site(root: Section, folder: Path) -> Site:
+    """The links and devices of a file that was read; its problems are reported, and are not in the site.
+
+    Profiles are looked for in `folder` first.
+    """
+    specs = driver_specs()
+    options = _links(root, specs)
+    devices = _devices(root, folder, options, specs)
     links = (SiteLink(name, kind, opts, tuple(devices[name])) for name, (kind, opts) in options.items())
     return Site(tuple(link for link in links if link.devices))
 
@@ -103,6 +111,7 @@ def _devices(
     root: Section, folder: Path, links: Mapping[str, tuple[str, Any]], specs: Mapping[str, DriverSpec]
 ) -> dict[str, list[SiteDevice]]:
     devices: dict[str, list[SiteDevice]] = {name: [] for name in links}
+    profiles = _Profiles(folder, specs)
     taken: set[tuple[str, int | None]] = set()
     for section in root.children("device"):
         keys = _own_keys(section, _DeviceKeys)
@@ -112,7 +121,7 @@ def _devices(
         if (keys.link, keys.unit) in taken:
             section.problem("unit", f'another device on "{keys.link}" has it already', "give each its own unit id")
         taken.add((keys.link, keys.unit))
-        found = _profile(section, keys.profile, folder, specs)
+        found = profiles.find(section, keys.profile)
         if found is not None and found[0].kind != links[keys.link][0]:
             what = f'is for {found[0].kind}, and "{keys.link}" is {links[keys.link][0]}'
             section.problem("profile", what, "choose a profile for this kind of link")
@@ -126,16 +135,29 @@ def _report_link(section: Section, keys: _DeviceKeys | None, links: Mapping[str,
         section.problem("link", f'there is no link "{keys.link}"', f"known: {', '.join(sorted(links)) or 'none'}")
 
 
-def _profile(section: Section, name: str, folder: Path, specs: Mapping[str, DriverSpec]) -> tuple[Profile, Path] | None:
-    file = find_profile(name, folder, profile_folders(folder))
-    if file is None:
-        section.problem("profile", f'there is no profile "{name}"', "write vendor/model, or a path ending in .toml")
-        return None
-    try:
-        return load_profile(file, specs), file
-    except ProfileError as err:
-        section.report(err.problems)
-        return None
+class _Profiles:
+    """The profiles of one site: hundreds of devices often share a few, and reading one takes milliseconds."""
+
+    def __init__(self, folder: Path, specs: Mapping[str, DriverSpec]) -> None:
+        self._folder = folder
+        self._folders = profile_folders(folder)
+        self._specs = specs
+        self._read: dict[str, tuple[Profile, Path]] = {}
+
+    def find(self, section: Section, name: str) -> tuple[Profile, Path] | None:
+        """The profile that a device names, and its file; None where a problem was reported."""
+        if name not in self._read:
+            file = find_profile(name, self._folder, self._folders)
+            if file is None:
+                fix = "write vendor/model, or a path ending in .toml"
+                section.problem("profile", f'there is no profile "{name}"', fix)
+                return None
+            try:
+                self._read[name] = load_profile(file, self._specs), file
+            except ProfileError as err:
+                section.report(err.problems)
+                return None
+        return self._read[name]
 
 
 def _own_keys(section: Section, cls: type[StructT]) -> StructT | None:

@@ -1,7 +1,7 @@
 """Many gateways on one broker of the kit, and one reference IOC: what they read arrives once, whoever is killed meanwhile.
 
-The long run takes two minutes and prints what it cost: rate, latency, CPU and memory of the IOC. A fleet against any
-other broker: `tests/support/fleet.py`.
+The long run takes two minutes and prints what it cost: rate, latency, CPU and memory of the IOC. These are real agents;
+simulated ones, as a load for any broker and IOC, are `oc-sim fleet`.
 """
 
 import json

@@ -6,7 +6,6 @@ that does not say why it was taken and how long it may be kept is refused.
 """
 
 import time
-from array import array
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -29,12 +28,11 @@ from simulators.ioc.messages import (
 )
 from simulators.ioc.pictures import Pictures
 from simulators.ioc.rules import Ledger, SeqRange
+from simulators.latencies import Latencies
 
 MAX_GATEWAYS = 100_000
 MAX_NOTICES = 100
 SWEEP_EVERY_S = 3_600.0
-LATENCY_STEPS = 60_000
-"""Latencies are counted by the millisecond up to a minute; what takes longer counts as a minute."""
 
 
 @dataclass
@@ -53,27 +51,6 @@ class Gateway:
     newest_ms: dict[str, int] = field(default_factory=dict)
 
 
-class Latencies:
-    """Milliseconds from the wire to the IOC's commit, for live data."""
-
-    def __init__(self) -> None:
-        self._counts = array("Q", bytes(8 * (LATENCY_STEPS + 1)))
-        self.total = 0
-
-    def add(self, latency_ms: int, times: int) -> None:
-        self._counts[min(max(latency_ms, 0), LATENCY_STEPS)] += times
-        self.total += times
-
-    def percentile(self, percent: float) -> int | None:
-        """The smallest latency that `percent` of all do not exceed, in ms; None without any."""
-        left = self.total * percent / 100
-        for latency_ms, times in enumerate(self._counts):
-            left -= times
-            if left <= 0 and self.total:
-                return latency_ms
-        return None
-
-
 class Ingest:
     """Every message passes here once, in one thread."""
 
@@ -89,6 +66,7 @@ class Ingest:
         self.last_malformed = ""
         self.notices: deque[str] = deque(maxlen=MAX_NOTICES)
         self.latencies = Latencies()
+        """From the wire to the commit, of live data, in milliseconds."""
         self.pictures = pictures
         self.pictures_not_kept = 0
         self._db = db

@@ -11,12 +11,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Literal
 
 import msgspec
 
 from simulators.ioc.ingest import Ingest
-from simulators.ioc.mqtt import BrokerAddress, BrokerDown, Session, Will, connect
+from simulators.ioc.mqtt import Session, connect
+from simulators.mqtt.address import BrokerAddress, Protocol
+from simulators.mqtt.client import BrokerDown, Will
 
 STATE_TOPIC = "ocg/v1/ioc/state"
 UPLINK_TOPICS = "ocg/v1/+/up/#"
@@ -39,7 +40,7 @@ class IocService:
         ingest: Ingest,
         broker: BrokerAddress,
         *,
-        protocol: Literal["5", "3.1.1"] = "5",
+        protocol: Protocol = "5",
         ack: bool = True,
         ack_every_s: float = ACK_EVERY_S,
     ) -> None:
@@ -90,7 +91,7 @@ class IocService:
             self._answer(session)
             self.ingest.tidy()
             await asyncio.wait([session.closed], timeout=self._ack_every_s)
-        raise BrokerDown(session.closed.result())
+        raise session.closed.result()
 
     def _take(self, topic: str, payload: bytes) -> bool:
         """Store one message; where the disk fails the run ends, and the broker keeps the message."""

@@ -86,6 +86,7 @@ class Delivery:
         active = self._world.faults.active(("answer", "line"), self._world.elapsed_s(), answer.device, self.link)
         spoiling = [one for one in active if "answer" in one.kind.places]
         parts, names = meet(spoiling, Spoken(answer.request, answer.data), answer.dialect, self._random)
+        names += [one.name for one in active if one.name == "babble"]  # it may stand right before or behind
         bytes_per_s = _speed(active)
         if bytes_per_s and parts:
             parts = paced(parts, bytes_per_s, len(answer.request))

@@ -14,6 +14,7 @@ from typing import Final, NamedTuple
 
 from simulators.proxy.faults import Course, Direction, Fault
 from simulators.proxy.meddling import Meddler, Out
+from simulators.proxy.pace import Pacer
 from simulators.proxy.packets import NotMqtt, Publish
 
 READ_BYTES: Final = 16 * 1024
@@ -79,8 +80,10 @@ class Connection:
         faults: Sequence[Fault],
         meddler: Meddler | None,
         on_fault: Callable[[Fault], None],
+        pacer: Pacer | None = None,
     ) -> None:
         self._meddler = meddler
+        self._pacer = pacer or Pacer()
         self._from: dict[Direction, Side] = {"up": client, "down": broker}
         self._courses: dict[Direction, Course] = {
             way: Course([fault for fault in faults if fault.direction == way], on_fault) for way in OTHER
@@ -111,11 +114,20 @@ class Connection:
         self._send(outs)
         return bool(outs)
 
+    def lose(self) -> None:
+        """From now on it is half open: nothing goes on in either direction, and nobody is told."""
+        for way, course in self._courses.items():
+            course.meet(Fault(name="half_open", direction=way))
+
     def heal(self) -> None:
         """Nothing else goes wrong here; a connection that is half open, which cannot be healed, ends."""
         for course in self._courses.values():
             course.heal()
         self._healed.set()
+        self.end_if_lost()
+
+    def end_if_lost(self) -> None:
+        """Close both sides of a connection that is half open: it cannot be healed."""
         if self._half_open:
             self.end()
 
@@ -175,8 +187,11 @@ class Connection:
 
     async def _pass_on(self, way: Direction, writer: asyncio.StreamWriter, data: bytes) -> None:
         try:
-            writer.write(data)
-            await writer.drain()
+            while data:
+                size = await self._pacer.room(len(data))
+                writer.write(data[:size])
+                await writer.drain()
+                data = data[size:]
         except OSError as err:
             self._ended(OTHER[way], err)
 

@@ -5,7 +5,7 @@ changed, doubled or moved: what goes on is what came, up to where a fault ends i
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Final, Literal, NamedTuple, get_args
 
@@ -71,6 +71,11 @@ class Course:
             yield Step(wait_s, data[:size])
             self._passed += size
             data = data[size:]
+
+    def meet(self, fault: Fault) -> None:
+        """This one begins now, whatever its `at_byte`."""
+        self._coming.insert(0, replace(fault, at_byte=self._passed))
+        self._begin()
 
     def heal(self) -> None:
         """Nothing else goes wrong. What has ended stays ended."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from simulators.proxy.connection import READ_BYTES, Connection, Side, close
 from simulators.proxy.faults import ENDS, Direction, Fault
 from simulators.proxy.meddling import Meddler, Meddling, Watch
+from simulators.proxy.pace import Pace, Pacer
 from simulators.proxy.packets import Publish
 
 HOST: Final = "127.0.0.1"
@@ -28,7 +29,8 @@ def _nobody(direction: Direction, message: Publish) -> None:
 class Proxy:
     """One port before one broker. `done` counts by name what was done to whom; change `faults` and `meddling` any time.
 
-    `faults` gives those of the next connection; None for none. Where `mqtt` is false the bytes are not looked at.
+    `faults` gives those of the next connection; None for none. `pacer` slows all down that there are; while `swallows`,
+    new ones are accepted and never answered. Where `mqtt` is false the bytes are not looked at.
     """
 
     def __init__(self, broker_port: int, *, seed: int = 0, mqtt: bool = True, watch: Watch = _nobody) -> None:
@@ -36,6 +38,8 @@ class Proxy:
         self.faults: Iterator[Sequence[Fault]] | None = None
         self.meddling: Meddling | None = None
         self.port = 0
+        self.pacer = Pacer()
+        self.swallows = False
         self.connections = 0
         self._broker_port = broker_port
         self._random = Random(seed)
@@ -77,11 +81,12 @@ class Proxy:
     def heal(self) -> None:
         """Nothing goes wrong any more, on the connections that there are either."""
         self.faults = self.meddling = None
+        self.swallows = False
+        self.pacer.set(Pace())
         self._may_listen.set()
         for connection in self._open_connections:
             connection.heal()
-        for writer in self._swallowed:
-            close(writer, reset=False)
+        self.give_back()
 
     def cut(self, *, reset: bool = False) -> int:
         """End every connection now; gives how many there were."""
@@ -104,6 +109,23 @@ class Proxy:
             self._may_listen.clear()
             self._start(self._listen_again(seconds))
 
+    def admit(self) -> None:
+        """End what `refuse` has begun."""
+        self._may_listen.set()
+
+    def lose(self) -> int:
+        """Let every connection be half open from now on; gives how many there were."""
+        for connection in self._open_connections:
+            connection.lose()
+        return len(self._open_connections)
+
+    def give_back(self) -> None:
+        """Close what was swallowed, and what is half open: whoever waits there connects anew."""
+        for writer in self._swallowed:
+            close(writer, reset=False)
+        for connection in self._open_connections:
+            connection.end_if_lost()
+
     async def _listen(self) -> None:
         self._server = await asyncio.start_server(self._accepted, HOST, self.port, reuse_port=True)
 
@@ -122,7 +144,7 @@ class Proxy:
         self._start(self._serve(Side(reader, writer), faults))
 
     async def _serve(self, client: Side, faults: Sequence[Fault]) -> None:
-        if any(fault.name == "blackhole" for fault in faults):
+        if self.swallows or any(fault.name == "blackhole" for fault in faults):
             await self._swallow(client)
             return
         try:
@@ -132,7 +154,7 @@ class Proxy:
             close(client.writer, reset=True)
             return
         meddler = Meddler(lambda: self.meddling, self._random, self._watch, self._did) if self._mqtt else None
-        connection = Connection(client, broker, faults, meddler, self._met)
+        connection = Connection(client, broker, faults, meddler, self._met, self.pacer)
         self._open_connections.add(connection)
         try:
             await connection.run()

@@ -105,10 +105,13 @@ class Values:
     def channel(self, device: str, point: Quantity, wave: Waveform, carries: Carries) -> Channel:
         """The channel of a point that does `wave` where nobody says otherwise.
 
-        A point that stands in several places has one channel, and gives only what all of them carry.
+        A point that stands in several places has one channel, and gives only what all of them carry. Another point of
+        this name takes its place.
         """
         channels = self._channels.setdefault(device, {})
-        found = channels.setdefault(point.name, Channel(device, point, wave))
+        found = channels.get(point.name)
+        if found is None or (found.point is not point and found.point != point):
+            found = channels[point.name] = Channel(device, point, wave)
         found.carried_by(carries)
         return found
 

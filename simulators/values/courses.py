@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Final
 
@@ -64,11 +65,6 @@ class Mains:
     out_s: float
     period_s: float
 
-    @classmethod
-    def of(cls, seed: int, device: str) -> "Mains":
-        random = Random(f"{seed}/{device}/mains")
-        return cls(random.uniform(60, 200), random.uniform(60, 90), random.uniform(400, 900))
-
     def are_out(self, elapsed_s: float) -> bool:
         since_s = elapsed_s - self.first_s
         return since_s >= 0 and since_s % self.period_s < self.out_s
@@ -81,15 +77,28 @@ class Mains:
         return min(1.0, 1.4 * (since_s - self.out_s) / (self.period_s - self.out_s))
 
 
+@lru_cache(maxsize=16)
+def mains_of(seed: int, device: str) -> Mains:
+    """Those of a device; its points are made one after another, so a few are kept."""
+    random = Random(f"{seed}/{device}/mains")
+    return Mains(random.uniform(60, 200), random.uniform(60, 90), random.uniform(400, 900))
+
+
 def course(unit: str, name: str, random: Random, start_s: float, mains: Mains) -> Course:
     """The course that fits a unit and a name; `start_s` is the time of day at the start, in seconds."""
-    for units, names, make in _COURSES:
-        if unit in units and re.search(names, name):
-            return make(random, start_s, mains)
-    return Course(lambda _elapsed_s: (0.5, 0.5))
+    return _maker(unit, name)(random, start_s, mains)
 
 
 _Make = Callable[[Random, float, Mains], Course]
+
+
+@lru_cache(maxsize=1_024)
+def _maker(unit: str, name: str) -> _Make:
+    return next((make for units, names, make in _COURSES if unit in units and re.search(names, name)), _any)
+
+
+def _any(_random: Random, _start_s: float, _mains: Mains) -> Course:
+    return Course(lambda _elapsed_s: (0.5, 0.5))
 
 
 def _day(hours: Hours, low: float, high: float, ripple: float, *, ripples_with_it: bool = False) -> _Make:

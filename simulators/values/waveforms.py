@@ -9,11 +9,12 @@ import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from random import Random
 from typing import Protocol
 
 from drivers.api import Value
-from simulators.values.courses import Course, Mains, course
+from simulators.values.courses import Course, Mains, course, mains_of
 
 Waveform = Callable[[float], Value]
 """From seconds since the start to a value in the point's unit."""
@@ -110,7 +111,7 @@ def waveform(seed: int, device: str, point: Quantity, capacity: Limits = UNLIMIT
     `start_s` is the time of day at the start, in seconds: it is bright at noon.
     """
     random = Random(f"{seed}/{device}/{point.name}")
-    mains = Mains.of(seed, device)
+    mains = mains_of(seed, device)
     if point.enum:
         return _changing(random, sorted(point.enum.values()))
     if point.wire_type == "bool":
@@ -129,15 +130,19 @@ def is_counter(point: Quantity) -> bool:
 
 def band(point: Quantity, capacity: Limits = UNLIMITED) -> Limits:
     """Between which values a point moves: what is usual for it, within its range and `capacity`."""
-    named = (limits for unit, name, limits in _NAMED_BANDS if unit == point.unit and re.search(name, point.name))
-    usual = next(named, None)
-    usual = usual or _BANDS.get(point.unit, _ELSEWHERE)
+    usual = _usual(point.unit, point.name)
     allowed = _intersection(point.range or UNLIMITED, capacity) or capacity
     both = _intersection(usual, allowed)
     if both is not None and both[1] - both[0] >= 0.2 * (usual[1] - usual[0]):
         return both
     low, high = (_finite(limit) for limit in allowed)
     return low + 0.3 * (high - low), low + 0.7 * (high - low)
+
+
+@lru_cache(maxsize=1_024)
+def _usual(unit: str, name: str) -> Limits:
+    named = (limits for its_unit, names, limits in _NAMED_BANDS if its_unit == unit and re.search(names, name))
+    return next(named, None) or _BANDS.get(unit, _ELSEWHERE)
 
 
 def _wave(random: Random, limits: Limits, slowly: Course) -> Waveform:

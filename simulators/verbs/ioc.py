@@ -15,7 +15,6 @@ import os
 import sqlite3
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,22 +22,18 @@ import msgspec
 
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
-from simulators.ioc.mqtt import BrokerAddress, parse_broker
 from simulators.ioc.picture_files import PictureFiles
 from simulators.ioc.pictures import Pictures
 from simulators.ioc.report import as_text, report
 from simulators.ioc.service import ACK_EVERY_S, IocService
 from simulators.output import SpareOutput, show_line, stop_signal, wait_for
+from simulators.verbs.connecting import add_broker_arguments, broker_address
 
 LAST_WORDS_S = 2.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--broker", type=_broker, default=parse_broker("mqtt://127.0.0.1:1883"), metavar="URL")
-    parser.add_argument("--password-file", type=Path, metavar="FILE", help="password of the user in the URL")
-    parser.add_argument("--ca-file", type=Path, metavar="FILE", help="CA of the broker, for mqtts://")
-    parser.add_argument("--cert-file", type=Path, metavar="FILE", help="our certificate, where the broker wants one")
-    parser.add_argument("--key-file", type=Path, metavar="FILE", help="its key; default: in the same file")
+    add_broker_arguments(parser)
     parser.add_argument("--db", type=Path, metavar="FILE", help="keep what was received; default: in memory")
     parser.add_argument("--pictures", type=Path, metavar="DIR", help="keep pictures here; default: only count them")
     parser.add_argument("--json", action="store_true", help="reports as JSON lines")
@@ -48,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ack-every", type=float, default=ACK_EVERY_S, metavar="N", help="acknowledge every N s; default 1"
     )
     parser.add_argument("--no-ack", action="store_true", help="do not acknowledge: the broker's word counts")
-    parser.add_argument("--protocol", choices=("5", "3.1.1"), default="5", help="MQTT version; default 5")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -57,7 +51,7 @@ def main(args: argparse.Namespace) -> int:
         database.open()
         ingest = Ingest(database, pictures=_pictures(args.pictures))
         service = IocService(
-            ingest, _address(args), protocol=args.protocol, ack=not args.no_ack, ack_every_s=args.ack_every
+            ingest, broker_address(args), protocol=args.protocol, ack=not args.no_ack, ack_every_s=args.ack_every
         )
         asyncio.run(_serve(service, args))
     except sqlite3.Error as err:
@@ -120,19 +114,3 @@ def _pictures(folder: Path | None) -> Pictures | None:
     pictures = Pictures(PictureFiles(folder))
     pictures.open()
     return pictures
-
-
-def _address(args: argparse.Namespace) -> BrokerAddress:
-    broker: BrokerAddress = args.broker
-    ca, cert, key = (str(file) if file else None for file in (args.ca_file, args.cert_file, args.key_file))
-    broker = replace(broker, ca_file=ca, cert_file=cert, key_file=key)
-    if args.password_file:
-        broker = replace(broker, password=args.password_file.read_text(encoding="utf-8").strip())
-    return broker
-
-
-def _broker(url: str) -> BrokerAddress:
-    try:
-        return parse_broker(url)
-    except ValueError as err:
-        raise argparse.ArgumentTypeError(str(err)) from err

@@ -14,8 +14,9 @@ from processes import free_port, wait_until
 from agent.uplink.errors import UplinkDown
 from agent.uplink.mqtt import MqttOptions, connect
 from agent.uplink.mqtt import Will as AgentWill
-from simulators.ioc.mqtt import BrokerAddress, BrokerDown, Will
 from simulators.ioc.mqtt import connect as ioc_connect
+from simulators.mqtt.address import BrokerAddress
+from simulators.mqtt.client import BrokerDown, Will
 
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 

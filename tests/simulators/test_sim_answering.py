@@ -22,9 +22,13 @@ from simulators.serial.link import serve_serial
 from simulators.site import SiteDevice, SiteLink
 from simulators.world import World
 
+NOON_S = 43_200.0
+
 
 def _instrument(name: str, unit: int | None = None) -> Answering:
-    return Answering("d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(1))
+    return Answering(
+        "d", unit, shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(1, start_s=NOON_S)
+    )
 
 
 @pytest.mark.parametrize("name", shipped_names(asked=True))

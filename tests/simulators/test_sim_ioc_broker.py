@@ -17,11 +17,13 @@ import pytest
 from simulators.broker import Broker, broker
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
-from simulators.ioc.mqtt import RECEIVE_MAXIMUM, BrokerDown, Session, Will, connect, parse_broker
+from simulators.ioc.mqtt import RECEIVE_MAXIMUM, Session, connect
 from simulators.ioc.picture_files import PictureFiles
 from simulators.ioc.pictures import Pictures
 from simulators.ioc.report import report
 from simulators.ioc.service import ACK_EVERY_S, IocService
+from simulators.mqtt.address import parse_broker
+from simulators.mqtt.client import BrokerDown, Will
 from simulators.processes import child
 
 PICTURE = bytes(range(256)) * 400

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from simulators.ioc.db import Database
-from simulators.ioc.ingest import SWEEP_EVERY_S, Ingest, Latencies
+from simulators.ioc.ingest import SWEEP_EVERY_S, Ingest
 from simulators.ioc.messages import (
     MAX_JSON_BYTES,
     MAX_MESSAGE_BYTES,
@@ -28,6 +28,7 @@ from simulators.ioc.picture_files import PictureFiles
 from simulators.ioc.pictures import DAY_MS, Pictures
 from simulators.ioc.report import as_text, report
 from simulators.ioc.rules import GAP_AGE_S
+from simulators.latencies import Latencies
 
 EPOCH = "9f3c1a7be2d04455"
 

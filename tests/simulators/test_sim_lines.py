@@ -279,3 +279,4 @@ async def test_a_line_babbles_and_answers_all_the_same(tmp_path: Path) -> None:
         assert rtu_frame(1, b"\x03\x02\x00\x01") in heard
         assert len(heard) == 400
         os.close(fd)
+    assert bench.spoilt == ["babble"]

@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from modbus_lines import SERIAL, SPEAKS, port_of, units_on
 
-from drivers.modbus.options import ModbusOptions
-from simulators.endpoints import free_port
 from simulators.modbus.framing import AsciiRequests, RtuRequests, ascii_frame, mbap_frame, rtu_frame
 from simulators.modbus.identification import Identification
 from simulators.modbus.image import RegisterImage
-from simulators.modbus.link import open_units
 from simulators.modbus.units import Unit
-from simulators.world import World
 
 HERE = Path(__file__).parent
-TRANSPORTS = ("tcp", "rtu-over-tcp", "rtu", "ascii")
 TABLES = {1: "coil", 2: "discrete", 3: "holding", 4: "input", 5: "coil", 6: "holding", 15: "coil", 16: "holding"}
 TIMEOUT_S = 5.0
 
@@ -92,20 +88,15 @@ def image_of(frame: dict[str, Any]) -> RegisterImage:
 @asynccontextmanager
 async def asking(transport: str, unit: int, image: RegisterImage, folder: Path) -> AsyncIterator[Callable[..., Any]]:
     """Serve the image as that unit; gives a function that sends bytes and collects so many."""
-    serial = transport in ("rtu", "ascii")
-    where: dict[str, Any] = (
-        {"port": str(folder / "bus")} if serial else {"host": "127.0.0.1", "given_port": free_port()}
-    )
-    options = ModbusOptions(transport=transport, **where)  # type: ignore[arg-type]
-    async with open_units("bus", options, {unit: Unit("d", image)}, World()) as line:
-        if serial:
+    async with units_on(transport, {unit: Unit("d", image)}, folder) as line:
+        if transport in SERIAL:
             fd = os.open(line.address, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
             try:
                 yield lambda data, size: _from_pty(fd, data, size)
             finally:
                 os.close(fd)
             return
-        reader, writer = await asyncio.open_connection("127.0.0.1", int(line.address.rpartition(":")[2]))
+        reader, writer = await asyncio.open_connection("127.0.0.1", port_of(line))
         try:
             yield lambda data, size: _from_socket(reader, writer, data, size)
         finally:
@@ -132,7 +123,7 @@ async def _from_pty(fd: int, data: bytes, size: int) -> bytes:
     return heard
 
 
-@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize("transport", SPEAKS)
 @pytest.mark.parametrize("frame", ASKED, ids=lambda f: f["name"])
 async def test_every_conformance_request_is_answered_byte_for_byte(
     frame: dict[str, Any], transport: str, tmp_path: Path

@@ -12,14 +12,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 import pytest
+from modbus_lines import port_of, units_on
 
-from drivers.modbus.options import ModbusOptions
-from simulators.endpoints import free_port
 from simulators.modbus.device import Table
 from simulators.modbus.image import RegisterImage
-from simulators.modbus.link import open_units
 from simulators.modbus.units import Unit
-from simulators.world import World
 
 INSTALL = "mbpoll is not installed: sudo apt-get install mbpoll"
 TIMEOUT_S = 20.0
@@ -61,9 +58,9 @@ def image() -> RegisterImage:
 
 
 @contextlib.asynccontextmanager
-async def port_before(address: str) -> AsyncIterator[str]:
+async def port_before(tcp_port: int) -> AsyncIterator[str]:
     """A serial port whose bytes go to a serial server, and come from it."""
-    reader, writer = await asyncio.open_connection("127.0.0.1", int(address.rpartition(":")[2]))
+    reader, writer = await asyncio.open_connection("127.0.0.1", tcp_port)
     fd, device_fd = os.openpty()
     tty.setraw(device_fd)
 
@@ -98,19 +95,16 @@ async def poll(
     request: pytest.FixtureRequest, mbpoll: str, image: RegisterImage, tmp_path: Path
 ) -> AsyncIterator[Poll]:
     """Run mbpoll against the image by each transport: `await poll(table, address, …)`."""
-    serial = request.param == "rtu"
-    where: dict[str, Any] = (
-        {"port": str(tmp_path / "bus")} if serial else {"host": "127.0.0.1", "given_port": free_port()}
-    )
-    options = ModbusOptions(transport=request.param, **where)
     async with (
-        open_units("bus", options, {UNIT: Unit("d", image)}, World()) as line,
+        units_on(request.param, {UNIT: Unit("d", image)}, tmp_path) as line,
         contextlib.AsyncExitStack() as stack,
     ):
         if request.param == "tcp":
-            target = ["-m", "tcp", "-p", line.address.rpartition(":")[2], "127.0.0.1"]
+            target = ["-m", "tcp", "-p", str(port_of(line)), "127.0.0.1"]
         else:
-            port = line.address if serial else await stack.enter_async_context(port_before(line.address))
+            port = line.address
+            if request.param == "rtu-over-tcp":
+                port = await stack.enter_async_context(port_before(port_of(line)))
             target = ["-m", "rtu", "-b", "9600", "-P", "none", port]
 
         async def ask(table: Table, address: int, *values: int, count: int = 1) -> Told:
@@ -214,10 +208,9 @@ def _as_libmodbus(port: int) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("mbpoll")
-async def test_libmodbus_masks_exchanges_and_identifies(image: RegisterImage) -> None:
-    options = ModbusOptions(transport="tcp", host="127.0.0.1", given_port=free_port())
-    async with open_units("bus", options, {UNIT: Unit("d", image)}, World()):
-        told = await asyncio.to_thread(_as_libmodbus, options.tcp_port)
+async def test_libmodbus_masks_exchanges_and_identifies(image: RegisterImage, tmp_path: Path) -> None:
+    async with units_on("tcp", {UNIT: Unit("d", image)}, tmp_path) as line:
+        told = await asyncio.to_thread(_as_libmodbus, port_of(line))
     assert told == {
         "masked": 1,
         "no register to mask": -2,

@@ -24,10 +24,13 @@ from simulators.values import is_counter
 from simulators.world import World
 
 TIMEOUT_S = 10.0
+NOON_S = 43_200.0
 
 
 def _stream(name: str, seed: int = 1) -> Stream:
-    return Stream("d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(seed))
+    return Stream(
+        "d", shipped(name), driver_specs()["serial"], capture_file(profile_file(name)), World(seed, start_s=NOON_S)
+    )
 
 
 @pytest.fixture(params=shipped_names(asked=False))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulators.values import Flag, Limits, band, is_counter, waveform
-from simulators.values.courses import Mains, course
+from simulators.values.courses import course, mains_of
 
 
 class Quantity(Flag):
@@ -128,7 +128,7 @@ def test_it_is_bright_at_noon_and_dark_at_midnight_and_even_that_moves() -> None
 @pytest.mark.parametrize(("unit", "name"), EVERY_COURSE)
 @given(seed=SEEDS, start_s=st.floats(0, 86_400), elapsed_s=TIMES)
 def test_no_course_leaves_its_band(unit: str, name: str, seed: int, start_s: float, elapsed_s: float) -> None:
-    level, ripple = course(unit, name, Random(seed), start_s, Mains.of(seed, "d")).at(elapsed_s)
+    level, ripple = course(unit, name, Random(seed), start_s, mains_of(seed, "d")).at(elapsed_s)
     assert ripple >= 0
     assert level - ripple >= -1e-9
     assert level + ripple <= 1 + 1e-9

@@ -1,8 +1,4 @@
-"""Many gateways in one process, each with its own certificate, store and uplink: a load for a broker and an IOC.
-
-By hand, against any broker with the kit's ACL, with certificates of make-certs for ids that no real gateway has:
-
-    PYTHONPATH=tests/support python tests/support/fleet.py localhost:8883 --pki pki --folder /tmp/fleet load-01 load-02
+"""Many gateways in one process, each with its own certificate and the agent's own store and uplink, for tests/test_fleet.py.
 
 Prints {"ready": true} when all are connected and the IOC is there, and each gateway's account at the end.
 """

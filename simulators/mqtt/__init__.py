@@ -1,0 +1,1 @@
+"""MQTT clients on the event loop, without threads: what the reference IOC and the fleet of gateways share."""

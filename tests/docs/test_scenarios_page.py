@@ -1,0 +1,42 @@
+"""docs/scenarios.md says every expectation with all its keys, and its examples can be read."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from simulators.scenario.expectations import EXPECTATIONS
+from simulators.scenario.placeholders import Places
+from simulators.scenario.reading import read_scenario
+from simulators.scenario.scenario import FileKeys, HostKeys, IocKeys, ScenarioKeys, SetKeys, ValuesKeys
+
+PAGE = Path(__file__).parents[2] / "docs" / "scenarios.md"
+pytestmark = pytest.mark.skipif(not PAGE.is_file(), reason="no checkout")
+
+
+def text() -> str:
+    return PAGE.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("that", sorted(EXPECTATIONS))
+def test_every_expectation_stands_there_with_all_its_keys(that: str) -> None:
+    (row,) = re.findall(rf"^\| `{that}` \| .*$", text(), re.MULTILINE)
+    keys = {field.name for field in msgspec.structs.fields(EXPECTATIONS[that])}
+    if that == "polled":
+        keys -= {"point"}
+    assert {key for key in keys if f"`{key}`" not in row} == set()
+
+
+@pytest.mark.parametrize("table", [ScenarioKeys, SetKeys, ValuesKeys, IocKeys, HostKeys, FileKeys])
+def test_every_key_of_the_tables_stands_there(table: type[msgspec.Struct]) -> None:
+    keys = {field.name for field in msgspec.structs.fields(table)}
+    assert {key for key in keys if f"`{key}`" not in text() and f"\n{key} = " not in text()} == set()
+
+
+def test_the_first_example_is_a_scenario_and_the_second_completes_it(tmp_path: Path) -> None:
+    first, arrives = re.findall(r"```toml\n(.*?)```", text(), re.DOTALL)
+    for name, example in (("first", first), ("both", first + arrives.replace("plc-1", "meter-1"))):
+        file = tmp_path / f"{name}.toml"
+        file.write_text(example, encoding="utf-8")
+        assert read_scenario(file, Places.nowhere()).devices.keys() == {"meter-1"}
