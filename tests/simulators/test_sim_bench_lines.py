@@ -13,7 +13,7 @@ import serial
 
 from simulators.endpoints import CannotServe
 from simulators.modbus.framing import rtu_frame
-from simulators.testing import MakeModbusDevice, RawLine, RegisterImage, SimulatedDevice
+from simulators.testing import FaultBoard, MakeModbusDevice, RawLine, RegisterImage, SimulatedDevice
 
 READ_FIRST = bytes.fromhex("0300000001")
 TIMEOUT_S = 5.0
@@ -154,13 +154,20 @@ def test_tls_without_a_certificate_is_said(modbus_device: MakeModbusDevice) -> N
         modbus_device(holding={0: 230}, transport="tls")
 
 
-def test_a_fault_has_begun_and_is_over_when_the_test_goes_on(modbus_device: MakeModbusDevice) -> None:
-    device = modbus_device(holding={0: 1}, transport="rtu")
-    for _ in range(20):
-        device.fault("unplug")
-        assert not Path(device.port).is_symlink()
-        device.heal()
-        assert Path(device.port).is_symlink()
+def test_a_fault_has_begun_and_is_over_when_the_test_goes_on(
+    modbus_device: MakeModbusDevice, faults: FaultBoard
+) -> None:
+    serial_port = Path(modbus_device(holding={0: 1}, transport="rtu", name="serial").port)
+    tcp = modbus_device(holding={0: 1}, name="tcp")
+    for _ in range(5):
+        faults.add("unplug on=serial")
+        faults.add("refuse on=tcp")
+        assert not serial_port.is_symlink()
+        with pytest.raises(ConnectionRefusedError):
+            connected(tcp)
+        faults.heal()
+        assert serial_port.is_symlink()
+        connected(tcp).close()
 
 
 def test_a_connection_is_cut_in_order_and_a_new_one_works(modbus_device: MakeModbusDevice) -> None:
