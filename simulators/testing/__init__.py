@@ -11,6 +11,7 @@ from simulators.testing.brokers import BenchBroker, Way
 from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc, Event, Reading
+from simulators.testing.lines import SimulatedLine
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
 from simulators.testing.sites import SimulatedSite
@@ -35,6 +36,7 @@ __all__ = [
     "RegisterImage",
     "Served",
     "SimulatedDevice",
+    "SimulatedLine",
     "SimulatedSite",
     "Way",
     "make_fault",
