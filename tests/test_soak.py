@@ -25,11 +25,11 @@ from typing import Any
 import psutil
 import pytest
 from card_model import identities_path, name_again
-from counting_device import PROFILE, CountingDevices
+from counting import PROFILE, CountingDevices, counting_devices
 from faulty_card import NEEDED, can_be_had
 from processes import Popen, python_module, started, wait_until
 
-from simulators.testing import Bench
+from simulators.testing import Bench, MakeModbusDevice
 
 UNITS = range(1, 5)
 COMMIT_S = 1.0
@@ -181,7 +181,7 @@ class Soak:
 
     def begin(self) -> None:
         self.gateway.keep_running()
-        wait_until(lambda: self.devices.served, 20, "the agent reads")
+        wait_until(lambda: any(one.served for one in self.devices.counters.values()), 20, "the agent reads")
 
     def live(self, seconds: float) -> None:
         """Let time pass; systemd starts what has ended."""
@@ -234,7 +234,7 @@ class Soak:
         """Hold what arrived against what was served."""
         declared = self._declared()
         served = missing = excused = 0
-        for unit, answered in self.devices.served.items():
+        for unit, counter in self.devices.counters.items():
             rows = self._rows(
                 "SELECT a.value, b.value FROM reading a JOIN reading b USING (gateway, device, time_ms)"
                 f" WHERE a.device = 'c{unit}' AND a.point = 'n' AND b.point = 'mirrored' AND a.quality = ''"
@@ -242,9 +242,9 @@ class Soak:
             numbers = [int(number) for number, _ in rows]
             assert all(int(number) ^ int(mirrored) == 0xFFFFFFFF for number, mirrored in rows), "a wrong value"
             assert len(numbers) == len(set(numbers)), f"c{unit}: a reading arrived twice, under two times"
-            assert set(numbers) <= {one.number for one in answered}, "a number that was never served"
-            served += len(answered)
-            for one in answered:
+            assert set(numbers) <= {one.number for one in counter.served}, "a number that was never served"
+            served += len(counter.served)
+            for one in counter.served:
                 if one.number not in set(numbers):
                     missing += 1
                     excused += self._excused(one.at_s)
@@ -340,24 +340,28 @@ def runtime_dir() -> Iterator[Path]:
 @pytest.mark.skipif(not can_be_had(), reason=NEEDED)
 @pytest.mark.parametrize("length", ["short", pytest.param("long", marks=pytest.mark.soak)])
 def test_whatever_fails_every_reading_arrives_or_is_declared_lost(
-    length: str, request: pytest.FixtureRequest, tmp_path: Path, runtime_dir: Path, bench: Bench
+    length: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    runtime_dir: Path,
+    bench: Bench,
+    modbus_device: MakeModbusDevice,
 ) -> None:
     options = request.config.option
     seconds, seed = (0.0, 1) if length == "short" else (options.soak_seconds, options.soak_seed or int(time.time()))
     print(f"\nseed {seed}, {seconds:g} s")
-    with CountingDevices() as devices:
-        soak = Soak(tmp_path, runtime_dir, bench, devices, seed)
-        soak.begin()
-        try:
-            for name in SHORT if length == "short" else ():
-                soak.live(1.5)
-                soak.happens(name)
-            until_s = time.monotonic() + seconds
-            while time.monotonic() < until_s:
-                soak.live(soak.random.uniform(1.0, 5.0))
-                soak.happens()
-            account = soak.end()
-        finally:
-            if soak.gateway._process is not None:
-                soak.gateway.end(signal.SIGKILL)
-        soak.check(account)
+    soak = Soak(tmp_path, runtime_dir, bench, counting_devices(modbus_device, UNITS), seed)
+    soak.begin()
+    try:
+        for name in SHORT if length == "short" else ():
+            soak.live(1.5)
+            soak.happens(name)
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            soak.live(soak.random.uniform(1.0, 5.0))
+            soak.happens()
+        account = soak.end()
+    finally:
+        if soak.gateway._process is not None:
+            soak.gateway.end(signal.SIGKILL)
+    soak.check(account)

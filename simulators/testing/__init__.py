@@ -17,6 +17,7 @@ from simulators.testing.clients import BenchClient
 from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc, Event, Reading
+from simulators.testing.lines import SimulatedLine
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
 from simulators.testing.site_processes import SiteProcess
@@ -52,6 +53,7 @@ __all__ = [
     "ScriptedBroker",
     "Served",
     "SimulatedDevice",
+    "SimulatedLine",
     "SimulatedSite",
     "SiteProcess",
     "Way",

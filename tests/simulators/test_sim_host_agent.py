@@ -7,17 +7,17 @@ import asyncio
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from agent_config import HEAD
-from counting_device import PROFILE, CountingDevices
+from counting import PROFILE, CountingDevices, counting_devices
 from host_needs import lacking
 
 from simulators.host import FAULTS, Machine, host
-from simulators.testing import Bench, BenchBroker, BenchIoc
+from simulators.testing import Bench, BenchBroker, BenchIoc, MakeModbusDevice
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 MIB = 1024 * 1024
@@ -69,7 +69,7 @@ class Site:
 
     @property
     def served(self) -> set[int]:
-        return {answer.number for answer in list(self._devices.served[UNIT])}
+        return {answer.number for answer in list(self._devices.counters[UNIT].served)}
 
     @property
     def arrived(self) -> set[int]:
@@ -93,9 +93,9 @@ async def until(condition: Callable[[], Any], machine: Machine, what: str) -> No
 
 
 @pytest.fixture
-def site(tmp_path: Path, bench: Bench, broker: BenchBroker) -> Iterator[Site]:
-    with CountingDevices() as devices:
-        yield Site(tmp_path, broker, bench.ioc(broker, ack_every_s=0.2), devices)
+def site(tmp_path: Path, bench: Bench, broker: BenchBroker, modbus_device: MakeModbusDevice) -> Site:
+    devices = counting_devices(modbus_device, [UNIT])
+    return Site(tmp_path, broker, bench.ioc(broker, ack_every_s=0.2), devices)
 
 
 async def test_the_agent_outlives_every_fault_of_its_machine_and_loses_nothing(

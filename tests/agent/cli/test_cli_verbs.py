@@ -1,13 +1,11 @@
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from agent_config import METER
 
 from agent.cli import main
-from simulators.endpoints import free_port
-from simulators.testing import SimulatedSite
+from simulators.testing import MakeSerialDevice
 
 CONFIG = (
     """\
@@ -136,30 +134,18 @@ def test_help_of_every_verb_can_be_read(capsys: pytest.CaptureFixture[str]) -> N
         assert "usage: oc-agent" in out
 
 
-CAMERA = """\
-[[link]]
-name = "cam"
-kind = "camera"
-port = "{port}"
-baud = 115200
-[[device]]
-name = "cam-01"
-link = "cam"
-profile = "vimicro/vc0706"
-"""
 PICTURE = 'picture = { purpose = "flood-verification", class = "possible", keep_days = 7 }\n'
 
 
 def test_read_saves_a_picture_for_its_owner_only_and_only_with_a_purpose(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], site: Callable[[Path], SimulatedSite]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], camera_device: MakeSerialDevice
 ) -> None:
     config, saved = tmp_path / "agent.toml", tmp_path / "one.jpg"
-    text = CONFIG.replace("tcp_port = 1", f"tcp_port = {free_port()}") + CAMERA.format(port=tmp_path / "port")
+    text = CONFIG + camera_device("vimicro/vc0706", name="cam-01").toml()
     config.write_text(text, encoding="utf-8")
     read = ["--config", config, "read", "cam-01", "--save", saved]
     assert "no purpose, no picture" in _run(capsys, *read)[2]
     config.write_text(text + PICTURE, encoding="utf-8")
-    site(config)
     code, out, err = _run(capsys, *read, "--json")
     assert (code, err) == (0, "")
     assert json.loads(out)["picture"]["bytes"] == saved.stat().st_size
