@@ -253,7 +253,7 @@ async def _lie(lab: UplinkLab) -> None:
     lab.tell("acks that nobody has sent")
     epoch, far = lab.store.epoch, lab.store.high + 1_000
     for said in (
-        {"v": 1, "epoch": "0" * 16, "cumulative": far, "selective": [], "time_ms": 1},
+        {"v": 1, "epoch": "0" * 16, "cumulative": lab.store.high, "selective": [], "time_ms": 1},
         {"v": 1, "epoch": epoch, "cumulative": far, "selective": [], "time_ms": 1},
         {"v": 1, "epoch": epoch, "cumulative": 0, "selective": [[1, far]], "time_ms": 1},
         {"v": 1, "epoch": epoch, "cumulative": -1, "selective": [], "time_ms": 1},

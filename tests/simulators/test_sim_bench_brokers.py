@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import simulators
 from simulators.endpoints import free_port
 from simulators.mqtt.address import BrokerAddress
 from simulators.mqtt.client import Hello, connect
+from simulators.processes import STOP_TIMEOUT_S
 from simulators.proxy.faults import Fault
 from simulators.testing import (
     Authority,
@@ -115,10 +117,12 @@ def test_the_embedded_broker_has_no_options(bench: Bench) -> None:
         bench.broker(BrokerOptions(max_queued_messages=1), embedded=True)
 
 
-def test_a_paused_broker_ends_with_the_test(tmp_path: Path) -> None:
+def test_a_paused_broker_ends_with_the_test_and_needs_no_kill(tmp_path: Path) -> None:
     with Bench(tmp_path) as bench:
         broker = bench.broker()
         broker.pause()
+        began_s = time.monotonic()
+    assert time.monotonic() - began_s < STOP_TIMEOUT_S
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection((broker.host, broker.port), 5)
 
@@ -245,7 +249,7 @@ FOREIGN = """
 import pytest
 from simulators.testing import Bench, BenchBroker
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared(session_bench: Bench) -> BenchBroker:
     return session_bench.broker()
 
@@ -265,7 +269,7 @@ def test_a_fault_of_the_client_fails_the_test(scripted_broker):
 """
 
 
-def test_a_broker_is_shared_by_a_module_and_what_a_client_may_not_do_fails_the_test(
+def test_a_broker_is_shared_by_a_run_and_what_a_client_may_not_do_fails_the_test(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")  # where the wheel is installed it would come twice

@@ -116,6 +116,7 @@ def test_who_subscribes_hears_what_is_retained_and_what_is_said(played: Scripted
         ({}, b"\x30\x03\x00\x09t", "a packet ends too early"),
         ({}, b"\x20\x00", "packet type 2 after CONNECT"),
     ],
+    ids=lambda one: one if isinstance(one, str) else "",
 )
 def test_what_a_client_may_not_do_is_an_error(
     played: ScriptedBroker, dial: Dial, limits: dict[str, int], sent: bytes, error: str
