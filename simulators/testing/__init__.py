@@ -14,6 +14,7 @@ from simulators.testing.iocs import BenchIoc, Event, Reading
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
 from simulators.testing.sites import SimulatedSite
+from simulators.testing.subscribers import Message, Subscriber
 from simulators.values import BadValue
 from simulators.world import Exchange, Served
 
@@ -30,12 +31,14 @@ __all__ = [
     "FaultBoard",
     "MakeModbusDevice",
     "MakeSerialDevice",
+    "Message",
     "RawLine",
     "Reading",
     "RegisterImage",
     "Served",
     "SimulatedDevice",
     "SimulatedSite",
+    "Subscriber",
     "Way",
     "make_fault",
     "parse_fault",
