@@ -38,6 +38,7 @@ while True:
         try:
             value = ask(meter, next(numbers) % 65536, register)
         except TimeoutError:
-            continue  # with the next question
-        broker.publish(f"meters/meter-1/{point}", json.dumps({"value": value, "time": time.time()}), qos=1)
+            pass  # with the next question
+        else:
+            broker.publish(f"meters/meter-1/{point}", json.dumps({"value": value, "time": time.time()}), qos=1)
     time.sleep(0.2)
