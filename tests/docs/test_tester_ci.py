@@ -57,7 +57,9 @@ def run_gitlab(desk: Desk, folder: Path) -> tuple[list[int], str]:
 
 def taken(service: Service, folder: Path) -> Iterator[Path]:
     if service == "github":
-        (upload,) = [one for one in read("github")["jobs"]["gateway"]["steps"] if "upload-artifact" in one.get("uses", "")]
+        (upload,) = [
+            one for one in read("github")["jobs"]["gateway"]["steps"] if "upload-artifact" in one.get("uses", "")
+        ]
         yield from folder.glob(upload["with"]["path"])
     else:
         yield from (folder / read("gitlab")[job]["artifacts"]["reports"]["junit"] for job in ("scenarios", "fixtures"))

@@ -30,7 +30,9 @@ LEFT_OUT = {"README.md": 2, "devices.md": 1, "ci.md": 1, "uplink.md": 1}
 """How many blocks cannot be run; each says why."""
 
 pytestmark = pytest.mark.skipif(not PAGES, reason="no checkout")
-_BLOCK = re.compile(r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+_BLOCK = re.compile(
+    r"(?:^<!-- (?P<mark>[^\n]*?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 
 
 class Block(NamedTuple):
@@ -63,7 +65,9 @@ class Reader:
 
     def read(self) -> None:
         if self.page == "ci.md":
-            self.desk.follow("mkdir my-gateway && cd my-gateway && python3 -m venv .venv && cp -r .venv/share/oc-agent/example/. .")
+            self.desk.follow(
+                "mkdir my-gateway && cd my-gateway && python3 -m venv .venv && cp -r .venv/share/oc-agent/example/. ."
+            )
         try:
             for block in blocks(self.page):
                 self.do(block)
@@ -142,7 +146,9 @@ def test_few_blocks_are_left_out_and_each_says_why() -> None:
     assert {page: len(found) for page, found in marked.items() if found} == LEFT_OUT
     assert all(re.match(r"not run: .{10}", block.mark) for found in marked.values() for block in found)
     for page in PAGES:
-        assert not re.search(r"^    \S", _BLOCK.sub("", PAGES[page]), re.MULTILINE), f"{page}: an indented block is not run"
+        assert not re.search(r"^    \S", _BLOCK.sub("", PAGES[page]), re.MULTILINE), (
+            f"{page}: an indented block is not run"
+        )
         assert PAGES[page].count("\n```") == 2 * len(list(blocks(page)))
 
 
@@ -150,7 +156,9 @@ def slug(title: str) -> str:
     return re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
 
 
-@pytest.mark.parametrize("page", [*PAGES, "../scenarios.md", "../../simulators/README.md", "../../tests/README.md", "../../README.md"])
+@pytest.mark.parametrize(
+    "page", [*PAGES, "../scenarios.md", "../../simulators/README.md", "../../tests/README.md", "../../README.md"]
+)
 def test_every_link_leads_somewhere(page: str) -> None:
     text = (DOCS / page).read_text(encoding="utf-8")
     for link in re.findall(r"\]\(([^)\s]+)\)", _BLOCK.sub("", text)):
@@ -176,7 +184,9 @@ def test_every_fixture_stands_there_with_its_signature() -> None:
     fixtures = {name for name, one in vars(pytest_plugin).items() if type(one).__name__ == "FixtureFunctionDefinition"}
     assert set(re.findall(r"^\| `(\w+)` \| `", PAGES["pytest.md"], re.MULTILINE)) == fixtures
     for method in (Bench.modbus_device, Bench.serial_device, Bench.camera_device, Bench.serial_line):
-        parameters = [one.replace(annotation=inspect.Parameter.empty) for one in inspect.signature(method).parameters.values()][1:]
+        parameters = [
+            one.replace(annotation=inspect.Parameter.empty) for one in inspect.signature(method).parameters.values()
+        ][1:]
         written = str(inspect.Signature(parameters)).replace("'", '"')
         assert f"{method.__name__}{written} -> " in page
 
@@ -194,5 +204,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_the_example_comes_with_the_wheel() -> None:
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
+        "wheel"
+    ]
     assert wheel["shared-data"]["docs/tester/example"] == "share/oc-agent/example"

@@ -1,6 +1,6 @@
 """A small gateway: reads a meter over Modbus TCP and publishes what it says over MQTT. It has a bug, for the tests.
 
-    python gateway.py METER_HOST:PORT BROKER_HOST:PORT
+Usage: python gateway.py METER_HOST:PORT BROKER_HOST:PORT
 """
 
 import itertools
