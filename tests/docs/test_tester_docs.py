@@ -6,8 +6,10 @@ this name), `of NAME` (part of a file of the example), `run in FILE` (SQL).
 
 import inspect
 import json
+import os
 import re
 import sqlite3
+import sys
 import time
 import tomllib
 from collections.abc import Iterator
@@ -204,7 +206,14 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 def test_the_example_comes_with_the_wheel() -> None:
-    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"][
-        "wheel"
-    ]
-    assert wheel["shared-data"]["docs/tester/example"] == "share/oc-agent/example"
+    """Where the wheel is tested, all of it, hidden files too."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    shared = project["tool"]["hatch"]["build"]["targets"]["wheel"]["shared-data"]
+    assert shared["docs/tester/example"] == "share/oc-agent/example"
+    if "OC_TEST_INSTALLED" in os.environ:
+        assert contents(Path(sys.prefix) / "share" / "oc-agent" / "example") == contents(EXAMPLE)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    files = [file for file in folder.rglob("*") if file.is_file() and "__pycache__" not in file.parts]
+    return {str(file.relative_to(folder)): file.read_bytes() for file in files}
