@@ -181,13 +181,11 @@ def test_the_first_page_names_every_page_and_every_command() -> None:
     assert told == {verb.__name__.rpartition(".")[2] for verb in VERBS}
 
 
-def test_the_page_for_maintainers_names_every_folder_and_every_module_beside_them() -> None:
+def test_the_page_for_maintainers_names_every_folder() -> None:
     page = (ROOT / "simulators" / "README.md").read_text(encoding="utf-8")
     package = Path(pytest_plugin.__file__).parent
     folders = {one.name for one in package.iterdir() if one.is_dir() and any(one.glob("*.[pt][yo]*"))} - {"__pycache__"}
     assert {name for name in folders if f"`{name}/`" not in page} == set()
-    modules = {one.name for one in package.glob("*.py") if not one.name.startswith("__")}
-    assert {name for name in modules if f"`{name}`" not in page} == set()
 
 
 def test_every_fixture_stands_there_with_its_signature() -> None:
