@@ -15,6 +15,7 @@ from simulators.testing.lines import SimulatedLine
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
 from simulators.testing.sites import SimulatedSite
+from simulators.testing.subscribers import Message, Subscriber
 from simulators.values import BadValue
 from simulators.world import Exchange, Served
 
@@ -31,6 +32,7 @@ __all__ = [
     "FaultBoard",
     "MakeModbusDevice",
     "MakeSerialDevice",
+    "Message",
     "RawLine",
     "Reading",
     "RegisterImage",
@@ -38,6 +40,7 @@ __all__ = [
     "SimulatedDevice",
     "SimulatedLine",
     "SimulatedSite",
+    "Subscriber",
     "Way",
     "make_fault",
     "parse_fault",
