@@ -25,6 +25,7 @@ class Places:
     data: Path
     run: Path
     broker_port: int = 1883
+    protocol: str = "5"
     seed: int = 0
     addresses: Mapping[str, str] = field(default_factory=dict)
     take_port: Callable[[], int] = free_port

@@ -105,6 +105,7 @@ class Bench:
         name = name or self._next_name()
         keys = self._place(name, "tcp" if tcp else "pty").keys("serial", name)
         heard = Heard(name)
+        self.faults.names.add(name)
         options = SerialLine(**{key: keys[key] for key in ("port", "host") if key in keys})
         line = self._stage.enter(open_line(options, Members(name, (name,), lambda: heard, self._world)))
         return RawLine(name=name, link=_at(keys, line), _hands=self._hands, _line=line, _heard=heard)
@@ -159,6 +160,7 @@ class Bench:
         line: SimulatedLine,
         image: RegisterImage | None = None,
     ) -> SimulatedDevice:
+        self.faults.names |= {name, line.name}
         return SimulatedDevice(
             name=name, link=line.link, _hands=self._hands, unit=unit, profile=str(profile), line=line, image=image
         )

@@ -88,7 +88,7 @@ def test_the_agent_file_of_a_scenario_is_one_that_the_agent_can_read(tmp_path: P
     site = load_site(file)
     assert [link.options.endpoint for link in site.links] == [f"{tmp_path}/ports/bus-1", "tcp://127.0.0.1:40001"]
     agent: Any = scenario.agent
-    assert agent["uplink"] == {"host": "127.0.0.1", "port": 41_883, "tls": False, "keepalive_s": 5}
+    assert agent["uplink"] == {"host": "127.0.0.1", "port": 41_883, "protocol": "5", "tls": False, "keepalive_s": 5}
     assert agent["outbox"] == {"max_bytes": 20_000_000}
     assert agent["gateway"]["data_dir"] == str(tmp_path / "data")
     assert agent["device"][1]["deadband"] == {"battery_charge": 1.0}
@@ -125,7 +125,7 @@ WRONG = [
     ('[[fault]]\nname = "no_reply"\non = "meter-9"\n', "meter-9", "write one of bus-1, ups, meter-1, ups-1"),
     ('[[fault]]\nname = "no_reply"\non = "uplink"\n', '"no_reply"', "cannot happen on"),
     ('[[fault]]\nname = "wrong_crc"\non = "ups-1"\n', '"wrong_crc"', "which speaks tcp"),
-    ('[[fault]]\nname = "unplug"\non = "meter-1"\n', '"unplug"', "cannot happen on"),
+    ('[[fault]]\nname = "reset"\non = "bus-1"\n', '"reset"', "cannot happen on"),
     ('[[fault]]\nname = "late"\nmax_s = -1\n', "max_s", "write a number"),
     ('[[expect]]\nthat = "nothing_mising"\n', "nothing_mising", "did you mean nothing_missing"),
     ('[[expect]]\nname = "x"\n', "[[expect]]", "write one of nothing_missing"),
