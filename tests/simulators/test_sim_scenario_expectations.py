@@ -211,6 +211,19 @@ def test_a_value_that_was_never_served_is_wrong_and_one_of_another_device_too() 
     assert (verdict.passed, verdict.examples) == (False, ("other.v = 99.0 at 12.000 s: never served near that time",))
 
 
+def test_a_gateway_that_rounds_in_its_own_way_is_told_of_the_tolerance() -> None:
+    served = [Served("meter", "v", 226.35, ms(12))]
+    rounded = [Arrival("meter", "v", 226.345245, ms(12), ms(13)), Arrival("meter", "v", 227.3, ms(12), ms(13))]
+    verdict = judge("nothing_wrong", seen(served, rounded, contract=False))
+    assert verdict.examples == (
+        "meter.v = 226.345245 at 12.000 s: never served near that time, but 226.35 was: where that is the same, "
+        "write a `tolerance` in [arrives]",
+        "meter.v = 227.3 at 12.000 s: never served near that time",
+    )
+    assert "tolerance" not in "".join(judge("nothing_wrong", seen(served, rounded)).examples)
+    assert judge("nothing_wrong", seen(served, rounded[:1], contract=False, tolerance=1e-3)).passed
+
+
 def test_a_value_is_wrong_at_a_time_far_from_that_at_which_it_was_served() -> None:
     served = counting()
     stale = [changed(one, time_ms=ms(20)) if one.value == 4.0 else one for one in arrive(served)]
