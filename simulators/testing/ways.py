@@ -31,7 +31,7 @@ class Way:
 
     @property
     def cuts(self) -> int:
-        """How many connections a fault has ended."""
+        """How many connections were ended."""
         return sum(count for name, count in self.done.items() if name in ENDS)
 
     def draw(self, *faults: FaultName, longest_s: float = 1.0) -> None:
