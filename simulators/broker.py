@@ -30,10 +30,11 @@ set_tcp_nodelay true
 class Broker:
     """One broker address. Starts and stops the program behind it."""
 
-    def __init__(self, folder: Path, host: str, port: int, program: str | None) -> None:
+    def __init__(self, folder: Path, host: str, port: int, program: str | None, more: str = "") -> None:
         self.host = host
         self.port = port
         self.program = program
+        self._more = more
         self._folder = folder
         self._stack = AsyncExitStack()
         self._child: Child | None = None
@@ -90,7 +91,7 @@ class Broker:
         if self.program is None:
             return [sys.executable, "-m", "simulators.amqtt_broker", "--host", self.host, "--port", str(self.port)]
         config = self._folder / "mosquitto.conf"
-        config.write_text(_MOSQUITTO.format(host=self.host, port=self.port), encoding="utf-8")
+        config.write_text(_MOSQUITTO.format(host=self.host, port=self.port) + self._more, encoding="utf-8")
         return [self.program, "-c", str(config)]
 
     async def _open(self) -> bool:
@@ -107,9 +108,12 @@ def find_mosquitto() -> str | None:
 
 
 @asynccontextmanager
-async def broker(folder: Path, *, embedded: bool = False) -> AsyncIterator[Broker]:
-    """Run a broker on a free port of 127.0.0.1 until the context ends; raises `ChildFailed`."""
-    one = Broker(folder, "127.0.0.1", free_port(), None if embedded else find_mosquitto())
+async def broker(folder: Path, *, embedded: bool = False, more: str = "") -> AsyncIterator[Broker]:
+    """Run a broker on a free port of 127.0.0.1 until the context ends; raises `ChildFailed`.
+
+    `more` are further lines of the configuration of mosquitto.
+    """
+    one = Broker(folder, "127.0.0.1", free_port(), None if embedded else find_mosquitto(), more)
     try:
         await one.start()
         yield one

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from certificates import Pair
+from simulators.certificates import Pair
 from processes import free_port, python_module, ready_line, started, stop, wait_until
 from tls_lab import GATEWAY, TlsLab
 

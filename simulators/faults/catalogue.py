@@ -39,6 +39,7 @@ class FaultKind:
 
 
 _DELAY: Final = {"min_s": Parameter(0.01, 0.0, 3_600.0), "max_s": Parameter(2.5, 0.0, 3_600.0)}
+_REGISTER: Final = {"register": Parameter(-1, -1, 65_535)}
 _COUNT: Final = {"bytes": Parameter(3, 1, 1_000)}
 _TCP: Final[tuple[Place, ...]] = ("line", "uplink")
 
@@ -57,8 +58,14 @@ def _kind(
 
 
 _KINDS = (
-    _kind("no_reply", "answer", "the answer never comes"),
-    _kind("exception", "answer", "a Modbus exception in its place", {"code": Parameter(4, 1, 255)}, only=MODBUS),
+    _kind("no_reply", "answer", "the answer never comes", _REGISTER),
+    _kind(
+        "exception",
+        "answer",
+        "a Modbus exception in its place",
+        {"code": Parameter(4, 1, 255), **_REGISTER},
+        only=MODBUS,
+    ),
     _kind("wrong_crc", "answer", "the checksum is wrong", only=frozenset(("rtu", "ascii", "bytes"))),
     _kind("wrong_unit", "answer", "another unit seems to answer", only=MODBUS),
     _kind("wrong_count", "answer", "one register or byte more or less than asked for, well framed", only=MODBUS),

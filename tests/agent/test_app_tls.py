@@ -10,7 +10,7 @@ from typing import Any
 import paho.mqtt.client as paho
 import pytest
 from agent_config import METER
-from certificates import Pair
+from simulators.certificates import Pair
 from processes import Mosquitto, free_port, python_module, started, stop, wait_until
 from tls_lab import GATEWAY, TlsLab, Uplink
 

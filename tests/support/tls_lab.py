@@ -14,7 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from certificates import Authority, Pair, self_signed
+from simulators.certificates import Authority, Pair, self_signed
 from processes import Mosquitto, closed_port, wait_until
 
 GATEWAY = "dng-hc-01"

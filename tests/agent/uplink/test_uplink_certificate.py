@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from certificates import Authority, Pair
+from simulators.certificates import Authority, Pair
 
 from agent.uplink.mqtt.tls.certificate import certificate_in, certificate_of
 

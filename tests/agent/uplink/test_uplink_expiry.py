@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from certificates import Authority
+from simulators.certificates import Authority
 from fake_clock import FakeClock
 from uplink_helpers import settings
 

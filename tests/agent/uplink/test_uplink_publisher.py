@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from certificates import self_signed
+from simulators.certificates import self_signed
 from processes import Mosquitto
 from uplink_helpers import (
     EPOCH,

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 import pytest
-from certificates import Authority, Pair
+from simulators.certificates import Authority, Pair
 from processes import Mosquitto, free_port
 from tls_lab import GATEWAY, HERE, PASSWORD, TlsLab
 from uplink_helpers import Ioc, MemorySource, at_work, quick, ready, settings, until

@@ -1,4 +1,4 @@
-"""Certificates for tests, made with the openssl of the machine."""
+"""Certificates for a bench, made with openssl(1) of the machine; not for anybody who has something to hide."""
 
 import subprocess
 from datetime import UTC, datetime, timedelta
