@@ -104,6 +104,7 @@ _KINDS = (
     _kind("read_only", "host", "the gateway's disk cannot be written to"),
     _kind("clock_jump", "host", "its wall clock jumps", {"seconds": Parameter(3_600, -4e9, 4e9)}, moment=True),
     _kind("sigkill", "host", "the gateway is killed, and started again when it is over"),
+    _kind("sigterm", "host", "the gateway is told to end, and started again when it is over"),
     _kind("sigstop", "host", "the gateway gets no CPU"),
 )
 

@@ -267,7 +267,7 @@ class Play:
             self._stage.say(f"the gateway has ended by itself, exit code {code}")
 
     def _is_down(self) -> bool:
-        return any(window.fault.name in ("sigkill", "power_cut") for window, _ in self._host_faults)
+        return any(window.fault.name in ("sigkill", "sigterm", "power_cut") for window, _ in self._host_faults)
 
     def _count(self) -> int:
         uplink = self._stage.uplink
