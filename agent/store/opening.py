@@ -5,6 +5,7 @@ still hold undelivered goes out under a new epoch.
 """
 
 import asyncio
+import errno
 import fcntl
 import logging
 import os
@@ -197,7 +198,7 @@ def _new_epoch(random: Random) -> str:
 @contextmanager
 def _only_one(path: Path) -> Iterator[None]:
     """Hold the lock file; raises `StoreError` where another process does."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = _lock_file(path)
     try:
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -207,3 +208,13 @@ def _only_one(path: Path) -> Iterator[None]:
         yield
     finally:
         os.close(fd)
+
+
+def _lock_file(path: Path) -> int:
+    """The lock file, open; on a card that has become read-only the one that is there will do."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as err:
+        if err.errno != errno.EROFS:
+            raise
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -11,15 +11,14 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from simulators.control.tally import Tally
-from simulators.faults.catalogue import FAULTS, FOREVER, Place
-from simulators.faults.fault import EVERYTHING, BadFault, Fault, check_on, check_place, make_fault, parse_fault
+from simulators.faults.catalogue import FAULTS, FOREVER
+from simulators.faults.fault import EVERYTHING, BadFault, Fault, make_fault, parse_fault
 from simulators.likeness import like
 from simulators.site import Site
+from simulators.site_faults import PLACES, check_on_site
 from simulators.values import BadValue, Channel
 from simulators.world import World
 
-PLACES: Final[tuple[Place, ...]] = ("answer", "device", "line")
-"""Where a simulated site can have faults; the others happen elsewhere."""
 MOST_SERVED: Final = 1_000
 
 OrderT = TypeVar("OrderT")
@@ -108,8 +107,7 @@ class Desk:
         if not isinstance(said, str | dict):
             raise Refused('fault: write its keys, like {"name":"no_reply","on":"meter-1","for_s":5}')
         fault = parse_fault(said) if isinstance(said, str) else make_fault(said)
-        check_place(fault, *PLACES)
-        check_on(fault, self._names())
+        check_on_site(fault, self._site)
         fault = replace(fault, from_s=self._world.elapsed_s() + fault.from_s)
         self._world.faults.add(fault)
         return _shown(fault)

@@ -13,6 +13,7 @@ Place = Literal["answer", "device", "line", "uplink", "host"]
 Transport = Literal["rtu", "ascii", "tcp", "bytes"]
 """How an answer is framed: Modbus RTU, Modbus ASCII, Modbus TCP, or a protocol of which only bytes are known."""
 
+_OF_MESSAGES: Final = frozenset(("nack", "puback_lost", "ack_lost", "ack_late", "ack_doubled", "ack_stale"))
 MODBUS: Final = frozenset[Transport](("rtu", "ascii", "tcp"))
 FOREVER: Final = float("inf")
 
@@ -28,7 +29,10 @@ class Parameter:
 
 @dataclass(frozen=True)
 class FaultKind:
-    """One name. `moment`: it has no length, it happens. `only`: on no other transports."""
+    """One name. `moment`: it has no length, it happens. `only`: on no other transports; `needs_tcp`: on no serial port.
+
+    `shared`: it happens to messages, so that a share of them can meet it.
+    """
 
     name: str
     places: frozenset[Place]
@@ -36,6 +40,11 @@ class FaultKind:
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     only: frozenset[Transport] = frozenset()
     moment: bool = False
+    needs_tcp: bool = False
+
+    @property
+    def shared(self) -> bool:
+        return "answer" in self.places or self.name in _OF_MESSAGES
 
 
 _DELAY: Final = {"min_s": Parameter(0.01, 0.0, 3_600.0), "max_s": Parameter(2.5, 0.0, 3_600.0)}
@@ -52,9 +61,10 @@ def _kind(
     *,
     only: frozenset[Transport] = frozenset(),
     moment: bool = False,
+    needs_tcp: bool = False,
 ) -> FaultKind:
     everywhere = (places,) if isinstance(places, str) else places
-    return FaultKind(name, frozenset(everywhere), what, parameters or {}, only, moment)
+    return FaultKind(name, frozenset(everywhere), what, parameters or {}, only, moment, needs_tcp)
 
 
 _KINDS = (
@@ -84,12 +94,12 @@ _KINDS = (
     _kind("babble", "line", "bytes that nobody asked for", {"gap_s": Parameter(0.05, 0.001, 60.0), **_COUNT}),
     _kind("baud", "line", "bytes come as slowly as at this speed", {"baud": Parameter(9_600, 50, 4_000_000)}),
     _kind("unplug", "line", "the cable is pulled; a serial port comes back as another one behind the same link"),
-    _kind("refuse", _TCP, "the TCP port is closed; connections that are there stay"),
-    _kind("reset", _TCP, "connections are reset", moment=True),
-    _kind("half_open", _TCP, "the connections that are there go nowhere, and nobody is told", moment=True),
-    _kind("blackhole", _TCP, "connections are accepted, nothing is ever answered"),
+    _kind("refuse", _TCP, "the TCP port is closed; connections that are there stay", needs_tcp=True),
+    _kind("reset", _TCP, "connections are reset", moment=True, needs_tcp=True),
+    _kind("half_open", _TCP, "open connections go nowhere, and nobody is told", moment=True, needs_tcp=True),
+    _kind("blackhole", _TCP, "connections are accepted, nothing is ever answered", needs_tcp=True),
     _kind("slow", _TCP, "bytes come slowly", {"bytes_per_s": Parameter(20, 0.1, 10_000_000)}),
-    _kind("one_connection", "line", "a second connection is closed at once"),
+    _kind("one_connection", "line", "a second connection is closed at once", needs_tcp=True),
     _kind("cut", "uplink", "the connections are closed in order (FIN)", moment=True),
     _kind("stall", "uplink", "nothing goes on until it is over"),
     _kind("broker_kill", "uplink", "the broker is killed, and started again when it is over"),
@@ -102,9 +112,10 @@ _KINDS = (
     _kind("ack_stale", "uplink", "an earlier acknowledgement of the IOC comes again"),
     _kind("disk_full", "host", "no byte more can be written to the gateway's disk"),
     _kind("read_only", "host", "the gateway's disk cannot be written to"),
-    _kind("clock_jump", "host", "its wall clock jumps", {"seconds": Parameter(3_600, -4e9, 4e9)}, moment=True),
+    _kind("clock_jump", "host", "the wall clock jumps", {"seconds": Parameter(3_600, -4e9, 4e9)}, moment=True),
     _kind("sigkill", "host", "the gateway is killed, and started again when it is over"),
     _kind("sigterm", "host", "the gateway is told to end, and started again when it is over"),
+    _kind("power_cut", "host", "the power fails, and the RAM disk is lost; the gateway starts when it is over"),
     _kind("sigstop", "host", "the gateway gets no CPU"),
 )
 

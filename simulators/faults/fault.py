@@ -4,7 +4,7 @@ Promises: a fault that exists is possible where it stands; what is not is refuse
 """
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +16,7 @@ _TIMES: Final = ("from_s", "for_s", "every_s", "share")
 _MOMENT_S: Final = 0.05
 """A moment is there for so long, in seconds, that nobody overlooks it."""
 _FOR_S: Final[Mapping[str, float]] = {"unplug": 1.5, "reboot": 3.0, "refuse": 1.0}
-"""How long those last that come again and again and say nothing else, in seconds."""
+"""How long those last that come again and again and say nothing else, in seconds; and every reboot."""
 
 
 class BadFault(ValueError):
@@ -75,8 +75,10 @@ def make_fault(keys: Mapping[str, Any]) -> Fault:
     if not isinstance(on, str) or not on:
         raise BadFault("on", 'write the name of a device or of a link, or "*"')
     times = {key: _number(key, keys[key], 0.0, 1.0 if key == "share" else FOREVER) for key in _TIMES if key in keys}
-    if times.get("every_s") and "for_s" not in times:
-        times["for_s"] = _FOR_S.get(name, 1.0)
+    if "share" in times and not kind.shared:
+        raise BadFault("share", f"{name} happens to no messages, so there is no share of them: write every_s")
+    if name == "reboot" or times.get("every_s"):
+        times.setdefault("for_s", _FOR_S.get(name, 1.0))
     if kind.moment:
         times["for_s"] = _MOMENT_S
     return Fault(name=name, on=on, parameters=parameters, **times)
@@ -91,7 +93,7 @@ def parse_fault(text: str) -> Fault:
     name, is_short, number = name.partition("=")
     keys: dict[str, Any] = {"name": name}
     if is_short and name in FAULTS:
-        keys["share" if FAULTS[name].places & {"answer"} else "every_s"] = _said(name, number)
+        keys["share" if FAULTS[name].shared else "every_s"] = _said(name, number)
     for pair in pairs:
         key, given, value = pair.partition("=")
         if not given:
@@ -111,12 +113,6 @@ def check_place(fault: Fault, *places: Place) -> None:
     if not fault.kind.places & set(places):
         known = sorted(name for name, kind in FAULTS.items() if kind.places & set(places))
         raise BadFault("name", f'{fault.name} cannot happen on "{fault.on}": write one of {", ".join(known)}')
-
-
-def check_on(fault: Fault, names: Collection[str]) -> None:
-    """Raises `BadFault` where it is on no device and no link of these names."""
-    if fault.on != EVERYTHING and fault.on not in names:
-        raise BadFault("on", f'there is no device or link "{fault.on}": {like(fault.on, names)}')
 
 
 def _said(key: str, text: str) -> float:

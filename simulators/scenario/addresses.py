@@ -6,7 +6,6 @@ Pure but for the ports that `Places` takes.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from simulators.faults.catalogue import Transport
 from simulators.scenario.placeholders import HOST, Places
 
 _SERIAL_TRANSPORTS: Final = ("rtu", "ascii")
@@ -33,14 +32,6 @@ def simulated(link: Mapping[str, Any], places: Places) -> dict[str, Any]:
 def address(link: Mapping[str, Any]) -> str:
     """The same in words, for `{address:LINK}`: the path of a port, or host:port."""
     return str(link["port"]) if link.get("port") else f"{link.get('host')}:{link.get('tcp_port')}"
-
-
-def transport(link: Mapping[str, Any]) -> Transport:
-    """How its answers are framed: some faults are possible on some transports only."""
-    if link.get("kind") != "modbus":
-        return "bytes"
-    name = link.get("transport")
-    return "rtu" if name in ("rtu", "rtu-over-tcp") else "ascii" if name == "ascii" else "tcp"
 
 
 def _is_serial(link: Mapping[str, Any]) -> bool:

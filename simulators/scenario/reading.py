@@ -150,7 +150,7 @@ def _read(file: Path, root: Section, keys: ScenarioKeys, site: Site, places: Pla
         addresses={str(link.get("name")): address(link) for link in links},
         agent=agent_config(root, site, places, folder),
         expect=read_expectations(root, keys, devices, site, arrives),
-        faults=read_faults(root, site, links, contract="arrives" not in root.data),
+        faults=read_faults(root, site, contract="arrives" not in root.data),
         sets=_sets(root, site),
         do=tuple(one for one in (section.convert(DoKeys) for section in root.children("do")) if one),
         files=tuple(one for one in (section.convert(FileKeys) for section in root.children("file")) if one),

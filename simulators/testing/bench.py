@@ -101,6 +101,7 @@ class Bench:
         name = name or self._next_name()
         keys = self._place(name, "tcp" if tcp else "pty").keys("serial", name)
         heard = Heard(name)
+        self.faults.names.add(name)
         options = SerialLine(**{key: keys[key] for key in ("port", "host", "tcp_port") if key in keys})
         line = self._stage.enter(open_line(options, Members(name, (name,), lambda: heard, self._world)))
         return RawLine(name, keys, self._hands, line, heard)
@@ -142,6 +143,7 @@ class Bench:
     def _device(
         self, name: str, unit: int | None, profile: str | Path, link: Mapping[str, Any], image: RegisterImage | None
     ) -> SimulatedDevice:
+        self.faults.names |= {name, str(link["name"])}
         return SimulatedDevice(name, unit, str(profile), link, self._hands, image)
 
     def _place(self, name: str, where: str) -> Place:

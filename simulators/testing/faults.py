@@ -3,15 +3,20 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from simulators.faults.fault import EVERYTHING, Fault, check_place, parse_fault
+from simulators.faults.fault import EVERYTHING, BadFault, Fault, check_place, parse_fault
+from simulators.likeness import like
 from simulators.testing.stage import Stage
 from simulators.world import World
 
 
 class FaultBoard:
-    """What is wrong with the devices and lines of a bench. Times of a fault that is added count from now."""
+    """What is wrong with the devices and lines of a bench. Times of a fault that is added count from now.
+
+    `names` are those of its devices and links.
+    """
 
     def __init__(self, stage: Stage, world: World) -> None:
+        self.names: set[str] = set()
         self._stage = stage
         self._world = world
 
@@ -23,6 +28,8 @@ class FaultBoard:
         meant = parse_fault(fault) if isinstance(fault, str) else fault
         meant = replace(meant, on=on or meant.on)
         check_place(meant, "answer", "device", "line")
+        if meant.on not in (EVERYTHING, *self.names):
+            raise BadFault("on", f'there is no device or link "{meant.on}" on this bench: {like(meant.on, self.names)}')
         return self._stage.call(self._begin, meant)
 
     def heal(self, name: str = EVERYTHING, on: str = EVERYTHING) -> int:

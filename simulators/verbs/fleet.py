@@ -88,9 +88,10 @@ async def _run(args: argparse.Namespace) -> int:
     broker = broker_address(args)
     fleet = Fleet(_names(args), _plan(args), _course(args), broker, shared_tls(broker))
     output = SpareOutput()
+    told = asyncio.Event()
     async with stop_signal() as stop, asyncio.TaskGroup() as group:
-        reports = group.create_task(_report_for_ever(fleet, output, args), name="reports")
-        end = group.create_task(_end(fleet, stop, args), name="end")
+        reports = group.create_task(_report_for_ever(fleet, told, output, args), name="reports")
+        end = group.create_task(_end(fleet, told, stop, args), name="end")
         await fleet.run()
         for task in (reports, end):
             task.cancel()
@@ -104,8 +105,8 @@ async def _run(args: argparse.Namespace) -> int:
     return 0 if last.balanced else 1
 
 
-async def _end(fleet: Fleet, stop: asyncio.Event, args: argparse.Namespace) -> None:
-    """Say when all is ready, and end the readings when it is time."""
+async def _end(fleet: Fleet, told: asyncio.Event, stop: asyncio.Event, args: argparse.Namespace) -> None:
+    """Say when all is ready, which sets `told`, and end the readings when it is time."""
     begun_s = time.monotonic()
     ready = asyncio.ensure_future(fleet.ready.wait())
     stopped = asyncio.ensure_future(stop.wait())
@@ -114,20 +115,21 @@ async def _end(fleet: Fleet, stop: asyncio.Event, args: argparse.Namespace) -> N
         head = {"ready": True, "pid": os.getpid(), "broker": str(fleet.broker), "gateways": args.gateways}
         took = {"first": fleet.gateways[0].name, "seed": args.seed, "connected_s": round(time.monotonic() - begun_s, 2)}
         show_line(head | took)
+        told.set()
         await wait_for(stop, args.seconds)
     for task in (ready, stopped):
         task.cancel()
     fleet.ending.set()
 
 
-async def _report_for_ever(fleet: Fleet, output: SpareOutput, args: argparse.Namespace) -> None:
+async def _report_for_ever(fleet: Fleet, told: asyncio.Event, output: SpareOutput, args: argparse.Namespace) -> None:
     """Before all are connected a line on stderr says how far it is."""
     cpu_s, wall_s = time.process_time(), time.monotonic()
     while True:
         await asyncio.sleep(args.every)
         spent = 100 * (time.process_time() - cpu_s) / (time.monotonic() - wall_s)
         cpu_s, wall_s = time.process_time(), time.monotonic()
-        if fleet.ready.is_set():
+        if told.is_set():
             output.show(_shown("report", report(fleet), args, cpu_pct=round(spent, 1)))
         else:
             error = fleet.figures.last_error

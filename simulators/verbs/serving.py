@@ -14,11 +14,12 @@ from drivers.tomlfile import Problem
 from simulators.control.desk import Desk
 from simulators.control.server import control_socket
 from simulators.control.tally import Tally
-from simulators.faults.fault import BadFault, Fault, check_on, parse_fault, parse_faults
+from simulators.faults.fault import BadFault, Fault, parse_fault, parse_faults
 from simulators.faults.schedule import Schedule
 from simulators.kinds import serve_site
 from simulators.output import show_line, stop_signal, wait_for
 from simulators.site import Site, SiteError
+from simulators.site_faults import check_on_site
 from simulators.values.script import follow_script
 from simulators.world import Record, Served, TruthFile, World, forget, time_of_day_s
 
@@ -105,10 +106,9 @@ def _hour(world: World) -> str:
 
 
 def _check_faults(faults: Iterable[Fault], site: Site) -> None:
-    names = [*(link.name for link in site.links), *(device.name for device in site.devices)]
     for fault in faults:
         try:
-            check_on(fault, names)
+            check_on_site(fault, site)
         except BadFault as err:
             raise SiteError([Problem("oc-sim", 0, "--fault", str(fault), str(err))]) from err
 

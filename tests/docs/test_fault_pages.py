@@ -16,6 +16,8 @@ from simulators.modbus.framing import crc16
 from simulators.proxy.connection import MAX_QUEUED_BYTES
 from simulators.proxy.meddling import REMEMBERED
 from simulators.proxy.packets import puback
+from simulators.scenario.placeholders import Places
+from simulators.scenario.reading import read_scenario
 
 DOCS = Path(__file__).parents[2] / "docs"
 FOLDER = DOCS / "faults"
@@ -194,12 +196,10 @@ interval_s = 10.0
 @each_page
 def test_a_page_is_a_scenario(name: str, tmp_path: Path) -> None:
     """Its names, places and expectations are those of scenarios, and what is to recover has an end."""
-    reading = pytest.importorskip("simulators.scenario.reading")
-    placeholders = pytest.importorskip("simulators.scenario.placeholders")
     blocks = re.findall(r"^```toml\n(.*?)^```", PAGES[name], re.DOTALL | re.MULTILINE)
     file = tmp_path / f"{name}.toml"
     file.write_text(SITE_OF_THE_PAGES + "".join(blocks), encoding="utf-8")
-    scenario = reading.read_scenario(file, placeholders.Places.nowhere())
+    scenario = read_scenario(file, Places.nowhere())
     written = [one for one in scenario.expect if f'that = "{one.that}"' in PAGES[name]]
     assert written
     ends = {

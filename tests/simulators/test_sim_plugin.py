@@ -77,6 +77,8 @@ def test_a_device_goes_wrong_and_is_well_again(modbus_device: MakeModbusDevice, 
 def test_what_cannot_be_is_refused_with_what_to_write(modbus_device: MakeModbusDevice, faults: FaultBoard) -> None:
     with pytest.raises(BadFault, match="did you mean no_reply"):
         faults.add("no_replie")
+    with pytest.raises(BadFault, match="no device or link"):
+        faults.add("no_reply on=nobody")
     with pytest.raises(BadFault, match="write one of"):
         faults.add("disk_full")
     with pytest.raises(SiteError, match="eastron/sdm120"):

@@ -125,7 +125,7 @@ WRONG = [
     ('[[fault]]\nname = "no_reply"\non = "meter-9"\n', "meter-9", "write one of bus-1, ups, meter-1, ups-1"),
     ('[[fault]]\nname = "no_reply"\non = "uplink"\n', '"no_reply"', "cannot happen on"),
     ('[[fault]]\nname = "wrong_crc"\non = "ups-1"\n', '"wrong_crc"', "which speaks tcp"),
-    ('[[fault]]\nname = "unplug"\non = "meter-1"\n', '"unplug"', "cannot happen on"),
+    ('[[fault]]\nname = "reset"\non = "bus-1"\n', '"reset"', "cannot happen on"),
     ('[[fault]]\nname = "late"\nmax_s = -1\n', "max_s", "write a number"),
     ('[[expect]]\nthat = "nothing_mising"\n', "nothing_mising", "did you mean nothing_missing"),
     ('[[expect]]\nname = "x"\n', "[[expect]]", "write one of nothing_missing"),

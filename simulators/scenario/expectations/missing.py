@@ -88,7 +88,7 @@ class _Rules:
         self._index = index
         self._told = told
         self._evidence = evidence
-        self._stops = evidence.faults_named("sigkill", "sigterm")
+        self._stops = evidence.faults_named("sigkill", "sigterm", "power_cut")
         self._pauses = evidence.faults_named("sigstop")
         self._failed = {link: _failures(evidence, link) for link in {one.link for one in evidence.devices.values()}}
         self._spoilt = _times((one.device, one.at_ms) for one in evidence.failures)

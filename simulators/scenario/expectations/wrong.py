@@ -13,9 +13,7 @@ from simulators.scenario.expectations.verdict import OfDevices, Seconds, Verdict
 from simulators.scenario.matching import Index, same, served_near
 from simulators.world import Served
 
-MUST_REFUSE: Final = frozenset(
-    ("wrong_crc", "wrong_unit", "wrong_count", "lost", "doubled", "truncated", "exception", "no_reply")
-)
+MUST_REFUSE: Final = frozenset(("wrong_crc", "wrong_unit", "wrong_count", "lost", "truncated", "exception", "no_reply"))
 """Whoever takes a value from an answer with one of these does not check what it reads."""
 _NOT_READ: Final = frozenset(("sta", "sub"))
 """Qualities of values that say themselves that they were not read now."""

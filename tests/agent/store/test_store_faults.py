@@ -153,6 +153,24 @@ async def test_a_card_that_can_be_read_and_not_written_stops_no_start_and_no_rea
             await check_all_there(lab, store)
 
 
+async def test_on_a_read_only_card_the_lock_file_that_is_there_is_held(card_lab: CardLab) -> None:
+    lab = card_lab
+    with lab.card() as card:
+        async with lab.open() as store:
+            lab.read(store, 3)
+            await lab.live(store, 3.0)
+        card.faults.fail(errno.EROFS, "open")
+        card.faults.only = "outbox.lock"
+        async with lab.open() as store:
+            lab.read(store, 3)
+            with pytest.raises(StoreError, match="another oc-agent uses"):
+                async with lab.open():
+                    pass
+        card.faults.heal()
+        async with lab.open() as store:
+            await check_all_there(lab, store)
+
+
 @pytest.mark.parametrize("fault", ["eio-sync", "eio-read", "eio-all", "read-only"])
 async def test_a_store_that_cannot_be_opened_says_so_and_is_undamaged(card_lab: CardLab, fault: str) -> None:
     lab, random = card_lab, Random(1)
