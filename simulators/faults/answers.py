@@ -63,9 +63,7 @@ def meet(faults: Sequence[Fault], spoken: Spoken, dialect: Dialect, random: Rand
 
     First those that change what is said, then what stands around it, then when it comes.
     """
-    met = [
-        one for one in faults if _applies(one, spoken, dialect) and (one.share >= 1 or random.random() < one.share)
-    ]
+    met = [one for one in faults if _applies(one, spoken, dialect) and (one.share >= 1 or random.random() < one.share)]
     names = [one.name for one in met]
     if not spoken.answer or not met or "no_reply" in names:
         return ([Part(0.0, spoken.answer)] if spoken.answer and not met else []), names

@@ -123,7 +123,9 @@ class NothingArrives(Timed, frozen=True, kw_only=True):
             if self.holds(evidence, one.time_ms)
         ]
         found += [
-            f"status came at {evidence.at_s(at_ms):.3f} s" for at_ms, _ in evidence.statuses if self.holds(evidence, at_ms)
+            f"status came at {evidence.at_s(at_ms):.3f} s"
+            for at_ms, _ in evidence.statuses
+            if self.holds(evidence, at_ms)
         ]
         return self.verdict(f"nothing arrives{self.when()}", f"{len(found)}", found, passed=not found)
 

@@ -108,11 +108,19 @@ class _Rules:
             return "sent while the gateway was stopped"
         if any(0 <= one.time_ms - begin <= told.start_s * 1_000 for begin in self._begins.get(one.device, ())):
             return f"served in the first {told.start_s:g} s of a start"
+        if self._is_again(one):
+            return "served again less than half an interval before or after one that arrived"
         if self._is_coming_back(one):
             return f"asked to see whether the device is back, up to {told.unsure_s:g} s before its next value"
         if self._is_unsure(one):
             return f"served up to {told.unsure_s:g} s after a failure on the same link, and as soon followed by another"
         return ""
+
+    def _is_again(self, one: Served) -> bool:
+        """A register that lies in a block which was read for another point."""
+        half_ms = self._evidence.devices[one.device].interval_s * 500
+        near = self._index.near(one.device, one.point, one.time_ms - half_ms, one.time_ms + half_ms)
+        return any(other.value is not None for other in near)
 
     def _is_coming_back(self, one: Served) -> bool:
         """Since its last failure nothing of the device has arrived, and soon something will."""

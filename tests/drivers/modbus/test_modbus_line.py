@@ -5,9 +5,10 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import msgspec
 import pytest
 
 from drivers.errors import BadReply, DriverError, LinkDown, NoReply
@@ -472,3 +473,62 @@ def test_every_failure_of_a_line_is_a_driver_error() -> None:
 def _with_timeout(options: ModbusOptions, timeout_s: float) -> ModbusOptions:
     kept = {"host": options.host, "given_port": options.tcp_port, "port": options.port, "baud": options.baud}
     return ModbusOptions(transport=options.transport, given_timeout_s=timeout_s, **kept)  # type: ignore[arg-type]
+
+
+@contextlib.asynccontextmanager
+async def going_deaf(port: int, after: int) -> AsyncIterator[tuple[int, list[int]]]:
+    """A port before `port`, on which the first connection gives no byte any more after so many requests."""
+    connections: list[int] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(0)
+        mine, first = len(connections) - 1, len(connections) == 1
+        from_slave, to_slave = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            while data := await reader.read(1_000):
+                connections[mine] += 1
+                if first and connections[mine] > after:
+                    continue
+                to_slave.write(data)
+                with contextlib.suppress(TimeoutError):
+                    writer.write(await asyncio.wait_for(from_slave.read(1_000), T / 2))
+        finally:
+            to_slave.transport.abort()
+            writer.transport.abort()
+
+    async with await asyncio.start_server(
+        lambda reader, writer: tasks.append(asyncio.create_task(pass_on(reader, writer))), "127.0.0.1", 0
+    ) as server:
+        try:
+            yield server.sockets[0].getsockname()[1], connections
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "rtu-over-tcp"])
+async def test_a_connection_on_which_nothing_comes_any_more_is_given_up_for_a_new_one(
+    kind: str, slave: Any, serving: Any
+) -> None:
+    async with serving(slave, kind, T) as served, going_deaf(served.options.tcp_port, 2) as (port, connections):
+        async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
+            assert await ask(line, slave, 0)
+            assert await ask(line, slave, 10)
+            deaf = [await ask(line, slave, 20 * n, n) for n in range(1, line_module.DEAF_AFTER + 1)]
+            assert deaf == [False] * line_module.DEAF_AFTER
+            assert len(connections) == 1
+            assert await ask(line, slave, 70, 5)
+            assert len(connections) == 2
+
+
+async def test_a_unit_that_is_dead_costs_no_connection_while_others_answer(slave: Any, serving: Any) -> None:
+    slave.dead_units = {9}
+    async with serving(slave, "tcp", T) as served, going_deaf(served.options.tcp_port, 1_000) as (port, connections):
+        async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
+            for n in range(line_module.DEAF_AFTER + 1):
+                assert not await ask(line, slave, 0, unit=9)
+                assert await ask(line, slave, n)
+            assert len(connections) == 1
