@@ -34,8 +34,8 @@ LATE_MAX = 5
 """So many timeouts after its request an answer is not waited for any more; the barrier catches later ones."""
 FORGIVE_S = 30.0
 """Some devices are silent on a count that they dislike: after so long without a barrier they are asked plainly."""
-DEAF_AFTER = 3
-"""On a TCP connection that has given no byte to so many requests nobody may be there any more: a new one is made."""
+DEAF_AFTER = 2
+"""A TCP connection that has given no byte to so many requests is left for a new one; that one sooner, if it gives none."""
 _GAP_MIN_S = 0.05
 _HEARD_MAX = 4_096
 _OWED_MAX = 16
@@ -87,7 +87,7 @@ class Line:
         self._wire = Wire(options, self._on_bytes, self._on_lost)
         self._lost = False
         self._proven = False
-        self._silent = 0
+        self._silent, self._deaf_after = 0, DEAF_AFTER
         self._pending: _Pending | None = None
         self._stream = bytearray()
         self._idle = bytearray()
@@ -123,8 +123,8 @@ class Line:
         """
         timeout_s = max(self._options.timeout_s, timeout_s, self._patience_s.get(request.unit, 0.0))
         await self._reopen_if_closed()
-        await self._reopen_if_deaf()
         await self._await_owed(request)
+        await self._reopen_if_deaf()
         if isinstance(request, Request) and any(not owed.passed for owed in self._owed.get(request.unit, ())):
             await self._barrier(request, timeout_s, pause_s)
         return await self._ask(request, timeout_s, pause_s)
@@ -140,9 +140,10 @@ class Line:
 
     async def _reopen_if_deaf(self) -> None:
         """TCP tells nobody that a device has lost its power, or a router the connection."""
-        if self._silent >= DEAF_AFTER and not self._lost and not self._options.is_serial:
+        if self._silent >= self._deaf_after and not self._lost and not self._options.is_serial:
             self._wire.close()
             await self.open()
+            self._deaf_after = 1
 
     async def _await_owed(self, request: Request | Identify) -> None:
         """Wait for late answers that would look like the one to `request`, until they are seen or too old."""
@@ -258,7 +259,7 @@ class Line:
     def _on_bytes(self, data: bytes) -> None:
         now = _now()
         self._heard_at = now
-        self._silent = 0
+        self._silent, self._deaf_after = 0, DEAF_AFTER
         pending = self._pending
         if self._options.transport == "udp":
             self._on_datagram(data, pending)

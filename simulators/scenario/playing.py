@@ -114,7 +114,7 @@ class Play:
                 await doings.do(self._stage.places.fill(one.run))
         self._start_s, self._start_ms = time.monotonic(), now_ms()
         await self._stage.machine.start(argv, env)
-        await self._play(keys.seconds + keys.settle_s, doings)
+        await self._play(keys.length_s, doings)
         self._stop_ms = now_ms()
         self._stage.say("the gateway is told to end")
         code = await self._stage.machine.terminate(keys.stop_s)

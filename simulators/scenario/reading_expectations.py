@@ -93,7 +93,7 @@ def _check_names(section: Section, one: Expectation, devices: Mapping[str, Devic
 def _check_times(section: Section, one: Expectation, keys: ScenarioKeys) -> None:
     if not isinstance(one, Timed):
         return
-    end_s = keys.seconds + keys.settle_s
+    end_s = keys.length_s
     if one.from_s is not None and one.from_s >= end_s:
         section.problem("from_s", f"is {one.from_s:g}: the gateway is stopped at {end_s:g} s", "write less")
     if one.from_s is not None and one.to_s is not None and one.to_s <= one.from_s:

@@ -169,7 +169,7 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
 def _timelines(scenario: Scenario) -> Mapping[Where, Sequence[Window]]:
     keys = scenario.keys
     return {
-        "site": windows(scenario.on("site"), keys.seconds + keys.settle_s, keys.seed),
+        "site": windows(scenario.on("site"), keys.length_s, keys.seed),
         "uplink": windows(scenario.on("uplink"), keys.seconds, keys.seed, heal=keys.heal),
         "host": windows(scenario.on("host"), keys.seconds, keys.seed, heal=keys.heal),
     }

@@ -38,6 +38,11 @@ class ScenarioKeys(msgspec.Struct, frozen=True, kw_only=True):
     nothing_wrong: bool = True
     runs: bool = True
 
+    @property
+    def length_s(self) -> float:
+        """How long the gateway runs before it is told to end."""
+        return self.seconds + self.settle_s
+
 
 class IocKeys(msgspec.Struct, frozen=True, kw_only=True):
     """`[ioc]`: how the reference IOC acknowledges."""

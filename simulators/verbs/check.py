@@ -28,6 +28,8 @@ from simulators.site import SiteError
 
 TAKES_COMMAND = True
 INTERRUPTED = 130
+APART_S = 1.0
+"""Scenarios that run at once begin so long after one another: a start takes more of the CPU than all that follows."""
 KINDS = ("text", "json", "junit")
 
 
@@ -84,20 +86,25 @@ async def _until_stopped(checking: Coroutine[Any, Any, Sequence[ScenarioReport]]
 async def _check(
     files: Sequence[Path], command: Sequence[str], options: Options, jobs: int
 ) -> Sequence[ScenarioReport]:
-    """In the order of the files, `jobs` of them at once."""
-    places = asyncio.Semaphore(jobs)
+    """In the order of the files, `jobs` of them at once, the longest first."""
+    places, starts = asyncio.Semaphore(jobs), asyncio.Lock()
 
     async def one(number: int, file: Path) -> ScenarioReport:
         who = f"[{number}/{len(files)}] {file.stem}"
         async with places:
+            async with starts:
+                await asyncio.sleep(APART_S if jobs > 1 else 0.0)
             _say(who)
             report = await run_scenario(file, command, options, partial(_say_of, who) if jobs > 1 else _say)
             _say(f"{who}: {report.outcome}")
         return report
 
+    numbered = list(enumerate(files, 1))
+    if jobs > 1:
+        numbered.sort(key=lambda one: read(one[1], Places.nowhere(), options).keys.length_s, reverse=True)
     async with asyncio.TaskGroup() as tasks:
-        running = [tasks.create_task(one(number, file), name=file.stem) for number, file in enumerate(files, 1)]
-    return [task.result() for task in running]
+        running = {number: tasks.create_task(one(number, file), name=file.stem) for number, file in numbered}
+    return [running[number].result() for number in sorted(running)]
 
 
 def _say_of(who: str, text: str) -> None:

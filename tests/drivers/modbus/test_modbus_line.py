@@ -476,14 +476,14 @@ def _with_timeout(options: ModbusOptions, timeout_s: float) -> ModbusOptions:
 
 
 @contextlib.asynccontextmanager
-async def going_deaf(port: int, after: int) -> AsyncIterator[tuple[int, list[int]]]:
-    """A port before `port`, on which the first connection gives no byte any more after so many requests."""
+async def going_deaf(port: int, after: int, connections_deaf: int = 1) -> AsyncIterator[tuple[int, list[int]]]:
+    """A port before `port`, on which the first connections give no byte any more after so many requests."""
     connections: list[int] = []
     tasks: list[asyncio.Task[None]] = []
 
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         connections.append(0)
-        mine, first = len(connections) - 1, len(connections) == 1
+        mine, first = len(connections) - 1, len(connections) <= connections_deaf
         from_slave, to_slave = await asyncio.open_connection("127.0.0.1", port)
         try:
             while data := await reader.read(1_000):
@@ -524,11 +524,19 @@ async def test_a_connection_on_which_nothing_comes_any_more_is_given_up_for_a_ne
             assert len(connections) == 2
 
 
+async def test_a_new_connection_that_gives_nothing_either_is_left_after_one_request(slave: Any, serving: Any) -> None:
+    async with serving(slave, "tcp", T) as served, going_deaf(served.options.tcp_port, 0, 3) as (port, connections):
+        async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
+            found = [await ask(line, slave, 10 * n) for n in range(line_module.DEAF_AFTER + 3)]
+            assert found == [False] * (line_module.DEAF_AFTER + 2) + [True]
+            assert len(connections) == 4
+
+
 async def test_a_unit_that_is_dead_costs_no_connection_while_others_answer(slave: Any, serving: Any) -> None:
     slave.dead_units = {9}
     async with serving(slave, "tcp", T) as served, going_deaf(served.options.tcp_port, 1_000) as (port, connections):
         async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
             for n in range(line_module.DEAF_AFTER + 1):
-                assert not await ask(line, slave, 0, unit=9)
                 assert await ask(line, slave, n)
+                assert not await ask(line, slave, 0, unit=9)
             assert len(connections) == 1
