@@ -97,6 +97,19 @@ def test_nothing_arriving_at_all_is_never_excused() -> None:
     assert not judge("nothing_missing", seen(served, [])).passed
 
 
+def test_a_register_that_was_read_again_between_two_rounds_need_not_arrive_twice() -> None:
+    """It lies in a block that was read for another point; a value that is alone must arrive."""
+    rounds = counting()
+    for after_s, passed in ((0.3, True), (0.7, True), (0.5, False)):
+        verdict = judge(
+            "nothing_missing", seen([*rounds, Served("meter", "v", 77.0, ms(12 + after_s))], arrive(rounds))
+        )
+        assert verdict.passed is passed, verdict
+    again = [*rounds, Served("meter", "v", 77.0, ms(12.3))]
+    verdict = judge("nothing_missing", seen(again, arrive([one for one in rounds if one.value != 12.0])))
+    assert (verdict.passed, verdict.seen) == (False, "2 of 28 are missing")
+
+
 def test_what_a_fault_has_spoilt_need_not_arrive_but_what_it_only_touched_must() -> None:
     served = counting()
     spoilt = [Served(s.device, s.point, s.value, s.time_ms, "wrong_crc" if s.value == 12.0 else "") for s in served]
@@ -289,6 +302,12 @@ CASES: list[tuple[str, dict[str, Any], Evidence, Evidence]] = [
     ("exit", {}, seen(exits=ENDS), seen(exits=[Exit(ms(31), 1, asked=True)])),
     ("exit", {"within_s": 1}, seen(exits=ENDS), seen()),
     ("exit", {"code": 3}, seen(exits=DIES), seen(exits=ENDS)),
+    ("exit", {"code": 3, "by_itself": True}, seen(exits=DIES), seen(exits=ENDS)),
+    ("exit", {"code": 3, "by_itself": True}, seen(exits=DIES), seen(exits=[Exit(ms(31), 3, asked=True)])),
+    ("nothing_arrives", {}, seen(counting()), seen(arrivals=arrive(counting()))),
+    ("nothing_arrives", {"to_s": 5}, seen(arrivals=arrive(counting(), late_s=9.0)), seen(arrivals=arrive(counting()))),
+    ("nothing_arrives", {}, seen(), seen(events=[Event("device.down", ms(5))])),
+    ("nothing_arrives", {}, seen(), seen(statuses=[(ms(5), True)])),
     ("output", {"text": r"ERROR.*\[y\]"}, seen(output=LINES), seen(output=LINES[1:])),
     ("output", {"text": "ERROR", "never": True}, seen(output=LINES[1:]), seen(output=LINES)),
     ("output", {"text": "ready", "stream": "stdout"}, seen(output=LINES), seen(output=LINES[:1])),

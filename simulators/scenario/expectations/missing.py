@@ -86,6 +86,7 @@ class _Rules:
 
     def __init__(self, told: NothingMissing, evidence: Evidence, index: Index[Arrival]) -> None:
         self._index = index
+        self._served = Index(evidence.served)
         self._told = told
         self._evidence = evidence
         self._stops = evidence.faults_named("sigkill", "sigterm", "power_cut")
@@ -117,10 +118,11 @@ class _Rules:
         return ""
 
     def _is_again(self, one: Served) -> bool:
-        """A register that lies in a block which was read for another point."""
+        """A register that lies in a block which was read for another point, soon after its own, or before it."""
         half_ms = self._evidence.devices[one.device].interval_s * 500
-        near = self._index.near(one.device, one.point, one.time_ms - half_ms, one.time_ms + half_ms)
-        return any(other.value is not None for other in near)
+        near = self._served.near(one.device, one.point, one.time_ms - half_ms + 1, one.time_ms + half_ms - 1)
+        others = [other for other in near if other.time_ms != one.time_ms and not _spoilt(other)]
+        return any(arrived(self._evidence, self._index, other, half_ms) for other in others)
 
     def _is_coming_back(self, one: Served) -> bool:
         """Since its last failure nothing of the device has arrived, and soon something will."""
