@@ -66,7 +66,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	touch $@
 
-$(WHEEL_VENV)/ready: requirements.lock pyproject.toml $(shell find agent drivers simulators config docs/contract -type f -not -name '*.pyc') | $(VENV)/ready
+$(WHEEL_VENV)/ready: requirements.lock pyproject.toml $(shell find agent drivers simulators config docs/contract docs/tester/example -type f -not -name '*.pyc') | $(VENV)/ready
 	rm -rf dist
 	$(BIN)/python -m build --wheel --no-isolation . >/dev/null
 	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)

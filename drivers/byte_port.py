@@ -24,6 +24,8 @@ KEEPALIVE_S = (10, 5, 3)
 """A connection that is only listened to notices a dead peer by keepalive: first after, then every, how often."""
 
 
+UNANSWERED_MAX = 12
+"""A connection on which so many writes in a row brought not a byte may be dead without anybody being told."""
 WRITE_TIMEOUT_S = 5.0
 """A port that takes nothing for so long is gone: the longest that is ever written takes 0.2 s at 2400 baud."""
 
@@ -156,17 +158,22 @@ class _TcpPort:
         self._name = name
         self._reader = reader
         self._writer = writer
+        self._unanswered = 0
 
     async def read(self) -> bytes:
         try:
             data = await self._reader.read(READ_BYTES)
         except OSError as err:
             raise LinkDown(f"{self._name} broke off: {err.strerror or err}") from err
+        self._unanswered = 0
         if not data:
             raise LinkDown(f"{self._name} closed the connection; some serial servers take one client only")
         return data
 
     async def write(self, data: bytes) -> None:
+        self._unanswered += 1
+        if self._unanswered > UNANSWERED_MAX:
+            raise LinkDown(f"{self._name} has not said a byte to {UNANSWERED_MAX} requests: it is connected anew")
         try:
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 self._writer.write(data)

@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -23,11 +24,13 @@ class Listening:
 
 
 @asynccontextmanager
-async def listen(protocol: Callable[[], asyncio.Protocol], host: str, port: int) -> AsyncIterator[Listening]:
-    """Open `host:port` (0: any free port) until the context ends; raises `CannotServe`."""
+async def listen(
+    protocol: Callable[[], asyncio.Protocol], host: str, port: int, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[Listening]:
+    """Open `host:port` (0: any free port), with `tls` encrypted, until the context ends; raises `CannotServe`."""
     loop = asyncio.get_running_loop()
     try:
-        server = await loop.create_server(protocol, host, port, reuse_address=True)
+        server = await loop.create_server(protocol, host, port, ssl=tls, reuse_address=True)
     except OSError as err:
         raise CannotServe(
             f"cannot listen on {host}:{port}: {err.strerror or err}. Write an address of this machine, "

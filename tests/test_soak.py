@@ -25,9 +25,11 @@ from typing import Any
 import psutil
 import pytest
 from card_model import identities_path, name_again
-from counting_device import PROFILE, CountingDevices
+from counting import PROFILE, CountingDevices, counting_devices
 from faulty_card import NEEDED, can_be_had
 from processes import Mosquitto, Popen, python_module, ready_line, started, wait_until
+
+from simulators.testing import MakeModbusDevice
 
 UNITS = range(1, 5)
 COMMIT_S = 1.0
@@ -182,7 +184,7 @@ class Soak:
         self.broker.start()
         self.start_ioc()
         self.gateway.keep_running()
-        wait_until(lambda: self.devices.served, 20, "the agent reads")
+        wait_until(lambda: any(one.served for one in self.devices.counters.values()), 20, "the agent reads")
 
     def start_ioc(self) -> None:
         self._ioc = ExitStack()
@@ -245,7 +247,7 @@ class Soak:
         """Hold what arrived against what was served."""
         declared = self._declared()
         served = missing = excused = 0
-        for unit, answered in self.devices.served.items():
+        for unit, counter in self.devices.counters.items():
             rows = self._rows(
                 "SELECT a.value, b.value FROM reading a JOIN reading b USING (gateway, device, time_ms)"
                 f" WHERE a.device = 'c{unit}' AND a.point = 'n' AND b.point = 'mirrored' AND a.quality = ''"
@@ -253,9 +255,9 @@ class Soak:
             numbers = [int(number) for number, _ in rows]
             assert all(int(number) ^ int(mirrored) == 0xFFFFFFFF for number, mirrored in rows), "a wrong value"
             assert len(numbers) == len(set(numbers)), f"c{unit}: a reading arrived twice, under two times"
-            assert set(numbers) <= {one.number for one in answered}, "a number that was never served"
-            served += len(answered)
-            for one in answered:
+            assert set(numbers) <= {one.number for one in counter.served}, "a number that was never served"
+            served += len(counter.served)
+            for one in counter.served:
                 if one.number not in set(numbers):
                     missing += 1
                     excused += self._excused(one.at_s)
@@ -352,26 +354,30 @@ def runtime_dir() -> Iterator[Path]:
 @pytest.mark.skipif(not can_be_had(), reason=NEEDED)
 @pytest.mark.parametrize("length", ["short", pytest.param("long", marks=pytest.mark.soak)])
 def test_whatever_fails_every_reading_arrives_or_is_declared_lost(
-    length: str, request: pytest.FixtureRequest, tmp_path: Path, runtime_dir: Path, mosquitto: str
+    length: str,
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    runtime_dir: Path,
+    mosquitto: str,
+    modbus_device: MakeModbusDevice,
 ) -> None:
     options = request.config.option
     seconds, seed = (0.0, 1) if length == "short" else (options.soak_seconds, options.soak_seed or int(time.time()))
     print(f"\nseed {seed}, {seconds:g} s")
-    with CountingDevices() as devices:
-        soak = Soak(tmp_path, runtime_dir, mosquitto, devices, seed)
-        soak.begin()
-        try:
-            for name in SHORT if length == "short" else ():
-                soak.live(1.5)
-                soak.happens(name)
-            until_s = time.monotonic() + seconds
-            while time.monotonic() < until_s:
-                soak.live(soak.random.uniform(1.0, 5.0))
-                soak.happens()
-            account = soak.end()
-        finally:
-            soak.stop_ioc()
-            soak.broker.kill()
-            if soak.gateway._process is not None:
-                soak.gateway.end(signal.SIGKILL)
-        soak.check(account)
+    soak = Soak(tmp_path, runtime_dir, mosquitto, counting_devices(modbus_device, UNITS), seed)
+    soak.begin()
+    try:
+        for name in SHORT if length == "short" else ():
+            soak.live(1.5)
+            soak.happens(name)
+        until_s = time.monotonic() + seconds
+        while time.monotonic() < until_s:
+            soak.live(soak.random.uniform(1.0, 5.0))
+            soak.happens()
+        account = soak.end()
+    finally:
+        soak.stop_ioc()
+        soak.broker.kill()
+        if soak.gateway._process is not None:
+            soak.gateway.end(signal.SIGKILL)
+    soak.check(account)

@@ -34,8 +34,9 @@ LATE_MAX = 5
 """So many timeouts after its request an answer is not waited for any more; the barrier catches later ones."""
 FORGIVE_S = 30.0
 """Some devices are silent on a count that they dislike: after so long without a barrier they are asked plainly."""
-DEAF_AFTER = 2
-"""A TCP connection that has given no byte to so many requests is left for a new one; that one sooner, if it gives none."""
+DEAF_AFTER = 3
+DEAF_AFTER_NUMBERED = 2
+"""A TCP connection that has given no byte to so many requests is left for a new one, and that after one if it is silent too."""
 _GAP_MIN_S = 0.05
 _HEARD_MAX = 4_096
 _OWED_MAX = 16
@@ -87,7 +88,7 @@ class Line:
         self._wire = Wire(options, self._on_bytes, self._on_lost)
         self._lost = False
         self._proven = False
-        self._silent, self._deaf_after = 0, DEAF_AFTER
+        self._silent, self._afresh = 0, False
         self._pending: _Pending | None = None
         self._stream = bytearray()
         self._idle = bytearray()
@@ -139,11 +140,12 @@ class Line:
         await self.open()
 
     async def _reopen_if_deaf(self) -> None:
-        """TCP tells nobody that a device has lost its power, or a router the connection."""
-        if self._silent >= self._deaf_after and not self._lost and not self._options.is_serial:
+        """TCP tells nobody that a device has lost its power, or a router the connection. What is owed stays owed."""
+        patience = 1 if self._afresh else DEAF_AFTER_NUMBERED if self._options.numbered else DEAF_AFTER
+        if self._silent >= patience and not self._lost and not self._options.is_serial:
             self._wire.close()
             await self.open()
-            self._deaf_after = 1
+            self._afresh = True
 
     async def _await_owed(self, request: Request | Identify) -> None:
         """Wait for late answers that would look like the one to `request`, until they are seen or too old."""
@@ -259,7 +261,7 @@ class Line:
     def _on_bytes(self, data: bytes) -> None:
         now = _now()
         self._heard_at = now
-        self._silent, self._deaf_after = 0, DEAF_AFTER
+        self._silent, self._afresh = 0, False
         pending = self._pending
         if self._options.transport == "udp":
             self._on_datagram(data, pending)

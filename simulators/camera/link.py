@@ -11,7 +11,7 @@ from drivers.errors import DriverError
 from drivers.registry import driver_specs
 from simulators.camera.measuring import told_by
 from simulators.camera.models import Camera, PelcoCameras, Vc0706Camera, ViscaChain
-from simulators.lines.line import Members
+from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer
 from simulators.site import SiteDevice, SiteLink
@@ -19,13 +19,13 @@ from simulators.world import Served, World
 
 
 @asynccontextmanager
-async def serve_camera(link: SiteLink, world: World) -> AsyncIterator[str]:
+async def serve_camera(link: SiteLink, world: World) -> AsyncIterator[Line]:
     """Serve the cameras of `link` at the address that its options name; raises `CannotServe`."""
     cameras = _Cameras(link, _cameras(link, world), world)
     names = [device.name for device in link.devices]
     members = Members(link.name, names, lambda: cameras, world)
     async with open_line(link.options, members) as line:
-        yield line.address
+        yield line
 
 
 class _Cameras:

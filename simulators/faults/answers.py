@@ -4,6 +4,7 @@ Promises: an answer without faults goes out as it is; the same draws give the sa
 after which a reader cannot be asked to have the value.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from random import Random
 from typing import Final, NamedTuple, Protocol
@@ -41,10 +42,11 @@ class Dialect(Protocol):
 
 
 class Part(NamedTuple):
-    """Wait so long after the part before it, then send `data`."""
+    """Wait so long after the part before it, then send `data`, where it is not later than `until_s` (monotonic)."""
 
     wait_s: float
     data: bytes
+    until_s: float = math.inf
 
 
 class Spoken(NamedTuple):
@@ -138,7 +140,7 @@ def _late(fault: Fault, parts: list[Part], random: Random) -> list[Part]:
 
 
 def _torn(fault: Fault, parts: list[Part], random: Random) -> list[Part]:
-    wait_s, data = parts[-1]
+    wait_s, data, _ = parts[-1]
     place = random.randrange(1, len(data)) if len(data) > 1 else len(data)
     rest = [Part(_delay_s(fault, random), data[place:])] if data[place:] else []
     return [*parts[:-1], Part(wait_s, data[:place]), *rest]
@@ -148,7 +150,7 @@ def _split(fault: Fault, parts: list[Part], _random: Random) -> list[Part]:
     gap_s = fault["gap_s"]
     return [
         Part(wait_s if index == 0 else gap_s, data[index : index + 1])
-        for wait_s, data in parts
+        for wait_s, data, _ in parts
         for index in range(len(data))
     ]
 

@@ -100,7 +100,7 @@ _KINDS = (
     _kind("blackhole", _TCP, "connections are accepted, nothing is ever answered", needs_tcp=True),
     _kind("slow", _TCP, "bytes come slowly", {"bytes_per_s": Parameter(20, 0.1, 10_000_000)}),
     _kind("one_connection", "line", "a second connection is closed at once", needs_tcp=True),
-    _kind("cut", "uplink", "the connections are closed in order (FIN)", moment=True),
+    _kind("cut", _TCP, "the connections are closed in order (FIN)", moment=True, needs_tcp=True),
     _kind("stall", "uplink", "nothing goes on until it is over"),
     _kind("broker_kill", "uplink", "the broker is killed, and started again when it is over"),
     _kind("ioc_kill", "uplink", "the IOC is killed, and started again when it is over"),

@@ -5,8 +5,8 @@ was healed does not come back. Asking costs next to nothing where there is none.
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from random import Random
 
 from simulators.faults.catalogue import FOREVER, Place
@@ -29,9 +29,20 @@ class Occurrences:
             self.end_s = self.begin_s + self.fault.for_s
         return self.begin_s <= elapsed_s < self.end_s
 
+    def was_missed(self, since_s: float, elapsed_s: float) -> bool:
+        """Whether it is a moment that has passed since somebody looked last: on a busy machine 50 ms are nothing."""
+        return self.fault.kind.moment and since_s < self.begin_s <= elapsed_s
+
     def next_change_s(self, elapsed_s: float) -> float:
         """When it begins or ends next, after `elapsed_s`."""
         return next((t for t in (self.begin_s, self.end_s) if t > elapsed_s), FOREVER)
+
+
+class Follower:
+    """Who acts on what begins and ends: the number of the change that it looks at, and of the last that it has met."""
+
+    looks_at = met = -1
+    looked_s = -1.0
 
 
 class Schedule:
@@ -42,6 +53,9 @@ class Schedule:
         self._count = 0
         self._occurrences: list[Occurrences] = []
         self._changed = asyncio.Event()
+        self._changes = 0
+        self._met = asyncio.Event()
+        self._followers: list[Follower] = []
         for fault in faults:
             self._add(fault)
 
@@ -78,8 +92,37 @@ class Schedule:
             return []
         return [one for one in self._of(places, on) if one.at(elapsed_s)]
 
-    async def change(self, places: Iterable[Place], elapsed_s: float, *on: str) -> None:
-        """Until what is there on these names may be something else."""
+    @contextmanager
+    def follower(self) -> Iterator[Follower]:
+        """Somebody for whom `all_met` waits: each time it looks with `occurring_to`, acts, and waits with `change`."""
+        one = Follower()
+        self._followers.append(one)
+        try:
+            yield one
+        finally:
+            self._followers.remove(one)
+            self._met.set()
+
+    async def all_met(self) -> None:
+        """Until everybody who follows has acted on what was added or healed last."""
+        while any(one.met < self._changes for one in self._followers):
+            self._met.clear()
+            await self._met.wait()
+
+    def occurring_to(
+        self, follower: Follower, places: Iterable[Place], elapsed_s: float, *on: str
+    ) -> list[Occurrences]:
+        """As `occurring`, and what it has missed; for one who acts on it before it waits for the next `change`."""
+        follower.looks_at = self._changes
+        since_s, follower.looked_s = follower.looked_s, elapsed_s
+        return [one for one in self._of(places, on) if one.at(elapsed_s) or one.was_missed(since_s, elapsed_s)]
+
+    async def change(self, follower: Follower, places: Iterable[Place], elapsed_s: float, *on: str) -> None:
+        """Until what is there on these names may be something else than it has looked at."""
+        follower.met = follower.looks_at
+        self._met.set()
+        if follower.met < self._changes:
+            return
         next_s = min((one.next_change_s(elapsed_s) for one in self._of(places, on)), default=FOREVER)
         with suppress(TimeoutError):
             async with asyncio.timeout(None if next_s == FOREVER else max(0.0, next_s - elapsed_s)):
@@ -98,5 +141,6 @@ class Schedule:
         self._occurrences.append(Occurrences(fault, Random(f"{self._seed}/fault/{self._count}/{fault.name}")))
 
     def _tell(self) -> None:
+        self._changes += 1
         self._changed.set()
         self._changed = asyncio.Event()

@@ -5,6 +5,7 @@ has spoilt it; a message that is late holds back those behind it, as on any wire
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from random import Random
@@ -15,7 +16,7 @@ import msgspec
 from simulators.faults.answers import SPOILS, Part, Spoken, meet
 from simulators.faults.fault import Fault
 from simulators.lines.speaking import Answer
-from simulators.scripts import SaidAt, Script
+from simulators.scripts import Said, Script
 from simulators.world import Exchange, World
 
 MAX_WAITING_PARTS: Final = 20_000
@@ -52,15 +53,21 @@ class Delivery:
         """Send it, or what the faults of this moment leave of it."""
         if answer.device:
             wire.make_room(len(answer.data))
-        script = self._world.scripts.get(answer.device)
+        script = self._script(answer.device)
         if script is not None:
             self._record(answer, (SCRIPTED,))
-            wire.put(_parts(script.answer(answer.request, answer.data), script), in_order=script.in_order)
+            said = script.answer(answer.request, answer.data)
+            wire.put(_in_order(said) if script.in_order else _loose(said), in_order=script.in_order)
         elif not self._world.faults and not wire.deaf:
             self._record(answer, ())
-            wire.put((Part(0.0, answer.data),))
+            wire.put((Part(0.0, answer.data),) if answer.data else ())
         else:
             self._say_with_faults(answer, wire)
+
+    def _script(self, device: str) -> Script | None:
+        """That of the device, or of its line; what nobody says has none."""
+        scripts = self._world.scripts
+        return scripts.get(device) or (scripts.get(self.link) if device else None)
 
     def _say_with_faults(self, answer: Answer, wire: Wire) -> None:
         parts: list[Part] = []
@@ -96,14 +103,16 @@ class Delivery:
             world.watch(Exchange(answer.device, self.link, answer.request, tuple(names), world.wall_ms()))
 
 
-def _parts(said: Sequence[SaidAt], script: Script) -> list[Part]:
-    """With a wait after the part before it where they go out in order."""
-    if not script.in_order:
-        return [Part(at_s, data) for at_s, data in said]
+def _loose(said: Said) -> list[Part]:
+    return [Part(at_s, data, said.until_s) for at_s, data in said.parts]
+
+
+def _in_order(said: Said) -> list[Part]:
+    """With a wait after the part before it."""
     before = 0.0
     parts: list[Part] = []
-    for at_s, data in said:
-        parts.append(Part(max(0.0, at_s - before), data))
+    for at_s, data in said.parts:
+        parts.append(Part(max(0.0, at_s - before), data, said.until_s))
         before = max(before, at_s)
     return parts
 
@@ -119,7 +128,7 @@ def paced(parts: Sequence[Part], bytes_per_s: float, asked_bytes: int) -> list[P
     """The parts at the speed of a line, after the time that the request of `asked_bytes` has taken on it. Pure."""
     chunk = max(1, int(bytes_per_s * _CHUNK_S))
     slowly: list[Part] = []
-    for wait_s, data in parts:
+    for wait_s, data, _ in parts:
         for at in range(0, len(data), chunk):
             piece = data[at : at + chunk]
             slowly.append(Part((wait_s if at == 0 else 0.0) + len(piece) / bytes_per_s, piece))
@@ -129,11 +138,11 @@ def paced(parts: Sequence[Part], bytes_per_s: float, asked_bytes: int) -> list[P
 
 
 class Sequencer:
-    """Sends parts in order, each at its time."""
+    """Sends parts in order, each at its time; one that is too late is not sent."""
 
     def __init__(self, send: Callable[[bytes], None]) -> None:
         self._send = send
-        self._waiting: deque[tuple[float, bytes]] = deque()
+        self._waiting: deque[tuple[float, Part]] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._loose: list[asyncio.TimerHandle] = []
 
@@ -144,30 +153,35 @@ class Sequencer:
 
     def put(self, parts: Sequence[Part], *, in_order: bool = True) -> None:
         if not in_order:
-            for wait_s, data in parts:
-                self._alone(wait_s, data)
+            for part in parts:
+                self._alone(part)
             return
         if not self._waiting and all(part.wait_s == 0.0 for part in parts):
             for part in parts:
-                self._send(part.data)
+                self._send_in_time(part)
             return
         loop = asyncio.get_running_loop()
         due_s = self._waiting[-1][0] if self._waiting else loop.time()
         due_s = max(due_s, loop.time())
-        for wait_s, data in parts:
-            due_s += wait_s
+        for part in parts:
+            due_s += part.wait_s
             if len(self._waiting) < MAX_WAITING_PARTS:
-                self._waiting.append((due_s, data))
+                self._waiting.append((due_s, part))
         if self._timer is None:
             self._timer = loop.call_at(self._waiting[0][0], self._due)
 
-    def _alone(self, wait_s: float, data: bytes) -> None:
-        if wait_s:
-            timer = asyncio.get_running_loop().call_later(wait_s, self._send, data)
-            self._loose = [one for one in self._loose if not one.cancelled() and one.when() > timer.when() - wait_s]
+    def _alone(self, part: Part) -> None:
+        if part.wait_s:
+            loop = asyncio.get_running_loop()
+            timer = loop.call_later(part.wait_s, self._send_in_time, part)
+            self._loose = [one for one in self._loose if not one.cancelled() and one.when() > loop.time()]
             self._loose.append(timer)
         else:
-            self._send(data)
+            self._send_in_time(part)
+
+    def _send_in_time(self, part: Part) -> None:
+        if time.monotonic() <= part.until_s:
+            self._send(part.data)
 
     def close(self) -> None:
         """What still waits is never sent."""
@@ -183,6 +197,6 @@ class Sequencer:
         self._timer = None
         loop = asyncio.get_running_loop()
         while self._waiting and self._waiting[0][0] <= loop.time():
-            self._send(self._waiting.popleft()[1])
+            self._send_in_time(self._waiting.popleft()[1])
         if self._waiting:
             self._timer = loop.call_at(self._waiting[0][0], self._due)

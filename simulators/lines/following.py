@@ -27,12 +27,13 @@ async def following(world: World, on: Sequence[str], begins: Turn, ends: Turn) -
 async def follow(world: World, on: Sequence[str], begins: Turn, ends: Turn) -> None:
     """For ever: `begins` and `ends` for each fault of the line `on`, its link and its devices, one after another."""
     there: dict[tuple[int, float], Fault] = {}
-    while True:
-        now_s = world.elapsed_s()
-        now = {(id(one), one.begin_s): one.fault for one in world.faults.occurring(PLACES, now_s, *on)}
-        for key in there.keys() - now.keys():
-            await ends(there.pop(key))
-        for key in now.keys() - there.keys():
-            there[key] = now[key]
-            await begins(now[key])
-        await world.faults.change(PLACES, now_s, *on)
+    with world.faults.follower() as me:
+        while True:
+            now_s = world.elapsed_s()
+            now = {(id(one), one.begin_s): one.fault for one in world.faults.occurring_to(me, PLACES, now_s, *on)}
+            for key in there.keys() - now.keys():
+                await ends(there.pop(key))
+            for key in now.keys() - there.keys():
+                there[key] = now[key]
+                await begins(now[key])
+            await world.faults.change(me, PLACES, now_s, *on)

@@ -16,6 +16,10 @@ class Line(Protocol):
 
     address: str
 
+    @property
+    def connected(self) -> int:
+        """How many TCP connections there are."""
+
     def say(self, answer: Answer) -> None:
         """Say it to everybody who is there, without being asked."""
 

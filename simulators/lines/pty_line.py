@@ -33,6 +33,10 @@ class PtyLine:
         self._last_name = ""
 
     @property
+    def connected(self) -> int:
+        return 0
+
+    @property
     def deaf(self) -> str:
         return "" if self._pty else "unplug"
 

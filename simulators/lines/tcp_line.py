@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,8 +26,9 @@ _NOTHING_PASSES: Final = ("blackhole", "unplug")
 class TcpLine:
     """The port, and who is connected."""
 
-    def __init__(self, members: Members) -> None:
+    def __init__(self, members: Members, tls: ssl.SSLContext | None) -> None:
         self.address = ""
+        self._tls = tls
         self.members = members
         self.delivery = Delivery(members.link, members.world)
         self.connections: set[Connection] = set()
@@ -34,6 +36,10 @@ class TcpLine:
         self._stack = AsyncExitStack()
         self._host, self._port = "", 0
         self._holder: socket.socket | None = None
+
+    @property
+    def connected(self) -> int:
+        return len(self.connections)
 
     @property
     def deaf(self) -> str:
@@ -49,7 +55,7 @@ class TcpLine:
 
     async def open(self, host: str, port: int) -> None:
         """Listen; raises `CannotServe`."""
-        listening = await self._stack.enter_async_context(listen(lambda: Connection(self), host, port))
+        listening = await self._stack.enter_async_context(listen(lambda: Connection(self), host, port, self._tls))
         self._host, self._port, self.address = host, listening.port, str(listening)
 
     async def close(self) -> None:
@@ -66,6 +72,8 @@ class TcpLine:
         match fault.name:
             case "refuse":
                 await self._refuse()
+            case "cut":
+                self.end_connections(reset=False)
             case "reset":
                 self.end_connections(reset=True)
             case "reboot" if len(self.members.devices) == 1:
@@ -180,9 +188,9 @@ _NOBODY: Final = _Nobody()
 
 
 @asynccontextmanager
-async def tcp_line(host: str, port: int, members: Members) -> AsyncIterator[Line]:
-    """Serve a TCP port (0: any free one) until the context ends; raises `CannotServe`."""
-    line = TcpLine(members)
+async def tcp_line(host: str, port: int, members: Members, tls: ssl.SSLContext | None = None) -> AsyncIterator[Line]:
+    """Serve a TCP port (0: any free one), with `tls` encrypted, until the context ends; raises `CannotServe`."""
+    line = TcpLine(members, tls)
     await line.open(host, port)
     try:
         async with following(members.world, members.names, line.begins, line.ends):

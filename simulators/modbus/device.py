@@ -38,10 +38,14 @@ class Refused(Exception):
         self.code = code
 
 
+class Unheard(Exception):
+    """The device does not answer at all."""
+
+
 class Memory:
     """What one unit has. A subclass names its `functions`, and overrides what they need; all others are exception 01.
 
-    Every method raises `Refused` where the device would say no.
+    Every method raises `Refused` where the device would say no, `Unheard` where it would say nothing.
     """
 
     functions: Container[int] = READS
@@ -80,7 +84,10 @@ class Memory:
 
 
 def respond(pdu: bytes, memory: Memory) -> bytes:
-    """The answer to one request: its data, or an exception. Any bytes get an answer; an empty request gets none."""
+    """The answer to one request: its data, or an exception; empty where there is none.
+
+    Any bytes get an answer, but an empty request, and what the memory leaves unheard.
+    """
     if not pdu:
         return b""
     try:
@@ -88,6 +95,8 @@ def respond(pdu: bytes, memory: Memory) -> bytes:
         return _FUNCTIONS.get(pdu[0], _unknown)(pdu, memory)
     except Refused as err:
         return bytes((pdu[0] | 0x80, err.code))
+    except Unheard:
+        return b""
 
 
 def broadcast(pdu: bytes, memories: Iterable[Memory]) -> None:

@@ -8,9 +8,9 @@ that a lost or repeated one is.
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
-from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, READS, WRITES, Memory, Refused, Table
+from simulators.modbus.device import ILLEGAL_ADDRESS, ILLEGAL_FUNCTION, READS, WRITES, Memory, Refused, Table, Unheard
 from simulators.modbus.identification import Identification
 
 Contents = Mapping[int, int | Sequence[int]]
@@ -19,6 +19,7 @@ Otherwise = Callable[[Table, int], int]
 Access = Literal["read", "write"]
 
 KEPT_WRITES = 10_000
+_SILENCE = 0
 _FUNCTION_OF: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 _HIGHEST: dict[Table, int] = {"coil": 1, "discrete": 1, "holding": 0xFFFF, "input": 0xFFFF}
 
@@ -58,6 +59,8 @@ class Counter:
 
 
 class _Failure(NamedTuple):
+    """An exception code, or silence (`code` 0)."""
+
     code: int
     table: Table | None
     addresses: range | frozenset[int]
@@ -105,9 +108,12 @@ class RegisterImage(Memory):
                 self.set(table, address, values)
 
     @classmethod
-    def numbered(cls, unit: int = 1) -> Self:
-        """Every address of every table is there and says where it stands: see `numbered_word`."""
-        return cls(otherwise=lambda table, address: numbered_word(unit, table, address))
+    def numbered(cls, unit: int = 1, **more: Any) -> Self:
+        """Every address of every table is there and says where it stands: see `numbered_word`.
+
+        `more` is what the constructor takes.
+        """
+        return cls(otherwise=lambda table, address: numbered_word(unit, table, address), **more)
 
     def set(self, table: Table, address: int, values: int | Sequence[int]) -> None:
         """Put one or more words (0 to 65535) or bits (0 or 1) at `address` and behind; raises `ValueError`."""
@@ -131,16 +137,20 @@ class RegisterImage(Memory):
         `on` "read" or "write" leaves the other alone. It comes where the specification has the address looked at:
         a count that is wrong is still exception 03.
         """
-        everywhere = range(0x10000) if addresses is None else addresses
-        places = everywhere if isinstance(everywhere, range) else frozenset(everywhere)
-        self._failures.append(_Failure(_exception(code), table, places, on))
+        self._failures.append(_Failure(_exception(code), table, _places(addresses), on))
+
+    def ignore(
+        self, table: Table | None = None, addresses: Iterable[int] | None = None, on: Access | None = None
+    ) -> None:
+        """Say nothing where `fail` would give an exception, as devices do that are silent on a bad address."""
+        self._failures.append(_Failure(_SILENCE, table, _places(addresses), on))
 
     def fail_functions(self, code: int, *functions: int) -> None:
         """Answer exception `code` to these functions, whatever else is in the request."""
         self._failing.update(dict.fromkeys(functions, _exception(code)))
 
     def heal(self) -> None:
-        """Forget what was to fail."""
+        """Forget what was to fail or to be ignored."""
         self._failures.clear()
         self._failing.clear()
 
@@ -169,7 +179,7 @@ class RegisterImage(Memory):
         access: Access = "write" if write else "read"
         for failure in self._failures:
             if failure.meets(table, address, count, access):
-                raise Refused(failure.code)
+                raise Unheard if failure.code == _SILENCE else Refused(failure.code)
         places = range(address, address + count)
         if self._otherwise is None and not all(place in self._words[table] for place in places):
             raise Refused(ILLEGAL_ADDRESS)
@@ -215,6 +225,11 @@ def numbered_word(unit: int, table: Table, address: int) -> int:
     """A word, or a bit, that depends on unit, table and address: it is another one a place further on."""
     word = (unit * 7_919 + _FUNCTION_OF[table] * 1_009 + address * 31) & 0xFFFF
     return word & _HIGHEST[table]
+
+
+def _places(addresses: Iterable[int] | None) -> range | frozenset[int]:
+    everywhere = range(0x10000) if addresses is None else addresses
+    return everywhere if isinstance(everywhere, range) else frozenset(everywhere)
 
 
 def _exception(code: int) -> int:

@@ -1,5 +1,6 @@
 """A Modbus link of a site: its devices behind one TCP port, one RTU over TCP port, or one pty."""
 
+import ssl
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -25,28 +26,40 @@ _SPEAKS: Mapping[str, Callable[[Units], Hearing]] = {
     "ascii": AsciiUnits,
     "tcp": TcpUnits,
     "udp": TcpUnits,
+    "tls": TcpUnits,
 }
 
 
 @asynccontextmanager
-async def serve_modbus(link: SiteLink, world: World) -> AsyncIterator[str]:
+async def serve_modbus(link: SiteLink, world: World) -> AsyncIterator[Line]:
     """Serve the devices of `link` at the address that its options name; raises `CannotServe`."""
     units = {device.unit or 0: modbus_unit(device, link.name, world) for device in link.devices}
     async with open_units(link.name, link.options, units, world) as line:
-        yield line.address
+        yield line
 
 
-def open_units(link: str, options: ModbusOptions, units: Units, world: World) -> AbstractAsyncContextManager[Line]:
-    """Serve `units` at the address that `options` name until the context ends; raises `CannotServe`."""
-    speaks = _SPEAKS.get(options.transport)
-    if speaks is None:
-        raise CannotServe(f'link "{link}": transport {options.transport} has no simulator yet')
-    members = Members(link, _Names(units), lambda: speaks(units), world)
+def open_units(
+    link: str,
+    options: ModbusOptions,
+    units: Units,
+    world: World,
+    *,
+    tls: ssl.SSLContext | None = None,
+    any_port: bool = False,
+) -> AbstractAsyncContextManager[Line]:
+    """Serve `units` at the address that `options` name until the context ends; raises `CannotServe`.
+
+    With `any_port` it is a free one: the line says which. Transport "tls" needs the server's side of `tls`.
+    """
+    if options.transport == "tls" and tls is None:
+        raise CannotServe(f'link "{link}": transport tls needs a certificate, which only a test in Python can give')
+    members = Members(link, _Names(units), lambda: _SPEAKS[options.transport](units), world)
+    tcp_port = 0 if any_port else options.tcp_port
     if options.is_serial:
         return pty_line(Path(options.port), members)
     if options.transport == "udp":
-        return udp_line(options.host, options.tcp_port, members)
-    return tcp_line(options.host, options.tcp_port, members)
+        return udp_line(options.host, tcp_port, members)
+    return tcp_line(options.host, tcp_port, members, tls)
 
 
 class _Names(Sequence[str]):

@@ -75,7 +75,7 @@ class TcpUnits:
             return Answer("", mbap_frame(transaction, number, bytes((pdu[0] | 0x80, NO_TARGET))))
         answer, served = unit.respond(pdu)
         request = mbap_frame(transaction, number, pdu)
-        return Answer(unit.name, mbap_frame(transaction, number, answer), request, served, TCP)
+        return Answer(unit.name, mbap_frame(transaction, number, answer) if answer else b"", request, served, TCP)
 
 
 class _LineUnits:
@@ -102,7 +102,8 @@ class _LineUnits:
             if unit is not None:
                 answer, served = unit.respond(pdu)
                 asked = self._frame(number, pdu)
-                yield Answer(unit.name, self._frame(number, answer), asked, served, self._dialect)
+                said = self._frame(number, answer) if answer else b""
+                yield Answer(unit.name, said, asked, served, self._dialect)
             elif number == BROADCAST:
                 broadcast(pdu, (unit.memory for unit in self._units.values()))
 

@@ -29,7 +29,13 @@ def agent_config(root: Section, site: Site, places: Places, folder: Path) -> dic
     own = {
         "gateway": {"id": GATEWAY, "data_dir": str(places.data), "runtime_dir": str(places.run)},
         "site": {"oc": "oc-scenario"},
-        "uplink": {"host": HOST, "port": places.broker_port, **_tls(places), "keepalive_s": 10},
+        "uplink": {
+            "host": HOST,
+            "port": places.broker_port,
+            "protocol": places.protocol,
+            **_tls(places),
+            "keepalive_s": 10,
+        },
         "clock": {"hold_unsynced_s": 0},
         "link": [dict(link.data) for link in root.children("link")],
         "device": devices,

@@ -29,6 +29,7 @@ class Places:
     data: Path
     run: Path
     broker_port: int = 1883
+    protocol: str = "5"
     ca_file: Path | None = None
     seed: int = 0
     addresses: Mapping[str, str] = field(default_factory=dict)

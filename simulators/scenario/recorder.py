@@ -15,7 +15,6 @@ from simulators.scenario.evidence import Arrival
 STATUS_TOPIC: Final = "ocg/v1/+/up/status"
 KEEPALIVE_S: Final = 15
 RECONNECT_S: Final = 0.1
-_LOOK_S: Final = 0.2
 
 
 class Recorder:

@@ -139,7 +139,8 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         way = await stack.enter_async_context(
             proxy(show.port or mqtt.port, seed=scenario.keys.seed, mqtt=not show.port)
         )
-        places = Places(folder, machine.data, machine.run_dir, way.port, show.ca_file, scenario.keys.seed)
+        places = Places(folder, machine.data, machine.run_dir, way.port, seed=scenario.keys.seed)
+        places.protocol, places.ca_file = mqtt.protocol, show.ca_file
         scenario = read(file, places, options)
         places.addresses = scenario.addresses
         _write_files(scenario, places)
@@ -151,8 +152,7 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         if ioc is not None:
             stack.push_async_callback(ioc.stop)
             await ioc.start()
-        async with asyncio.timeout(_READY_S):
-            await recorder.ready.wait()
+        await _listens(recorder)
         stage = Stage(scenario, places, machine, Uplink(way, mqtt, recorder, ioc), say)
         play = Play(stage, _timelines(scenario))
         await stack.enter_async_context(serve_site(scenario.site, play.world))
@@ -164,6 +164,15 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         if ioc is not None:
             await ioc.stop()
         return play.evidence()
+
+
+async def _listens(recorder: Recorder) -> None:
+    """Raises `ChildFailed` where the broker does not let it."""
+    try:
+        async with asyncio.timeout(_READY_S):
+            await recorder.ready.wait()
+    except TimeoutError as err:
+        raise ChildFailed(f"no subscription at the broker within {_READY_S:g} s") from err
 
 
 def _timelines(scenario: Scenario) -> Mapping[Where, Sequence[Window]]:

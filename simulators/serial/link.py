@@ -21,17 +21,17 @@ PERIOD_S = 1.0
 
 
 @asynccontextmanager
-async def serve_serial(link: SiteLink, world: World) -> AsyncIterator[str]:
+async def serve_serial(link: SiteLink, world: World) -> AsyncIterator[Line]:
     """Serve the devices of `link` at the address that its options name; raises `CannotServe`."""
     profile = link.devices[0].profile
     assert isinstance(profile, SerialProfile)
     serve = _serve_answering if profile.is_asked else _serve_stream
-    async with serve(link, world) as address:
-        yield address
+    async with serve(link, world) as line:
+        yield line
 
 
 @asynccontextmanager
-async def _serve_stream(link: SiteLink, world: World) -> AsyncIterator[str]:
+async def _serve_stream(link: SiteLink, world: World) -> AsyncIterator[Line]:
     device = link.devices[0]
     assert isinstance(device.profile, SerialProfile)
     options: SerialOptions = link.options
@@ -40,7 +40,7 @@ async def _serve_stream(link: SiteLink, world: World) -> AsyncIterator[str]:
     async with open_line(options, members) as line, asyncio.TaskGroup() as tasks:
         task = tasks.create_task(_send_for_ever(device.name, stream, members, line), name=f"simulated {device.name}")
         try:
-            yield line.address
+            yield line
         finally:
             task.cancel()
 
@@ -58,13 +58,13 @@ async def _send_for_ever(device: str, stream: Stream, members: Members, line: Li
 
 
 @asynccontextmanager
-async def _serve_answering(link: SiteLink, world: World) -> AsyncIterator[str]:
+async def _serve_answering(link: SiteLink, world: World) -> AsyncIterator[Line]:
     options: SerialOptions = link.options
     names = [device.name for device in link.devices]
     instruments = _Instruments(link, world)
     members = Members(link.name, names, lambda: instruments, world)
     async with open_line(options, members) as line:
-        yield line.address
+        yield line
 
 
 class _Instruments:

@@ -11,9 +11,11 @@ from simulators.testing.brokers import BenchBroker, Way
 from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc, Event, Reading
+from simulators.testing.lines import SimulatedLine
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
 from simulators.testing.sites import SimulatedSite
+from simulators.testing.subscribers import Message, Subscriber
 from simulators.values import BadValue
 from simulators.world import Exchange, Served
 
@@ -30,12 +32,15 @@ __all__ = [
     "FaultBoard",
     "MakeModbusDevice",
     "MakeSerialDevice",
+    "Message",
     "RawLine",
     "Reading",
     "RegisterImage",
     "Served",
     "SimulatedDevice",
+    "SimulatedLine",
     "SimulatedSite",
+    "Subscriber",
     "Way",
     "make_fault",
     "parse_fault",

@@ -1,5 +1,6 @@
 """Everything that a gateway needs around it: devices, broker, IOC, and what goes wrong with them."""
 
+import ssl
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -10,25 +11,27 @@ import msgspec
 from drivers.modbus.options import ModbusOptions
 from drivers.serial_line import SerialLine
 from simulators.broker import broker
-from simulators.kinds import serve_site
-from simulators.lines.line import Members
+from simulators.kinds import serve_lines
+from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.modbus.image import Contents, RegisterImage
 from simulators.modbus.link import modbus_unit, open_units
 from simulators.modbus.units import Unit
 from simulators.one_device import Place, one_device
 from simulators.site import SiteLink, load_site
+from simulators.testing.asked import Hands
 from simulators.testing.brokers import BenchBroker, Way
-from simulators.testing.devices import Hands, SimulatedDevice
+from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc
+from simulators.testing.lines import SimulatedLine
 from simulators.testing.raw_lines import Heard, RawLine
 from simulators.testing.records import Records
 from simulators.testing.sites import SimulatedSite
 from simulators.testing.stage import Stage
 from simulators.world import World
 
-Transport = Literal["tcp", "rtu", "rtu-over-tcp", "ascii", "udp"]
+Transport = Literal["tcp", "rtu", "rtu-over-tcp", "ascii", "udp", "tls"]
 
 
 class Bench:
@@ -64,25 +67,26 @@ class Bench:
         input: Contents | None = None,  # noqa: A002 - the table's name in the specification
         coil: Contents | None = None,
         discrete: Contents | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> SimulatedDevice:
         """A Modbus device: by its profile, with values that move, or by what stands in its registers.
 
         A register that was not given is exception 02. It is on a free port of 127.0.0.1, or on a pty, or `on` the line
-        of another one, with a `unit` of its own. Raises `SiteError`, `CannotServe`, `ValueError`.
+        of another one, with a `unit` of its own. Transport "tls" needs the server's side of `tls`, with a certificate.
+        Raises `SiteError`, `CannotServe`, `ValueError`.
         """
         name = name or self._next_name()
         tables = (holding, input, coil, discrete)
         if image is None and any(table is not None for table in tables):
             image = RegisterImage(holding=holding, input=input, coil=coil, discrete=discrete)
-        link = on.link if on else self._place(name, transport).keys("modbus", name)
+        link = on.line.name if on else _line_of(name)
         made = Unit(name, image) if image else self._unit_by_profile(profile, name, unit, link)
-        units = self._units.setdefault(link["name"], {})
+        units = self._units.setdefault(link, {})
         if unit in units:
             raise ValueError(f"unit {unit} is {units[unit].name} already: give each its own")
         self._stage.call(units.__setitem__, unit, made)
-        if on is None:
-            self._stage.enter(open_units(link["name"], _modbus_options(link), units, self._world))
-        return self._device(name, unit, profile, link, image)
+        line = on.line if on else self._modbus_line(link, self._place(name, transport), tls)
+        return self._device(name, unit, profile, line, image)
 
     def serial_device(
         self, profile: str | Path, *, name: str = "", unit: int | None = None, tcp: bool = False
@@ -102,22 +106,22 @@ class Bench:
         keys = self._place(name, "tcp" if tcp else "pty").keys("serial", name)
         heard = Heard(name)
         self.faults.names.add(name)
-        options = SerialLine(**{key: keys[key] for key in ("port", "host", "tcp_port") if key in keys})
+        options = SerialLine(**{key: keys[key] for key in ("port", "host") if key in keys})
         line = self._stage.enter(open_line(options, Members(name, (name,), lambda: heard, self._world)))
-        return RawLine(name, keys, self._hands, line, heard)
+        return RawLine(name=name, link=_at(keys, line), _hands=self._hands, _line=line, _heard=heard)
 
     def site(self, config: Path) -> SimulatedSite:
         """A device for each device of an agent.toml, where it says; raises `SiteError`, `CannotServe`."""
         read = load_site(config)
-        addresses = self._stage.enter(serve_site(read, self._world))
+        lines = self._stage.enter(serve_lines(read, self._world))
         devices = {
             device.name: self._device(
-                device.name, device.unit, device.profile_file, _link_keys(link, addresses[link.name]), None
+                device.name, device.unit, device.profile_file, self._line(_link_keys(link), lines[link.name])
             )
             for link in read.links
             for device in link.devices
         }
-        return SimulatedSite(devices, addresses)
+        return SimulatedSite(devices, {name: line.address for name, line in lines.items()})
 
     def broker(self, *, embedded: bool = False) -> BenchBroker:
         """A real broker: mosquitto where it is installed, else (or with `embedded`) amqtt; raises `ChildFailed`."""
@@ -130,21 +134,39 @@ class Bench:
         ioc = BenchIoc(self._stage, self._folder("ioc"), broker, ("--protocol", protocol, *options))
         return self._stage.enter(ioc)
 
-    def _unit_by_profile(self, profile: str | Path, name: str, unit: int, link: Mapping[str, Any]) -> Unit:
-        site, _ = one_device(str(profile), name, unit, Place(), link=link["name"], kind="modbus")
-        return self._stage.call(modbus_unit, site.devices[0], link["name"], self._world)
+    def _unit_by_profile(self, profile: str | Path, name: str, unit: int, link: str) -> Unit:
+        site, _ = one_device(str(profile), name, unit, Place(), link=link, kind="modbus")
+        return self._stage.call(modbus_unit, site.devices[0], link, self._world)
+
+    def _modbus_line(self, link: str, place: Place, tls: ssl.SSLContext | None) -> SimulatedLine:
+        """At a port that is free when it is opened: one that was looked for before may be taken meanwhile."""
+        keys = place.keys("modbus", link)
+        options = msgspec.convert({key: keys[key] for key in keys.keys() - {"name", "kind"}}, ModbusOptions)
+        units = self._units[link]
+        line = self._stage.enter(open_units(link, options, units, self._world, tls=tls, any_port=True))
+        return self._line(keys, line)
 
     def _by_profile(self, kind: str, profile: str | Path, name: str, unit: int | None, where: str) -> SimulatedDevice:
         name = name or self._next_name()
-        site, link = one_device(str(profile), name, unit, self._place(name, where), link=name, kind=kind)
-        self._stage.enter(serve_site(site, self._world))
-        return self._device(name, site.devices[0].unit, profile, link, None)
+        site, keys = one_device(str(profile), name, unit, self._place(name, where), link=_line_of(name), kind=kind)
+        (line,) = self._stage.enter(serve_lines(site, self._world)).values()
+        return self._device(name, site.devices[0].unit, profile, self._line(keys, line))
 
     def _device(
-        self, name: str, unit: int | None, profile: str | Path, link: Mapping[str, Any], image: RegisterImage | None
+        self,
+        name: str,
+        unit: int | None,
+        profile: str | Path,
+        line: SimulatedLine,
+        image: RegisterImage | None = None,
     ) -> SimulatedDevice:
-        self.faults.names |= {name, str(link["name"])}
-        return SimulatedDevice(name, unit, str(profile), link, self._hands, image)
+        self.faults.names |= {name, line.name}
+        return SimulatedDevice(
+            name=name, link=line.link, _hands=self._hands, unit=unit, profile=str(profile), line=line, image=image
+        )
+
+    def _line(self, keys: Mapping[str, Any], line: Line) -> SimulatedLine:
+        return SimulatedLine(name=keys["name"], link=_at(keys, line), _hands=self._hands, _line=line)
 
     def _place(self, name: str, where: str) -> Place:
         if where in ("rtu", "ascii", "pty"):
@@ -162,17 +184,22 @@ class Bench:
         return folder
 
 
-def _link_keys(link: SiteLink, address: str) -> dict[str, Any]:
-    """The keys of a link that stands in a file, as far as a gateway needs them to find it."""
-    head = {"name": link.name, "kind": link.kind}
-    transport = getattr(link.options, "transport", None)
-    head |= {"transport": transport} if transport else {}
-    if address.startswith("/"):
-        return head | {"port": address, "baud": link.options.baud}
-    host, _, port = address.rpartition(":")
-    return head | {"host": host, "tcp_port": int(port)}
+def _line_of(device: str) -> str:
+    """The name of the line that is made for a device; it is another one, for a fault of the line is for all on it."""
+    return f"line-{device}"
 
 
-def _modbus_options(link: Mapping[str, Any]) -> ModbusOptions:
-    keys = {key: value for key, value in link.items() if key not in ("name", "kind")}
-    return msgspec.convert(keys, ModbusOptions)
+def _link_keys(link: SiteLink) -> dict[str, Any]:
+    """The keys of a link that stands in a file, as far as a gateway needs them, but where it is."""
+    keys = {"name": link.name, "kind": link.kind}
+    if transport := getattr(link.options, "transport", ""):
+        keys["transport"] = transport
+    return keys | ({"baud": link.options.baud} if link.options.port else {})
+
+
+def _at(keys: Mapping[str, Any], line: Line) -> dict[str, Any]:
+    """With where the line really is."""
+    if line.address.startswith("/"):
+        return {**keys, "port": line.address}
+    host, _, port = line.address.rpartition(":")
+    return {**keys, "host": host, "tcp_port": int(port)}

@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from typing import Literal
 
 from simulators.broker import Broker
+from simulators.mqtt.address import parse_broker
 from simulators.proxy.faults import NAMES, FaultName, drawn
 from simulators.proxy.meddling import Meddling
 from simulators.proxy.proxy import Proxy, proxy
 from simulators.testing.stage import Stage
+from simulators.testing.subscribers import Subscriber
 
 
 class BenchBroker:
@@ -41,6 +43,10 @@ class BenchBroker:
 
     def resume(self) -> None:
         self._broker.resume()
+
+    def subscribe(self, *topics: str) -> Subscriber:
+        """Hear what is published on these topics from now on; `+` and `#` as in MQTT. Raises `TimeoutError`."""
+        return Subscriber(self._stage, parse_broker(self.url), self.protocol, topics)
 
     def way(self, *, seed: int = 0) -> "Way":
         """A port that leads to it, on which things can go wrong."""

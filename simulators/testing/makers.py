@@ -1,5 +1,6 @@
 """What the fixtures that make devices are, for type checkers."""
 
+import ssl
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +25,7 @@ class MakeModbusDevice(Protocol):
         input: Contents | None = None,  # noqa: A002 - the table's name in the specification
         coil: Contents | None = None,
         discrete: Contents | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> SimulatedDevice: ...
 
 

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from simulators.faults.fault import EVERYTHING, Fault
-from simulators.lines.line import Line
 from simulators.lines.speaking import Answer
-from simulators.testing.devices import WAIT_S, Hands
+from simulators.testing.asked import WAIT_S
+from simulators.testing.lines import SimulatedLine
 from simulators.testing.stage import wait_until
 
 
 class Heard:
-    """Everything that was said to the line."""
+    """Everything that was said to the line. There is no answer but that of a script."""
 
     silence_s = 0.0
 
@@ -22,44 +20,27 @@ class Heard:
 
     def feed(self, data: bytes) -> Iterable[Answer]:
         self.data += data
-        return ()
+        return (Answer(self._name, b"", data),)
 
     def silence(self) -> Iterable[Answer]:
         return ()
 
 
-@dataclass(frozen=True)
-class RawLine:
-    """The instrument's end. `link` are the keys of the `[[link]]` at which a gateway finds it."""
+@dataclass(frozen=True, kw_only=True)
+class RawLine(SimulatedLine):
+    """The instrument's end. `requests` is what was said to it, in the pieces in which it came."""
 
-    name: str
-    link: Mapping[str, Any]
-    _hands: Hands = field(repr=False)
-    _line: Line = field(repr=False)
     _heard: Heard = field(repr=False)
-
-    @property
-    def port(self) -> str:
-        """The serial port."""
-        return str(self.link["port"])
 
     @property
     def heard(self) -> bytes:
         """All that was said to it."""
         return self._heard.data
 
-    def say(self, data: bytes) -> None:
-        """Put bytes on the line; they are lost where nobody is there."""
-        self._hands.stage.call(self._line.say, Answer(self.name, data))
+    def answer(self, answers: Mapping[bytes, bytes]) -> None:
+        """Say this to each of these requests that comes in one piece, and nothing to anything else."""
+        self.script(lambda _number, heard, _meant: [(0.0, answers[heard])] if heard in answers else [])
 
     def wait_to_hear(self, data: bytes, timeout_s: float = WAIT_S) -> None:
         """Until these bytes were said to it; raises `AssertionError`."""
         wait_until(lambda: data in self.heard, timeout_s, f"{data!r} is heard on {self.name}, not only {self.heard!r}")
-
-    def fault(self, fault: str | Fault) -> Fault:
-        """Let something go wrong with the line: `"unplug for=1"`; raises `BadFault`."""
-        return self._hands.faults.add(fault, on=self.name)
-
-    def heal(self, name: str = EVERYTHING) -> int:
-        """End its faults of this name; gives how many."""
-        return self._hands.faults.heal(name, on=self.name)

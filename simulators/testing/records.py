@@ -27,7 +27,7 @@ class Records:
         with self._lock:
             return [one for one in self._served if device in ("", one.device)]
 
-    def exchanges(self, device: str = "") -> Sequence[Exchange]:
-        """All requests, or those to one device, in order."""
+    def exchanges(self, *, device: str = "", link: str = "") -> Sequence[Exchange]:
+        """All requests, or those to one device, or on one link, in order."""
         with self._lock:
-            return [one for one in self._exchanges if device in ("", one.device)]
+            return [one for one in self._exchanges if device in ("", one.device) and link in ("", one.link)]

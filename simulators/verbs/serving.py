@@ -3,13 +3,14 @@
 import argparse
 import asyncio
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import time
 from pathlib import Path
 from typing import Any
 
+from drivers.api import Value
 from drivers.tomlfile import Problem
 from simulators.control.desk import Desk
 from simulators.control.server import control_socket
@@ -20,6 +21,7 @@ from simulators.kinds import serve_site
 from simulators.output import show_line, stop_signal, wait_for
 from simulators.site import Site, SiteError
 from simulators.site_faults import check_on_site
+from simulators.values import BadValue
 from simulators.values.script import follow_script
 from simulators.world import Record, Served, TruthFile, World, forget, time_of_day_s
 
@@ -30,7 +32,7 @@ Ready = Callable[[Mapping[str, str]], dict[str, Any]]
 
 
 def add_world_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="other values for another seed; default 0")
+    parser.add_argument("--seed", type=int, metavar="N", help="other values for another seed; default 0")
     at = "the time of day at the start, for light, warmth, tides; default: now"
     parser.add_argument("--at", type=_time_of_day, metavar="HH:MM", help=at)
     parser.add_argument("--truth", type=Path, metavar="FILE", help="append a JSON line for each value that was served")
@@ -46,21 +48,31 @@ def add_world_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--control", type=Path, metavar="PATH", help=control)
 
 
-def serve(site: Site, args: argparse.Namespace, ready: Ready) -> None:
+@dataclass(frozen=True)
+class Course:
+    """What happens to the devices besides what the command line says: faults, and (at_s, device, point, value)."""
+
+    faults: Sequence[Fault] = ()
+    sets: Sequence[tuple[float, str, str, Value]] = ()
+
+
+def serve(site: Site, args: argparse.Namespace, ready: Ready, course: Course = Course()) -> None:
     """Serve the devices of `site` until SIGTERM or SIGINT; raises `CannotServe` or `SiteError`."""
     faults = [*args.faults, *args.fault]
     _check_faults(faults, site)
+    faults += course.faults
+    args.seed = args.seed or 0
     with TruthFile(args.truth) if args.truth else nullcontext() as truth:
         start_s = time_of_day_s(World().wall_ms()) // 60 * 60 if args.at is None else args.at
         record = truth.record if truth else forget
         world = World(seed=args.seed, record=record, faults=Schedule(faults, args.seed), start_s=start_s)
-        problem = asyncio.run(_serve(site, world, truth, args, ready))
+        problem = asyncio.run(_serve(site, world, truth, args, ready, course))
     if problem is not None:
         raise problem
 
 
 async def _serve(
-    site: Site, world: World, truth: TruthFile | None, args: argparse.Namespace, ready: Ready
+    site: Site, world: World, truth: TruthFile | None, args: argparse.Namespace, ready: Ready, course: Course
 ) -> SiteError | None:
     """What is wrong in the script is given back: raised in here, it would come out of the lines' task groups."""
     tally = Tally()
@@ -70,6 +82,7 @@ async def _serve(
         addresses = await stack.enter_async_context(serve_site(site, world))
         try:
             scripted = _follow(args, world)
+            _set_at(course, world)
         except SiteError as err:
             return err
         head = {"ready": True, "pid": os.getpid()} | ready(addresses) | {"seed": world.seed, "at": _hour(world)}
@@ -89,6 +102,18 @@ def _follow(args: argparse.Namespace, world: World) -> dict[str, int]:
     if args.values is None:
         return {}
     return {"scripted": follow_script(args.values, world.values, interpolate=args.interpolate, loop=args.loop)}
+
+
+def _set_at(course: Course, world: World) -> None:
+    """Raises `SiteError` where a value cannot be."""
+    for at_s, device, point, value in course.sets:
+        try:
+            world.values.find(device, point).understand(value)
+        except BadValue as err:
+            raise SiteError([Problem("oc-sim", 0, "[[set]]", f"{device}.{point}", str(err))]) from err
+        asyncio.get_running_loop().call_later(
+            max(0.0, at_s - world.elapsed_s()), world.values.set, device, point, value
+        )
 
 
 def _both(one: Record, other: Record) -> Record:

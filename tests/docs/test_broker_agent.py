@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from broker_kit import KIT, Certificates, KitBroker, script
-from counting_device import PROFILE
+from counting import PROFILE
 from gateway_site import GatewaySite, gateway_site
 from picture_samples import PRIVACY, taken
 from processes import Popen, python_module, ready_line, started, stop

@@ -1,5 +1,6 @@
 """Faults by name: as they are written, when they are there, and what they do to an answer."""
 
+import asyncio
 from random import Random
 
 import pytest
@@ -199,6 +200,31 @@ def test_what_is_healed_is_gone_and_what_is_added_is_there() -> None:
     assert schedule.heal(on="b") == 1
     assert schedule.heal() == 1
     assert not schedule
+
+
+async def test_whoever_follows_misses_no_moment_and_no_change_that_comes_while_it_acts() -> None:
+    schedule = Schedule(parse_faults("reset from=10"))
+    with schedule.follower() as one:
+        assert schedule.occurring_to(one, ("line",), 9.0, "a") == []
+        assert [missed.fault.name for missed in schedule.occurring_to(one, ("line",), 60.0, "a")] == ["reset"]
+        schedule.add(parse_fault("babble on=a"))
+        async with asyncio.timeout(5):
+            await schedule.change(one, ("line",), 60.0, "a")
+        assert [now.fault.name for now in schedule.occurring_to(one, ("line",), 61.0, "a")] == ["babble"]
+
+
+async def test_a_change_is_met_when_all_who_follow_wait_again() -> None:
+    schedule = Schedule()
+    with schedule.follower() as one, schedule.follower() as other:
+        waiting = asyncio.create_task(schedule.all_met())
+        for follower in (one, other):
+            await asyncio.sleep(0)
+            assert not waiting.done()
+            schedule.occurring_to(follower, ("line",), 0.0, "a")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.01):
+                    await schedule.change(follower, ("line",), 0.0, "a")
+        await waiting
 
 
 def test_every_fault_says_in_one_sentence_what_it_does() -> None:

@@ -15,12 +15,13 @@ from typing import Any
 
 import pytest
 from agent_config import HEAD
-from counting_device import PROFILE, CountingDevices
+from counting import PROFILE, CountingDevices, counting_devices
 from host_needs import lacking
 from ioc_process import IocProcess
 from processes import Mosquitto
 
 from simulators.host import FAULTS, Machine, host
+from simulators.testing import MakeModbusDevice
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 MIB = 1024 * 1024
@@ -73,7 +74,7 @@ class Site:
 
     @property
     def served(self) -> set[int]:
-        return {answer.number for answer in list(self._devices.served[UNIT])}
+        return {answer.number for answer in list(self._devices.counters[UNIT].served)}
 
     @property
     def arrived(self) -> set[int]:
@@ -97,10 +98,10 @@ async def until(condition: Callable[[], Any], machine: Machine, what: str) -> No
 
 
 @pytest.fixture
-def site(tmp_path: Path, mosquitto: str) -> Iterator[Site]:
+def site(tmp_path: Path, mosquitto: str, modbus_device: MakeModbusDevice) -> Iterator[Site]:
     broker = Mosquitto(mosquitto, tmp_path)
-    with CountingDevices() as devices, _running(broker):
-        one = Site(tmp_path, broker, devices)
+    with _running(broker):
+        one = Site(tmp_path, broker, counting_devices(modbus_device, [UNIT]))
         one.ioc.start()
         try:
             yield one

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import serial
+from paho.mqtt.publish import single
 from processes import wait_until
 
 from simulators.endpoints import CannotServe, free_port
@@ -250,6 +251,38 @@ def put_a_file_where_a_port_comes_back(bench: Bench) -> None:
 def test_what_a_simulator_cannot_do_fails_the_test_at_its_end(tmp_path: Path) -> None:
     with pytest.raises(CannotServe, match="real file"), Bench(tmp_path) as bench:
         put_a_file_where_a_port_comes_back(bench)
+
+
+def test_what_any_gateway_publishes_is_heard_also_after_an_outage(broker: BenchBroker) -> None:
+    heard, others = broker.subscribe("a/+", "b/#"), broker.subscribe("c")
+
+    def publish(topic: str, payload: str, qos: int = 1) -> None:
+        single(topic, payload, hostname=broker.host, port=broker.port, qos=qos)
+
+    publish("a/x", '{"value":1}')
+    assert [(one.topic, one.json(), one.retained) for one in heard.wait_for(1)] == [("a/x", {"value": 1}, False)]
+    broker.kill()
+    broker.start()
+    wait_until(lambda: publish("b/1/2", "again") or len(heard.messages) > 1, 10, "it is subscribed again")
+    assert heard.messages[1].payload == b"again"
+    assert not others.messages
+    with pytest.raises(AssertionError, match="2 messages on c"):
+        others.wait_for(2, timeout_s=0.1)
+
+
+LIGHT = """
+import sys
+
+def test_it():
+    found = {name for name in sys.modules if name.partition(".")[0] in ("simulators", "drivers", "agent")}
+    assert found == {"simulators", "simulators.pytest_plugin"}
+"""
+
+
+def test_who_asks_for_no_fixture_pays_for_none(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(LIGHT)
+    result = pytester.runpytest_subprocess("-q", "-p", "no:cacheprovider")
+    result.assert_outcomes(passed=1)
 
 
 FOREIGN = """

@@ -89,7 +89,7 @@ def test_the_agent_file_of_a_scenario_is_one_that_the_agent_can_read(tmp_path: P
     site = load_site(file)
     assert [link.options.endpoint for link in site.links] == [f"{tmp_path}/ports/bus-1", "tcp://127.0.0.1:40001"]
     agent: Any = scenario.agent
-    assert agent["uplink"] == {"host": "127.0.0.1", "port": 41_883, "tls": False, "keepalive_s": 5}
+    assert agent["uplink"] == {"host": "127.0.0.1", "port": 41_883, "protocol": "5", "tls": False, "keepalive_s": 5}
     assert agent["outbox"] == {"max_bytes": 20_000_000}
     assert agent["gateway"]["data_dir"] == str(tmp_path / "data")
     assert agent["device"][1]["deadband"] == {"battery_charge": 1.0}

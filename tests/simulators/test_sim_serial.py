@@ -91,8 +91,8 @@ def _link(name: str, **options: Any) -> SiteLink:
 
 async def test_what_a_reader_of_the_port_gets_is_what_was_recorded(name: str, moment: Any, tmp_path: Path) -> None:
     link = _link(name, port=str(tmp_path / "port"))
-    async with serve_serial(link, moment.world()) as address:
-        with _opened(address) as fd:
+    async with serve_serial(link, moment.world()) as line:
+        with _opened(line.address) as fd:
             one_second = sum(len(frame) for frame, _ in _stream(name).frames(0.0))
             data = await _bytes_from(fd, min(32, one_second))
     served = {(s.point, s.value) for s in moment.served}
@@ -114,8 +114,8 @@ async def test_a_line_that_nobody_reads_keeps_at_most_two_bursts(moment: Any, tm
 
 async def test_every_client_of_a_serial_server_gets_the_frames(name: str, moment: Any) -> None:
     link = _link(name, host="127.0.0.1", tcp_port=free_port())
-    async with serve_serial(link, moment.world()) as address:
-        port = int(address.rpartition(":")[2])
+    async with serve_serial(link, moment.world()) as line:
+        port = int(line.address.rpartition(":")[2])
         async with asyncio.timeout(TIMEOUT_S):
             clients = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
             one, other = [await reader.read(4_096) for reader, _ in clients]

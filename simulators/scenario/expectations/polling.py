@@ -39,7 +39,7 @@ class QualityIs(OfDevices, frozen=True, kw_only=True):
         seen = f"{len(others)} times it was not" if others else f"so it was for {points} points"
         wanted = " or ".join(listed(self.quality))
         expected = f"{self.whom()} is {wanted}{self.when()}, shown within {self.within_s:g} s"
-        return self.verdict(expected, seen, others, passed=not others and points > 0)
+        return self.verdict(expected, seen, others, passed=not others)
 
     def _points(self, evidence: Evidence, device: str) -> dict[str, list[Arrival]]:
         found: dict[str, list[Arrival]] = {}

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 from agent_config import METER
-from processes import free_port, python_module, ready_line, started
 
 from agent.cli import main
+from simulators.testing import MakeSerialDevice
 
 CONFIG = (
     """\
@@ -134,35 +134,22 @@ def test_help_of_every_verb_can_be_read(capsys: pytest.CaptureFixture[str]) -> N
         assert "usage: oc-agent" in out
 
 
-CAMERA = """\
-[[link]]
-name = "cam"
-kind = "camera"
-port = "{port}"
-baud = 115200
-[[device]]
-name = "cam-01"
-link = "cam"
-profile = "vimicro/vc0706"
-"""
 PICTURE = 'picture = { purpose = "flood-verification", class = "possible", keep_days = 7 }\n'
 
 
 def test_read_saves_a_picture_for_its_owner_only_and_only_with_a_purpose(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], camera_device: MakeSerialDevice
 ) -> None:
-    config, saved, log = tmp_path / "agent.toml", tmp_path / "one.jpg", tmp_path / "log.txt"
-    text = CONFIG.replace("tcp_port = 1", f"tcp_port = {free_port()}") + CAMERA.format(port=tmp_path / "port")
+    config, saved = tmp_path / "agent.toml", tmp_path / "one.jpg"
+    text = CONFIG + camera_device("vimicro/vc0706", name="cam-01").toml()
     config.write_text(text, encoding="utf-8")
     read = ["--config", config, "read", "cam-01", "--save", saved]
     assert "no purpose, no picture" in _run(capsys, *read)[2]
     config.write_text(text + PICTURE, encoding="utf-8")
-    with started(python_module("simulators", "run", "--config", config), log) as simulator:
-        ready_line(simulator)
-        code, out, err = _run(capsys, *read, "--json")
-        assert (code, err) == (0, "")
-        assert json.loads(out)["picture"]["bytes"] == saved.stat().st_size
-        assert saved.read_bytes()[:2] == b"\xff\xd8"
-        assert saved.stat().st_mode & 0o777 == 0o600
-        assert "is there already" in _run(capsys, *read)[2]
+    code, out, err = _run(capsys, *read, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["picture"]["bytes"] == saved.stat().st_size
+    assert saved.read_bytes()[:2] == b"\xff\xd8"
+    assert saved.stat().st_mode & 0o777 == 0o600
+    assert "is there already" in _run(capsys, *read)[2]
     assert "gives no pictures" in _run(capsys, "--config", config, "read", "meter-1", "--save", saved)[2]

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numbered import MakeNumbered, body, options
 
 from drivers.errors import BadReply
 from drivers.modbus.framing import ascii_answer, ascii_body, crc16, lrc, mbap_frames, rtu_answer
@@ -59,12 +60,16 @@ def test_the_answers_of_the_specification_are_understood(frame: dict[str, Any]) 
 
 
 @pytest.mark.parametrize("kind", ["rtu", "ascii", "tcp"])
-async def test_what_is_asked_is_written_as_the_specification_writes_it(kind: str, slave: Any, serving: Any) -> None:
+async def test_what_is_asked_is_written_as_the_specification_writes_it(kind: str, numbered: MakeNumbered) -> None:
     frames = [pdu_of(f, f["request"]) for f in FRAMES if "request" in f]
-    async with serving(slave, kind, 1.0) as served, open_line(served.options) as line:
+    first, *others = {unit for unit, _ in frames}
+    device = numbered(kind, first)
+    for unit in others:
+        numbered(kind, unit, on=device)
+    async with open_line(options(device, 1.0)) as line:
         for unit, pdu in frames:
             await line.request(asked(unit, pdu))
-    bare = [request[6:] if kind == "tcp" else request[:-2] for request in slave.requests]
+    bare = [body(kind, request) for request in device.line.requests]
     assert bare == [bytes((unit,)) + pdu for unit, pdu in frames]
 
 

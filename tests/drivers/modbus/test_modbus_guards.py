@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numbered import options
 
 from drivers.api import Quality, Reading
 from drivers.catalogue import ProfileError, load_profile, shipped_profiles
@@ -12,6 +13,7 @@ from drivers.modbus import guards
 from drivers.modbus.driver import SPEC, open_link
 from drivers.modbus.plan import compile_plan
 from drivers.modbus.profile import ModbusPoint, ModbusProfile
+from simulators.testing import MakeModbusDevice, RegisterImage, SimulatedDevice
 
 
 def shipped(name: str) -> ModbusProfile:
@@ -24,52 +26,63 @@ def chosen(profile: ModbusProfile, *names: str) -> list[ModbusPoint]:
     return list(profile.select(names))
 
 
-BOX1_ENABLED, BOX1_MIN = 4081, 4104
+UNIT = 109
+BOX1_ENABLED, BOX1_MIN, BOX1_AVG = 4081, 4104, 4184
+WARM = (0x4397, 0x2000)
+"""302.25 K"""
+
+
+@pytest.fixture
+def camera(modbus_device: MakeModbusDevice) -> SimulatedDevice:
+    """One whose first region is there and warm; all else is 0."""
+    regions = {BOX1_ENABLED: 1, BOX1_MIN: WARM, BOX1_AVG: WARM}
+    return modbus_device(unit=UNIT, image=RegisterImage(holding=regions, otherwise=lambda _table, _address: 0))
+
+
+def delete_region(camera: SimulatedDevice) -> None:
+    assert camera.image
+    camera.image.set("holding", BOX1_ENABLED, 0)
 
 
 @pytest.mark.parametrize("alone", [True, False])
 async def test_a_region_that_is_deleted_while_it_runs_never_reports_its_last_value(
-    alone: bool, slave: Any, serving: Any
+    alone: bool, camera: SimulatedDevice
 ) -> None:
     profile = shipped("flir/ax8-boxes")
     wanted = ["box1_min"] if alone else ["box1_enabled", "box1_min", "box1_avg"]
-    words = {BOX1_ENABLED: 1, BOX1_MIN: 0x4397, BOX1_MIN + 1: 0x2000}
-    slave.word = lambda _unit, _function, address: words.get(address, 0)
     plan = compile_plan(profile, chosen(profile, *wanted))
-    async with serving(slave, "tcp") as served, open_link(served.options) as link:
-        readings = {r.point: r for r in await link.read(109, plan)}
+    async with open_link(options(camera)) as link:
+        readings = {r.point: r for r in await link.read(UNIT, plan)}
         assert readings.keys() == set(wanted), "a guard that nobody asked for is not told"
         assert readings["box1_min"].value == 29.1
-        words[BOX1_ENABLED] = 0
-        readings = {r.point: r for r in await link.read(109, plan)}
+        delete_region(camera)
+        readings = {r.point: r for r in await link.read(UNIT, plan)}
         assert (readings["box1_min"].value, readings["box1_min"].quality) == (None, Quality.SWITCHED_OFF)
 
 
-async def test_a_region_that_is_deleted_between_two_requests_reports_nothing(slave: Any, serving: Any) -> None:
+async def test_a_region_that_is_deleted_between_two_requests_reports_nothing(camera: SimulatedDevice) -> None:
     """The guard is asked after the value, so what it says is true of the value too."""
     profile = shipped("flir/ax8-boxes")
-    words = {BOX1_ENABLED: 1, 4184: 0x4397, 4185: 0x2000}
-    slave.word = lambda _unit, _function, address: words.get(address, 0)
 
-    def delete_after_first(number: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
-        words[BOX1_ENABLED] = 0
-        del number
+    def delete_after_first(_number: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+        delete_region(camera)
         return [(0.0, reply)]
 
-    slave.script = delete_after_first
+    camera.script(delete_after_first)
     plan = compile_plan(profile, chosen(profile, "box1_avg"))
     assert [p.name for p in plan.blocks[-1].points] == ["box1_enabled"]
-    async with serving(slave, "tcp") as served, open_link(served.options) as link:
-        (reading,) = await link.read(109, plan)
+    async with open_link(options(camera)) as link:
+        (reading,) = await link.read(UNIT, plan)
     assert (reading.value, reading.quality) == (None, Quality.SWITCHED_OFF)
 
 
-async def test_where_the_guard_is_refused_there_is_no_value(slave: Any, serving: Any) -> None:
+async def test_where_the_guard_is_refused_there_is_no_value(camera: SimulatedDevice) -> None:
     profile = shipped("flir/ax8-boxes")
-    slave.refused = {BOX1_ENABLED}
+    assert camera.image
+    camera.image.fail(2, addresses={BOX1_ENABLED})
     plan = compile_plan(profile, chosen(profile, "box1_avg"))
-    async with serving(slave, "tcp") as served, open_link(served.options) as link:
-        (reading,) = await link.read(109, plan)
+    async with open_link(options(camera)) as link:
+        (reading,) = await link.read(UNIT, plan)
     assert (reading.value, reading.quality) == (None, Quality.CONFIGURATION)
 
 

@@ -5,11 +5,11 @@ import contextlib
 import random
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import pytest
+from numbered import MakeNumbered, asked, options, words
 
 from drivers.errors import BadReply, DriverError, LinkDown, NoReply
 from drivers.modbus import line as line_module
@@ -17,97 +17,119 @@ from drivers.modbus.barrier import barrier
 from drivers.modbus.line import Line, open_line
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Identify, Request
+from simulators.modbus.framing import rtu_frame
+from simulators.modbus.image import numbered_word
+from simulators.scripts import NotAfter, Say, at_any_time
+from simulators.testing import SimulatedDevice
 
 KINDS = ("rtu", "rtu-over-tcp", "ascii", "tcp", "udp")
 UNNUMBERED = KINDS[:3]
 T = 0.1
 SLOW_T = 2 * T
 """For replies that must come just in time: a busy machine may be late by some tens of milliseconds."""
+Reply = list[tuple[float, bytes]]
 
 
-async def ask(line: Line, slave: Any, address: int, count: int = 2, unit: int = 1) -> bool:
+async def ask(line: Line, address: int, count: int = 2, unit: int = 1) -> bool:
     """Ask, and check each word against the place where it should stand. False where there was no value."""
     try:
         found, mono_ns = await line.request(Request(unit, "holding", address, count))
     except (NoReply, BadReply):
         return False
-    assert found.words == tuple(slave.word(unit, 3, a) for a in range(address, address + count))
+    assert found.words == words(unit, address, count)
     assert 0 <= time.monotonic_ns() - mono_ns < 1_000_000_000
     return True
 
 
-def keep_the_bound(line: Line, slave: Any) -> None:
+def kept_bound(line: Line) -> NotAfter:
     """Of a device that answers out of order only time tells: let none of its replies come later than is promised.
 
     The device is in this process: where the machine is busy, it gets the request late and its timers are late.
     """
+    asked_at: list[float] = []
     send = line._wire.send
 
     async def noting(request: Any) -> bytes:
-        slave.asked_at.append(asyncio.get_running_loop().time())
+        asked_at.append(time.monotonic())
         return await send(request)
 
     line._wire.send = noting  # type: ignore[method-assign]
-    slave.latest_s = (line_module.LATE_MAX - 1) * T
+    return lambda number: asked_at[number] + (line_module.LATE_MAX - 1) * T
+
+
+def answer(device: SimulatedDevice, line: Line, say: Say, *, in_order: bool) -> None:
+    """Let the units on a line answer as `say` says; a device that answers out of order keeps its bound."""
+    not_after = at_any_time if in_order else kept_bound(line)
+    device.line.script(say, in_order=in_order, not_after=not_after)
+
+
+def two_units(numbered: MakeNumbered, kind: str) -> SimulatedDevice:
+    """Units 1 and 2 on one line; gives the first."""
+    first = numbered(kind)
+    numbered(kind, 2, on=first)
+    return first
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_request_gets_its_words(kind: str, slave: Any, serving: Any) -> None:
-    async with serving(slave, kind) as served, open_line(served.options) as line:
-        assert [await ask(line, slave, address, count) for address, count in ((0, 1), (500, 125), (65_534, 2))] == [
-            True
-        ] * 3
+async def test_a_request_gets_its_words(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    numbered(kind, 3, on=device)
+    async with open_line(options(device)) as line:
+        assert [await ask(line, address, count) for address, count in ((0, 1), (500, 125), (65_534, 2))] == [True] * 3
         bits, _ = await line.request(Request(3, "coil", 7, 11))
-        assert bits.words == tuple(slave.word(3, 1, a) & 1 for a in range(7, 18))
+        assert bits.words == tuple(numbered_word(3, "coil", a) for a in range(7, 18))
         assert line.stats.requests == 4
         assert (line.stats.no_reply, line.stats.bad_reply, line.stats.late_bytes) == (0, 0, 0)
         assert line.stats.busy_s > 0
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_device_says_what_it_is(kind: str, slave: Any, serving: Any) -> None:
-    async with serving(slave, kind) as served, open_line(served.options) as line:
+async def test_a_device_says_what_it_is(kind: str, numbered: MakeNumbered) -> None:
+    async with open_line(options(numbered(kind))) as line:
         found, _ = await line.request(Identify(1))
         assert found.objects == ((0, b"Acme"), (1, b"X1"))
         assert found.next_object is None
-        assert await ask(line, slave, 7)
+        assert await ask(line, 7)
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_late_identification_harms_no_read(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [(1.5 * SLOW_T if n == 0 else 0.0, reply)]
-    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
+async def test_a_late_identification_harms_no_read(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    device.script(lambda n, _request, reply: [(1.5 * SLOW_T if n == 0 else 0.0, reply)])
+    async with open_line(options(device, SLOW_T)) as line:
         with pytest.raises(NoReply):
             await line.request(Identify(1))
-        assert [await ask(line, slave, n) for n in range(5)] == [True] * 5
+        assert [await ask(line, n) for n in range(5)] == [True] * 5
         assert line.stats.late_bytes > 0
 
 
-async def test_a_datagram_is_one_frame_and_a_doubled_one_is_counted(slave: Any, serving: Any) -> None:
-    slave.script = lambda _n, _request, reply: [(0.0, reply[:9]), (0.0, reply + b"x"), (0.0, reply), (0.0, reply)]
-    async with serving(slave, "udp") as served, open_line(served.options) as line:
-        assert [await ask(line, slave, n) for n in range(5)] == [True] * 5
+async def test_a_datagram_is_one_frame_and_a_doubled_one_is_counted(numbered: MakeNumbered) -> None:
+    device = numbered("udp")
+    device.script(lambda _n, _request, reply: [(0.0, reply[:9]), (0.0, reply + b"x"), (0.0, reply), (0.0, reply)])
+    async with open_line(options(device)) as line:
+        assert [await ask(line, n) for n in range(5)] == [True] * 5
         assert line.stats.late_bytes > 0
 
 
-async def late_by(offset_s: float, kind: str, serving: Any, slave: Any, fifo: bool) -> tuple[int, int]:
+async def late_by(offset_s: float, device: SimulatedDevice, in_order: bool) -> tuple[int, int]:
     """Thirteen reads back to back, the third reply `offset_s` later; (values, late bytes)."""
-    slave.fifo = fifo
-    slave.script = lambda n, _request, reply: [(offset_s if n == 2 else 0.0, reply)]
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
-        if not fifo:
-            keep_the_bound(line, slave)
-        good = [await ask(line, slave, 10 * n, unit=1 + n % 4 // 3) for n in range(13)]
+
+    def say(n: int, _request: bytes, reply: bytes) -> Reply:
+        return [(offset_s if n == 2 else 0.0, reply)]
+
+    async with open_line(options(device, T)) as line:
+        answer(device, line, say, in_order=in_order)
+        good = [await ask(line, 10 * n, unit=1 + n % 4 // 3) for n in range(13)]
         if good[2]:
             assert offset_s < 3 * T
         return sum(good), line.stats.late_bytes
 
 
-@pytest.mark.parametrize("fifo", [True, False], ids=["in-order", "out-of-order"])
+@pytest.mark.parametrize("in_order", [True, False], ids=["in-order", "out-of-order"])
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_late_reply_never_becomes_a_value(kind: str, fifo: bool, serving: Any, new_slave: Any) -> None:
+async def test_a_late_reply_never_becomes_a_value(kind: str, in_order: bool, numbered: MakeNumbered) -> None:
     offsets = [3 * T * n / 40 for n in range(41)]
-    jobs = (late_by(offset, kind, serving, new_slave(), fifo) for offset in offsets)
+    jobs = [late_by(offset, two_units(numbered, kind), in_order) for offset in offsets]
     outcomes = await asyncio.gather(*jobs)
     assert min(good for good, _ in outcomes) >= 9
     assert sum(late > 0 for _, late in outcomes) >= 10
@@ -115,131 +137,139 @@ async def test_a_late_reply_never_becomes_a_value(kind: str, fifo: bool, serving
 
 @pytest.mark.parametrize("patience", [1, 4])
 async def test_many_late_replies_never_become_values(
-    patience: int, serving: Any, new_slave: Any, monkeypatch: pytest.MonkeyPatch
+    patience: int, numbered: MakeNumbered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_module, "PATIENCE_MAX", patience)
 
-    async def one(seed: int, kind: str, fifo: bool) -> int:
+    async def one(seed: int, device: SimulatedDevice, in_order: bool) -> int:
         dice = random.Random(seed)
-        slave = new_slave()
-        slave.fifo = fifo
-        slave.script = lambda _n, _request, reply: [(dice.choice((0.0, 0.0, dice.uniform(0, 3 * T))), reply)]
-        async with serving(slave, kind, T) as served, open_line(served.options) as line:
-            if not fifo:
-                keep_the_bound(line, slave)
-            asks = [(dice.randrange(900), dice.choice((2, 2, 4)), dice.choice((1, 2))) for _ in range(12)]
-            return sum([await ask(line, slave, *it) for it in asks])
 
-    runs = [one(seed, kind, fifo) for seed in range(15) for kind in UNNUMBERED for fifo in (True, False)]
+        def say(_n: int, _request: bytes, reply: bytes) -> Reply:
+            return [(dice.choice((0.0, 0.0, dice.uniform(0, 3 * T))), reply)]
+
+        async with open_line(options(device, T)) as line:
+            answer(device, line, say, in_order=in_order)
+            asks = [(dice.randrange(900), dice.choice((2, 2, 4)), dice.choice((1, 2))) for _ in range(12)]
+            return sum([await ask(line, *it) for it in asks])
+
+    cases = [(seed, kind, in_order) for seed in range(15) for kind in UNNUMBERED for in_order in (True, False)]
+    runs = [one(seed, two_units(numbered, kind), in_order) for seed, kind, in_order in cases]
     assert sum(await asyncio.gather(*runs)) > len(runs) * 12 * 0.3
 
 
 @pytest.mark.parametrize("kind", ["rtu", "ascii"])
 async def test_a_reply_that_came_late_while_the_agent_stood_still_is_no_value(
-    kind: str, slave: Any, serving: Any
+    kind: str, numbered: MakeNumbered
 ) -> None:
     """The device keeps its time, the agent does not: what lies in the port is read before a timer is believed."""
     replies: list[bytes] = []
 
-    def script(n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+    def script(n: int, _request: bytes, reply: bytes) -> Reply:
         replies.append(reply)
         return [(0.0, reply)] if n else []
 
-    slave.script = script
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
-        assert not await ask(line, slave, 0)
-        late = threading.Timer(2 * T, lambda: served.send(replies[0]))
+    device = numbered(kind)
+    device.script(script)
+    async with open_line(options(device, T)) as line:
+        assert not await ask(line, 0)
+        late = threading.Timer(2 * T, lambda: device.line.say(replies[0]))
         late.start()
         asyncio.get_running_loop().call_later(T, time.sleep, line_module.LATE_MAX * T)
-        assert await ask(line, slave, 40)
+        assert await ask(line, 40)
         assert line.stats.late_bytes > 0
         late.join()
 
 
-async def test_a_late_reply_on_tcp_is_known_by_its_number(slave: Any, serving: Any) -> None:
-    slave.fifo = False
-    slave.script = lambda n, _request, reply: [(1.5 * T if n == 0 else 0.0, reply)]
-    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
-        assert not await ask(line, slave, 0)
+async def test_a_late_reply_on_tcp_is_known_by_its_number(numbered: MakeNumbered) -> None:
+    device = numbered("tcp")
+    device.script(lambda n, _request, reply: [(1.5 * T if n == 0 else 0.0, reply)], in_order=False)
+    async with open_line(options(device, T)) as line:
+        assert not await ask(line, 0)
         started = time.monotonic()
         while line.stats.late_bytes == 0:
-            assert await ask(line, slave, 10)
+            assert await ask(line, 10)
             assert time.monotonic() - started < 5
         assert line.stats.late_bytes == 13
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_after_a_timeout_the_line_is_quiet_and_a_barrier_comes_first(kind: str, slave: Any, serving: Any) -> None:
+async def test_after_a_timeout_the_line_is_quiet_and_a_barrier_comes_first(kind: str, numbered: MakeNumbered) -> None:
     at: list[float] = []
 
-    def script(n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+    def script(n: int, _request: bytes, reply: bytes) -> Reply:
         at.append(time.monotonic())
         return [] if n == 0 else [(0.0, reply)]
 
-    slave.script = script
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
-        assert [await ask(line, slave, 0, 4), await ask(line, slave, 40, 4)] == [False, True]
-        counts = [request[5] for request in slave.requests]
+    device = numbered(kind)
+    device.script(script)
+    async with open_line(options(device, T)) as line:
+        assert [await ask(line, 0, 4), await ask(line, 40, 4)] == [False, True]
+        counts = [asked(kind, request).count for request in device.requests]
         assert (counts[0], counts[2]) == (4, 4)
         assert counts[1] != 4
         assert at[1] - at[0] >= 2 * T
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_device_that_was_seen_late_gets_more_time(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda _n, _request, reply: [(1.4 * SLOW_T, reply)]
-    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
-        outcomes = [await ask(line, slave, 10 * n) for n in range(6)]
+async def test_a_device_that_was_seen_late_gets_more_time(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    device.script(lambda _n, _request, reply: [(1.4 * SLOW_T, reply)])
+    async with open_line(options(device, SLOW_T)) as line:
+        outcomes = [await ask(line, 10 * n) for n in range(6)]
         assert outcomes[0] is False
         assert outcomes[-3:] == [True] * 3
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_late_refusal_never_passes_for_the_refusal_of_another_read(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [((2.5 * SLOW_T, 0.5 * SLOW_T, 0.2 * SLOW_T)[n], reply)]
-    slave.refused = {0, 1, 44, 45}
-    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
-        assert not await ask(line, slave, 0)
-        assert await ask(line, slave, 40, 4)
-        assert [int.from_bytes(r[2:6], "big") for r in slave.requests] == [2, 40 << 16 | 6, 40 << 16 | 4]
+async def test_a_late_refusal_never_passes_for_the_refusal_of_another_read(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    device.script(lambda n, _request, reply: [((2.5 * SLOW_T, 0.5 * SLOW_T, 0.2 * SLOW_T)[n], reply)])
+    device.image.fail(2, addresses={0, 1, 44, 45})
+    async with open_line(options(device, SLOW_T)) as line:
+        assert not await ask(line, 0)
+        assert await ask(line, 40, 4)
+        assert [asked(kind, r)[2:] for r in device.requests] == [(0, 2), (40, 6), (40, 4)]
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
 async def test_a_barrier_proves_nothing_about_a_device_that_answers_out_of_order(
-    kind: str, slave: Any, serving: Any
+    kind: str, numbered: MakeNumbered
 ) -> None:
-    slave.fifo = False
-    slave.script = lambda n, request, reply: [
-        (2.4 * SLOW_T if n == 0 else 0.8 * SLOW_T if request[5] == 2 else 0.0, reply)
-    ]
-    async with serving(slave, kind, SLOW_T) as served, open_line(served.options) as line:
-        assert not await ask(line, slave, 0)
-        assert await ask(line, slave, 50, 4)
-        assert await ask(line, slave, 100)
+    device = numbered(kind)
+
+    def say(n: int, request: bytes, reply: bytes) -> Reply:
+        return [(2.4 * SLOW_T if n == 0 else 0.8 * SLOW_T if asked(kind, request).count == 2 else 0.0, reply)]
+
+    device.script(say, in_order=False)
+    async with open_line(options(device, SLOW_T)) as line:
+        assert not await ask(line, 0)
+        assert await ask(line, 50, 4)
+        assert await ask(line, 100)
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
 async def test_a_device_that_is_silent_on_the_barrier_comes_back(
-    kind: str, slave: Any, serving: Any, monkeypatch: pytest.MonkeyPatch
+    kind: str, numbered: MakeNumbered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(line_module, "FORGIVE_S", 6 * T)
-    slave.script = lambda n, request, reply: [(0.0, reply)] if n and request[5] == 2 else []
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
-        outcomes = [await ask(line, slave, 0) for _ in range(12)]
+    device = numbered(kind)
+    device.script(lambda n, request, reply: [(0.0, reply)] if n and asked(kind, request).count == 2 else [])
+    async with open_line(options(device, T)) as line:
+        outcomes = [await ask(line, 0) for _ in range(12)]
         assert outcomes[:3] == [False] * 3
         assert outcomes[-1] is True
 
 
-def broken(reply: bytes, seal: Callable[[bytes], bytes]) -> dict[str, list[tuple[float, bytes]]]:
+def broken(reply: bytes) -> dict[str, Reply]:
     """Replies that no good device gives."""
-    other_unit = seal(bytes((9,)) + reply[1:-2])
-    less = seal(reply[:2] + bytes((2,)) + reply[3:5])
-    more = seal(reply[:2] + bytes((6,)) + reply[3:-2] + b"\1\2")
+    other_unit = rtu_frame(9, reply[1:-2])
+    less = rtu_frame(reply[0], reply[1:2] + bytes((2,)) + reply[3:5])
+    more = rtu_frame(reply[0], reply[1:2] + bytes((6,)) + reply[3:-2] + b"\1\2")
     return {
         "wrong checksum": [(0, reply[:-1] + bytes((reply[-1] ^ 1,)))],
         "truncated": [(0, reply[:-2])],
         "another unit": [(0, other_unit)],
-        "another function": [(0, seal(reply[:1] + b"\x04" + reply[2:-2]))],
+        "another function": [(0, rtu_frame(reply[0], b"\x04" + reply[2:-2]))],
         "fewer registers": [(0, less)],
         "more registers": [(0, more)],
         "a banner": [(0, b"Relay V1.2 ready\r\n")],
@@ -249,18 +279,16 @@ def broken(reply: bytes, seal: Callable[[bytes], bytes]) -> dict[str, list[tuple
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_broken_reply_gives_an_error_and_the_line_recovers(
-    kind: str, serving: Any, new_slave: Any, seal: Any
-) -> None:
+async def test_a_broken_reply_gives_an_error_and_the_line_recovers(kind: str, numbered: MakeNumbered) -> None:
     async def one(name: str) -> tuple[str, list[bool]]:
-        slave = new_slave()
-        slave.script = lambda n, _request, reply: broken(reply, seal)[name] if n == 1 else [(0.0, reply)]
-        async with serving(slave, kind, T) as served, open_line(served.options) as line:
-            outcomes = [await ask(line, slave, 10 * n) for n in range(5)]
+        device = numbered(kind)
+        device.script(lambda n, _request, reply: broken(reply)[name] if n == 1 else [(0.0, reply)])
+        async with open_line(options(device, T)) as line:
+            outcomes = [await ask(line, 10 * n) for n in range(5)]
             assert line.stats.bad_reply >= 1, name
             return name, outcomes
 
-    outcomes = await asyncio.gather(*(one(name) for name in broken(seal(b"\1\3\4abcd"), seal)))
+    outcomes = await asyncio.gather(*(one(name) for name in broken(rtu_frame(1, b"\3\4abcd"))))
     for name, good in outcomes:
         assert good[0], name
         assert not good[1], name
@@ -268,8 +296,8 @@ async def test_a_broken_reply_gives_an_error_and_the_line_recovers(
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_noise_echo_and_split_bytes_do_no_harm(kind: str, serving: Any, new_slave: Any) -> None:
-    wild: dict[str, Callable[[bytes, bytes], list[tuple[float, bytes]]]] = {
+async def test_noise_echo_and_split_bytes_do_no_harm(kind: str, numbered: MakeNumbered) -> None:
+    wild: dict[str, Callable[[bytes, bytes], Reply]] = {
         "echo": lambda request, reply: [(0, request), (0, reply)],
         "echo in one": lambda request, reply: [(0, request + reply)],
         "noise before": lambda _request, reply: [(0, b"\0\xff" + reply)],
@@ -278,58 +306,59 @@ async def test_noise_echo_and_split_bytes_do_no_harm(kind: str, serving: Any, ne
     }
 
     async def one(name: str) -> tuple[str, bool, int]:
-        slave = new_slave()
-        slave.script = lambda _n, request, reply: wild[name](request, reply)
-        async with serving(slave, kind, 4 * T) as served, open_line(served.options) as line:
-            good = [await ask(line, slave, 10 * n) for n in range(6)]
+        device = numbered(kind)
+        device.script(lambda _n, request, reply: wild[name](request, reply))
+        async with open_line(options(device, 4 * T)) as line:
+            good = [await ask(line, 10 * n) for n in range(6)]
             return name, all(good), line.stats.no_reply + line.stats.bad_reply
 
     assert await asyncio.gather(*map(one, wild)) == [(name, True, 0) for name in wild]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_random_bytes_at_any_time_never_become_a_value(kind: str, serving: Any, new_slave: Any) -> None:
+async def test_random_bytes_at_any_time_never_become_a_value(kind: str, numbered: MakeNumbered) -> None:
     async def one(seed: int) -> None:
         dice = random.Random(seed)
-        slave = new_slave()
+        device = numbered(kind)
 
-        def script(_n: int, _request: bytes, reply: bytes) -> list[tuple[float, bytes]]:
+        def script(_n: int, _request: bytes, reply: bytes) -> Reply:
             junk = dice.randbytes(dice.randrange(40))
             cut = dice.randrange(5 if kind in ("tcp", "udp") else len(reply))  # MBAP has no checksum of its own
             choices = ([(0.0, reply)], [(0.0, junk)], [(0.0, reply[:cut] + junk)], [(0.0, junk + reply)], [])
             return dice.choice(choices)
 
-        slave.script = script
-        async with serving(slave, kind, 0.02) as served:
-            with contextlib.suppress(LinkDown):
-                async with open_line(served.options) as line:
-                    for n in range(8):
-                        await ask(line, slave, n)
+        device.script(script)
+        with contextlib.suppress(LinkDown):
+            async with open_line(options(device, 0.02)) as line:
+                for n in range(8):
+                    await ask(line, n)
 
     await asyncio.gather(*(one(seed) for seed in range(20)))
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_bytes_that_nobody_asked_for_are_counted_and_waited_out(kind: str, slave: Any, serving: Any) -> None:
-    async with serving(slave, kind, T) as served, open_line(served.options) as line:
-        assert await ask(line, slave, 0)
-        served.send(b"hello")
+async def test_bytes_that_nobody_asked_for_are_counted_and_waited_out(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    async with open_line(options(device, T)) as line:
+        assert await ask(line, 0)
+        device.line.say(b"hello")
         async with asyncio.timeout(5):
             while line.stats.late_bytes < 5:
                 await asyncio.sleep(0.001)
         started = time.monotonic()
-        assert await ask(line, slave, 10)
+        assert await ask(line, 10)
         assert time.monotonic() - started >= T * 0.9
         assert line.stats.late_bytes == 5
 
 
 @pytest.mark.parametrize("kind", UNNUMBERED)
-async def test_a_babbling_line_is_given_up_in_bounded_time(kind: str, slave: Any, serving: Any) -> None:
-    async with serving(slave, kind, T) as served, open_line(served.options) as line, asyncio.TaskGroup() as group:
+async def test_a_babbling_line_is_given_up_in_bounded_time(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    async with open_line(options(device, T)) as line, asyncio.TaskGroup() as group:
 
         async def babble() -> None:
             while True:
-                served.send(b"UUUU")
+                device.line.say(b"UUUU")
                 await asyncio.sleep(T / 4)
 
         babbler = group.create_task(babble())
@@ -340,39 +369,40 @@ async def test_a_babbling_line_is_given_up_in_bounded_time(kind: str, slave: Any
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_a_cancelled_read_leaves_no_wrong_value_behind(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [(2 * T if n == 0 else 0.0, reply)]
-    async with serving(slave, kind, 3 * T) as served, open_line(served.options) as line:
+async def test_a_cancelled_read_leaves_no_wrong_value_behind(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    device.script(lambda n, _request, reply: [(2 * T if n == 0 else 0.0, reply)])
+    async with open_line(options(device, 3 * T)) as line:
         asking = asyncio.create_task(line.request(Request(1, "holding", 0, 2)), name="a read to be cancelled")
         async with asyncio.timeout(3):
-            while not slave.requests:
+            while not device.requests:
                 await asyncio.sleep(0.001)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        assert await ask(line, slave, 100)
+        assert await ask(line, 100)
 
 
 @pytest.mark.parametrize("kind", KINDS[:4])
-async def test_a_path_that_goes_away_is_told_at_once(kind: str, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [] if n else [(0.0, reply)]
-    async with serving(slave, kind, 5.0) as served:
-        served.options = _with_timeout(served.options, T)
-        async with open_line(served.options) as line:
-            assert await ask(line, slave, 0)
-            asking = asyncio.ensure_future(line.request(Request(1, "holding", 0, 1), timeout_s=5.0))
-            async with asyncio.timeout(3):
-                while len(slave.requests) < 2:
-                    await asyncio.sleep(0.001)
-                served.vanish()
-                with pytest.raises(LinkDown):
-                    await asking
+async def test_a_path_that_goes_away_is_told_at_once(kind: str, numbered: MakeNumbered) -> None:
+    device = numbered(kind)
+    device.script(lambda n, _request, reply: [] if n else [(0.0, reply)])
+    async with open_line(options(device, T)) as line:
+        assert await ask(line, 0)
+        asking = asyncio.ensure_future(line.request(Request(1, "holding", 0, 1), timeout_s=5.0))
+        async with asyncio.timeout(3):
+            while len(device.requests) < 2:
+                await asyncio.sleep(0.001)
+            device.fault("unplug" if kind in ("rtu", "ascii") else "cut")
+            with pytest.raises(LinkDown):
+                await asking
 
 
-async def test_a_serial_port_that_vanished_costs_no_cpu(slave: Any, serving: Any) -> None:
-    async with serving(slave, "rtu", T) as served, open_line(served.options) as line:
-        assert await ask(line, slave, 0)
-        served.vanish()
+async def test_a_serial_port_that_vanished_costs_no_cpu(numbered: MakeNumbered) -> None:
+    device = numbered("rtu")
+    async with open_line(options(device, T)) as line:
+        assert await ask(line, 0)
+        device.fault("unplug")
         before = time.process_time()
         await asyncio.sleep(0.3)
         assert time.process_time() - before < 0.1
@@ -380,11 +410,12 @@ async def test_a_serial_port_that_vanished_costs_no_cpu(slave: Any, serving: Any
             await line.request(Request(1, "holding", 0, 1))
 
 
-async def test_a_connection_that_the_device_closed_while_idle_is_opened_again(slave: Any, serving: Any) -> None:
-    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
+async def test_a_connection_that_the_device_closed_while_idle_is_opened_again(numbered: MakeNumbered) -> None:
+    device = numbered("tcp")
+    async with open_line(options(device, T)) as line:
         for address in (0, 10, 20):
-            assert await ask(line, slave, address)
-            served.vanish()
+            assert await ask(line, address)
+            device.fault("cut")
             await asyncio.sleep(0.01)
 
 
@@ -421,16 +452,18 @@ async def test_a_cancellation_that_the_library_swallows_while_it_connects_still_
         await task
 
 
-async def test_a_serial_port_is_ours_alone(slave: Any, serving: Any) -> None:
-    async with serving(slave, "rtu", T) as served, open_line(served.options):
+async def test_a_serial_port_is_ours_alone(numbered: MakeNumbered) -> None:
+    at = options(numbered("rtu"), T)
+    async with open_line(at):
         with pytest.raises(LinkDown, match="another program"):
-            async with open_line(served.options):
+            async with open_line(at):
                 pass
 
 
-async def test_a_tcp_device_that_talks_rtu_is_told_so(slave: Any, serving: Any, seal: Any) -> None:
-    slave.script = lambda _n, _request, _reply: [(0.0, seal(b"\1\3\4abcd"))]
-    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
+async def test_a_tcp_device_that_talks_rtu_is_told_so(numbered: MakeNumbered) -> None:
+    device = numbered("tcp")
+    device.script(lambda _n, _request, _reply: [(0.0, rtu_frame(1, b"\3\4abcd"))])
+    async with open_line(options(device, T)) as line:
         with pytest.raises(LinkDown, match="RTU over TCP"):
             await line.request(Request(1, "holding", 0, 2))
 
@@ -446,10 +479,11 @@ async def test_a_tcp_device_that_talks_rtu_is_told_so(slave: Any, serving: Any, 
     ],
     ids=["unit", "function", "length", "count", "too much"],
 )
-async def test_a_tcp_reply_that_does_not_match_is_an_error(wrong: Any, slave: Any, serving: Any) -> None:
-    slave.script = lambda n, _request, reply: [(0.0, reply if n else wrong(reply))]
-    async with serving(slave, "tcp", T) as served, open_line(served.options) as line:
-        assert [await ask(line, slave, 0), await ask(line, slave, 0)] == [False, True]
+async def test_a_tcp_reply_that_does_not_match_is_an_error(wrong: Any, numbered: MakeNumbered) -> None:
+    device = numbered("tcp")
+    device.script(lambda n, _request, reply: [(0.0, reply if n else wrong(reply))])
+    async with open_line(options(device, T)) as line:
+        assert [await ask(line, 0), await ask(line, 0)] == [False, True]
         assert line.stats.bad_reply == 1
 
 
@@ -468,75 +502,3 @@ def test_a_barrier_cannot_be_confused_with_what_is_owed(table: Any, count: int) 
 
 def test_every_failure_of_a_line_is_a_driver_error() -> None:
     assert all(issubclass(kind, DriverError) for kind in (LinkDown, NoReply, BadReply))
-
-
-def _with_timeout(options: ModbusOptions, timeout_s: float) -> ModbusOptions:
-    kept = {"host": options.host, "given_port": options.tcp_port, "port": options.port, "baud": options.baud}
-    return ModbusOptions(transport=options.transport, given_timeout_s=timeout_s, **kept)  # type: ignore[arg-type]
-
-
-@contextlib.asynccontextmanager
-async def going_deaf(port: int, after: int, connections_deaf: int = 1) -> AsyncIterator[tuple[int, list[int]]]:
-    """A port before `port`, on which the first connections give no byte any more after so many requests."""
-    connections: list[int] = []
-    tasks: list[asyncio.Task[None]] = []
-
-    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        connections.append(0)
-        mine, first = len(connections) - 1, len(connections) <= connections_deaf
-        from_slave, to_slave = await asyncio.open_connection("127.0.0.1", port)
-        try:
-            while data := await reader.read(1_000):
-                connections[mine] += 1
-                if first and connections[mine] > after:
-                    continue
-                to_slave.write(data)
-                with contextlib.suppress(TimeoutError):
-                    writer.write(await asyncio.wait_for(from_slave.read(1_000), T / 2))
-        finally:
-            to_slave.transport.abort()
-            writer.transport.abort()
-
-    async with await asyncio.start_server(
-        lambda reader, writer: tasks.append(asyncio.create_task(pass_on(reader, writer))), "127.0.0.1", 0
-    ) as server:
-        try:
-            yield server.sockets[0].getsockname()[1], connections
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            await asyncio.sleep(0)
-
-
-@pytest.mark.parametrize("kind", ["tcp", "rtu-over-tcp"])
-async def test_a_connection_on_which_nothing_comes_any_more_is_given_up_for_a_new_one(
-    kind: str, slave: Any, serving: Any
-) -> None:
-    async with serving(slave, kind, T) as served, going_deaf(served.options.tcp_port, 2) as (port, connections):
-        async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
-            assert await ask(line, slave, 0)
-            assert await ask(line, slave, 10)
-            deaf = [await ask(line, slave, 20 * n, n) for n in range(1, line_module.DEAF_AFTER + 1)]
-            assert deaf == [False] * line_module.DEAF_AFTER
-            assert len(connections) == 1
-            assert await ask(line, slave, 70, 5)
-            assert len(connections) == 2
-
-
-async def test_a_new_connection_that_gives_nothing_either_is_left_after_one_request(slave: Any, serving: Any) -> None:
-    async with serving(slave, "tcp", T) as served, going_deaf(served.options.tcp_port, 0, 3) as (port, connections):
-        async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
-            found = [await ask(line, slave, 10 * n) for n in range(line_module.DEAF_AFTER + 3)]
-            assert found == [False] * (line_module.DEAF_AFTER + 2) + [True]
-            assert len(connections) == 4
-
-
-async def test_a_unit_that_is_dead_costs_no_connection_while_others_answer(slave: Any, serving: Any) -> None:
-    slave.dead_units = {9}
-    async with serving(slave, "tcp", T) as served, going_deaf(served.options.tcp_port, 1_000) as (port, connections):
-        async with open_line(msgspec.structs.replace(served.options, given_port=port)) as line:
-            for n in range(line_module.DEAF_AFTER + 1):
-                assert await ask(line, slave, n)
-                assert not await ask(line, slave, 0, unit=9)
-            assert len(connections) == 1

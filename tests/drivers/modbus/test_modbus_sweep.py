@@ -3,11 +3,13 @@
 import asyncio
 import random
 from collections import Counter
-from typing import Any
+
+from numbered import MakeNumbered, options, words
 
 from drivers.errors import BadReply, NoReply
 from drivers.modbus.line import Line, open_line
 from drivers.modbus.pdu import Request
+from simulators.testing import SimulatedDevice
 
 TIMEOUT_S = 0.15
 OFFSETS = 13
@@ -32,7 +34,7 @@ class LateDevice:
         ]
 
 
-async def read_back_to_back(line: Line, slave: Any, rng: random.Random, reads: int) -> Counter[str]:
+async def read_back_to_back(line: Line, rng: random.Random, reads: int) -> Counter[str]:
     """Random places and units; every word says where it should stand."""
     seen: Counter[str] = Counter()
     for _ in range(reads):
@@ -42,29 +44,34 @@ async def read_back_to_back(line: Line, slave: Any, rng: random.Random, reads: i
         except (NoReply, BadReply):
             seen["none"] += 1
         else:
-            right = found.words == tuple(slave.word(unit, 3, a) for a in range(address, address + count))
-            seen["good" if right else "WRONG"] += 1
+            seen["good" if found.words == words(unit, address, count) else "WRONG"] += 1
     return seen
 
 
-async def one_line(kind: str, baud: int, offset_s: float, many: bool, seed: int, tools: Any) -> Counter[str]:
-    """One line of its own: after the late replies the device answers in time again."""
-    serving, new_slave = tools
+def line_of_units(numbered: MakeNumbered, kind: str) -> SimulatedDevice:
+    """All units on a line of their own; gives the first."""
+    first = numbered(kind, UNITS[0])
+    for unit in UNITS[1:]:
+        numbered(kind, unit, on=first)
+    return first
+
+
+async def one_line(device: SimulatedDevice, baud: int, offset_s: float, many: bool, seed: int) -> Counter[str]:
+    """After the late replies the devices of a line answer in time again."""
     rng = random.Random(seed)
-    slave = new_slave()
     late = frozenset(rng.sample(range(2, READS // 2), 8) if many else (rng.randrange(2, 10),))
-    slave.script = LateDevice(baud, late, offset_s)
-    async with serving(slave, kind, TIMEOUT_S) as served, open_line(served.options) as line:
-        return await read_back_to_back(line, slave, rng, READS)
+    device.line.script(LateDevice(baud, late, offset_s))
+    async with open_line(options(device, TIMEOUT_S)) as line:
+        return await read_back_to_back(line, rng, READS)
 
 
 async def test_late_replies_at_every_offset_give_no_wrong_value_in_ten_thousand_reads(
-    serving: Any, new_slave: Any
+    numbered: MakeNumbered,
 ) -> None:
     offsets = [3 * TIMEOUT_S * n / (OFFSETS - 1) for n in range(OFFSETS)]
     places = [(kind, baud) for kind in ("rtu", "rtu-over-tcp") for baud in (9_600, 115_200)]
     cases = [(kind, baud, offset, many) for kind, baud in places for offset in offsets for many in (False, True)]
-    lines = [one_line(*case, seed, (serving, new_slave)) for seed, case in enumerate(cases)]
+    lines = [one_line(line_of_units(numbered, kind), *case, seed) for seed, (kind, *case) in enumerate(cases)]
     for case, seen in zip(cases, found := await asyncio.gather(*lines), strict=True):
         assert not seen["WRONG"], f"{case}: {dict(seen)}"
     total = sum(found, Counter[str]())

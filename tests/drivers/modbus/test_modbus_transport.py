@@ -1,21 +1,20 @@
 """What each transport needs of its own: certificates, line settings, another name after a replug."""
 
-import asyncio
-import contextlib
 import ssl
 import subprocess
 import termios
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from numbered import MakeNumbered, options, words
 
 from drivers.errors import LinkDown
 from drivers.modbus.line import open_line
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Request
 from drivers.rs485 import Rs485
+from simulators.testing import MakeModbusDevice, RegisterImage, SimulatedDevice
 
 
 @pytest.fixture(scope="session")
@@ -32,47 +31,36 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextlib.asynccontextmanager
-async def tls_device(slave: Any, folder: Path, name: str) -> AsyncIterator[int]:
+def tls_device(modbus_device: MakeModbusDevice, folder: Path, name: str) -> SimulatedDevice:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / f"{name}.pem", folder / f"{name}.key")
-
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
-            while True:
-                for _, data in slave.mbap(await reader.readexactly(12)):
-                    writer.write(data)
-        writer.close()
-
-    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=context)
-    async with server:
-        yield server.sockets[0].getsockname()[1]
+    return modbus_device(transport="tls", tls=context, image=RegisterImage.numbered())
 
 
 def tls_options(port: int, ca_file: Path) -> ModbusOptions:
     return ModbusOptions(transport="tls", host="localhost", given_port=port, ca_file=str(ca_file))
 
 
-async def test_modbus_over_tls_reads_from_a_device_that_it_can_trust(slave: Any, certificates: Path) -> None:
-    async with (
-        tls_device(slave, certificates, "good") as port,
-        open_line(tls_options(port, certificates / "good.pem")) as line,
-    ):
+async def test_modbus_over_tls_reads_from_a_device_that_it_can_trust(
+    modbus_device: MakeModbusDevice, certificates: Path
+) -> None:
+    device = tls_device(modbus_device, certificates, "good")
+    async with open_line(tls_options(device.tcp_port, certificates / "good.pem")) as line:
         found, _ = await line.request(Request(1, "holding", 5, 2))
-        assert found.words == (slave.word(1, 3, 5), slave.word(1, 3, 6))
+        assert found.words == words(1, 5, 2)
 
 
 @pytest.mark.parametrize(
     ("served", "trusted", "why"), [("good", "other", "self-signed|self signed"), ("other", "other", "localhost")]
 )
 async def test_a_certificate_that_is_not_right_is_refused_by_name(
-    served: str, trusted: str, why: str, slave: Any, certificates: Path
+    served: str, trusted: str, why: str, modbus_device: MakeModbusDevice, certificates: Path
 ) -> None:
-    async with tls_device(slave, certificates, served) as port:
-        with pytest.raises(LinkDown, match=why):
-            async with open_line(tls_options(port, certificates / f"{trusted}.pem")):
-                pass
-    assert slave.requests == []
+    device = tls_device(modbus_device, certificates, served)
+    with pytest.raises(LinkDown, match=why):
+        async with open_line(tls_options(device.tcp_port, certificates / f"{trusted}.pem")):
+            pass
+    assert device.requests == []
 
 
 async def test_a_ca_file_that_is_none_is_said(tmp_path: Path) -> None:
@@ -91,7 +79,7 @@ async def test_a_ca_file_that_is_none_is_said(tmp_path: Path) -> None:
     ],
 )
 async def test_the_line_settings_reach_the_port(
-    keys: Any, expected: int, slave: Any, serving: Any, monkeypatch: pytest.MonkeyPatch
+    keys: Any, expected: int, numbered: MakeNumbered, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A pty knows no parity and refuses it: what is asked of the kernel is looked at, then asked without."""
     asked: list[Any] = []
@@ -103,29 +91,29 @@ async def test_the_line_settings_reach_the_port(
 
     monkeypatch.setattr(termios, "tcsetattr", tcsetattr)
     mask = termios.CSIZE | termios.PARENB | termios.PARODD | termios.CSTOPB
-    async with serving(slave, "rtu") as served:
-        asked.clear()
-        async with open_line(ModbusOptions(transport="rtu", port=served.options.port, baud=19_200, **keys)):
-            assert asked[-1][2] & mask == expected
-            assert asked[-1][4:6] == [termios.B19200, termios.B19200]
+    device = numbered("rtu")
+    asked.clear()
+    async with open_line(ModbusOptions(transport="rtu", port=device.port, baud=19_200, **keys)):
+        assert asked[-1][2] & mask == expected
+        assert asked[-1][4:6] == [termios.B19200, termios.B19200]
 
 
-async def test_rs485_on_a_port_that_cannot_is_an_error_and_the_port_is_free_again(slave: Any, serving: Any) -> None:
-    async with serving(slave, "rtu") as served:
-        options = ModbusOptions(transport="rtu", port=served.options.port, rs485=Rs485())
-        with pytest.raises(LinkDown, match="RTS"):
-            async with open_line(options):
-                pass
-        async with open_line(served.options) as line:
-            await line.request(Request(1, "holding", 5, 2))
+async def test_rs485_on_a_port_that_cannot_is_an_error_and_the_port_is_free_again(numbered: MakeNumbered) -> None:
+    device = numbered("rtu")
+    with pytest.raises(LinkDown, match="RTS"):
+        async with open_line(ModbusOptions(transport="rtu", port=device.port, rs485=Rs485())):
+            pass
+    async with open_line(options(device)) as line:
+        await line.request(Request(1, "holding", 5, 2))
 
 
-async def test_a_port_that_moved_to_another_number_is_read_on(slave: Any, serving: Any, tmp_path: Path) -> None:
-    name = tmp_path / "usb-adapter-port0"
+async def test_a_port_that_moved_to_another_number_is_read_on(numbered: MakeNumbered) -> None:
+    device = numbered("rtu")
+    targets = set()
     for _ in range(2):
-        async with serving(slave, "rtu") as served:
-            name.unlink(missing_ok=True)
-            name.symlink_to(served.options.port)
-            async with open_line(ModbusOptions(transport="rtu", port=str(name))) as line:
-                await line.request(Request(1, "holding", 5, 2))
-    assert len(slave.requests) == 2
+        targets.add(Path(device.port).readlink())
+        async with open_line(ModbusOptions(transport="rtu", port=device.port)) as line:
+            await line.request(Request(1, "holding", 5, 2))
+        device.fault("unplug")
+        device.heal()
+    assert len(targets) == len(device.requests) == 2

@@ -3,8 +3,7 @@
 import asyncio
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ from drivers.serial.framing import with_checksum
 from drivers.serial.newest import SerialPlan
 from drivers.serial.options import SerialOptions
 from drivers.serial.profile import SerialProfile
-
-Line = Any
-"""The pty of conftest.py."""
+from simulators.testing import RawLine
 
 WIND = b"$IIMWV,271.0,R,000.2,N,A*3B\r\n"
 AIR = b"$WIMTA,010.0,C*2A\r\n"
@@ -37,15 +34,17 @@ def shown(readings: list[Reading]) -> dict[str, Any]:
     return {r.point: r.value if r.value is not None else str(r.quality) for r in readings}
 
 
-def options(line: Line, timeout_s: float = 5.0) -> SerialOptions:
-    return SerialOptions(port=str(line.port), timeout_s=timeout_s)
+def options(line: RawLine, timeout_s: float = 5.0) -> SerialOptions:
+    where = {key: line.link[key] for key in ("port", "host", "tcp_port") if key in line.link}
+    return SerialOptions(**where, timeout_s=timeout_s)
 
 
-async def begin(link: SerialLink, line: Line, wanted: SerialPlan, data: bytes) -> dict[str, Any]:
+async def begin(link: SerialLink, line: RawLine, wanted: SerialPlan, *data: bytes) -> dict[str, Any]:
     """The first read, and what the instrument says once somebody listens to it."""
     reading = asyncio.create_task(link.read(None, wanted))
     await asyncio.sleep(LISTENS_S)
-    line.send(data)
+    for part in data:
+        line.say(part)
     return shown(await reading)
 
 
@@ -60,18 +59,18 @@ async def heard(link: SerialLink, frames: int) -> None:
             await asyncio.sleep(0.005)
 
 
-async def test_a_read_gives_what_the_instrument_said(line: Line, nmea: SerialProfile) -> None:
+async def test_a_read_gives_what_the_instrument_said(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         before_ns = time.monotonic_ns()
         wanted = plan(nmea, "wind_angle", "wind_speed")
         assert await begin(link, line, wanted, WIND) == {"wind_angle": 271.0, "wind_speed": 0.103}
-        line.send(WIND)
+        line.say(WIND)
         readings = await link.read(None, wanted)
         assert before_ns < readings[0].mono_ns <= time.monotonic_ns()
         assert len({r.mono_ns for r in readings}) == 1
 
 
-async def test_each_read_gives_only_what_is_new(line: Line, nmea: SerialProfile) -> None:
+async def test_each_read_gives_only_what_is_new(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         wanted = plan(nmea, "wind_angle", "air_temperature", "depth")
         assert await begin(link, line, wanted, WIND + AIR + DEPTH) == {
@@ -79,47 +78,47 @@ async def test_each_read_gives_only_what_is_new(line: Line, nmea: SerialProfile)
             "air_temperature": 10.0,
             "depth": 2.4,
         }
-        line.send(AIR)
+        line.say(AIR)
         assert shown(await link.read(None, wanted)) == {"air_temperature": 10.0}
 
 
-async def test_the_first_read_listens_to_a_whole_cycle(line: Line, nmea: SerialProfile) -> None:
+async def test_the_first_read_listens_to_a_whole_cycle(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         wanted = plan(nmea, "wind_angle", "air_temperature", "depth")
         reading = asyncio.create_task(link.read(None, wanted))
         await asyncio.sleep(LISTENS_S)
         for number, part in enumerate((AIR, WIND), 1):
-            line.send(part)
+            line.say(part)
             await heard(link, number)
             assert not reading.done()
-        line.send(AIR)
+        line.say(AIR)
         assert shown(await reading) == {"wind_angle": 271.0, "air_temperature": 10.0}
 
 
-async def test_two_plans_of_one_instrument_are_each_told_everything(line: Line, nmea: SerialProfile) -> None:
+async def test_two_plans_of_one_instrument_are_each_told_everything(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         wind, air = plan(nmea, "wind_angle"), plan(nmea, "air_temperature")
         assert await begin(link, line, wind, WIND + AIR) == {"wind_angle": 271.0}
         assert shown(await link.read(None, air)) == {"air_temperature": 10.0}
 
 
-async def test_what_was_said_before_anybody_listened_is_not_a_reading(line: Line, nmea: SerialProfile) -> None:
-    line.send(WIND)
+async def test_what_was_said_before_anybody_listened_is_not_a_reading(line: RawLine, nmea: SerialProfile) -> None:
+    line.say(WIND)
     async with open_link(options(line, 0.3)) as link:
-        line.send(WIND)
+        line.say(WIND)
         with pytest.raises(NoReply):
             await link.read(None, plan(nmea, "wind_angle"))
         assert await begin(link, line, plan(nmea, "wind_angle"), WIND) == {"wind_angle": 271.0}
 
 
-async def test_silence_is_no_reply(line: Line, nmea: SerialProfile) -> None:
+async def test_silence_is_no_reply(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line, 0.1)) as link:
         with pytest.raises(NoReply, match="nothing came"):
             await link.read(None, plan(nmea, "wind_angle"))
         assert (link.stats.requests, link.stats.no_reply) == (1, 1)
 
 
-async def test_frames_of_another_kind_are_no_reply(line: Line, nmea: SerialProfile) -> None:
+async def test_frames_of_another_kind_are_no_reply(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line, 0.3)) as link:
         with pytest.raises(NoReply, match="none has a value"):
             await begin(link, line, plan(nmea, "wind_angle"), DEPTH)
@@ -129,41 +128,41 @@ async def test_frames_of_another_kind_are_no_reply(line: Line, nmea: SerialProfi
     ("data", "why"), [(WRONG_DEPTH, "'09' would fit"), (b"\x80\x00\xfe" * 9, "27 bytes came, no frame")]
 )
 async def test_rubbish_is_a_bad_reply_that_says_what_came(
-    line: Line, nmea: SerialProfile, data: bytes, why: str
+    line: RawLine, nmea: SerialProfile, data: bytes, why: str
 ) -> None:
     async with open_link(options(line, 0.3)) as link:
         with pytest.raises(BadReply, match=why):
             await begin(link, line, plan(nmea, "depth"), data)
 
 
-async def test_a_broken_frame_is_counted_and_the_next_one_is_read(line: Line, nmea: SerialProfile) -> None:
+async def test_a_broken_frame_is_counted_and_the_next_one_is_read(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         assert await begin(link, line, plan(nmea, "depth"), WRONG_DEPTH + DEPTH) == {"depth": 2.4}
         assert link.stats.bad_reply == 1
 
 
-async def test_an_instrument_that_warms_up_has_no_values_yet(line: Line, pms: SerialProfile) -> None:
+async def test_an_instrument_that_warms_up_has_no_values_yet(line: RawLine, pms: SerialProfile) -> None:
     zeros = with_checksum(pms.frame, b"BM\0\x1c" + bytes(28))
     async with open_link(options(line)) as link:
         assert await begin(link, line, plan(pms, "pm25"), zeros) == {"pm25": str(Quality.WARMING_UP)}
 
 
-async def test_a_frame_that_comes_in_pieces_is_read(line: Line, nmea: SerialProfile) -> None:
+async def test_a_frame_that_comes_in_pieces_is_read(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         reading = asyncio.create_task(link.read(None, plan(nmea, "depth")))
         await asyncio.sleep(LISTENS_S)
         for byte in DEPTH:
-            line.send(bytes([byte]))
+            line.say(bytes([byte]))
             await asyncio.sleep(0.001)
         assert shown(await reading) == {"depth": 2.4}
 
 
-async def test_a_port_that_vanishes_raises_at_once_and_does_not_spin(line: Line, nmea: SerialProfile) -> None:
+async def test_a_port_that_vanishes_raises_at_once_and_does_not_spin(line: RawLine, nmea: SerialProfile) -> None:
     async with open_link(options(line)) as link:
         reading = asyncio.create_task(link.read(None, plan(nmea, "wind_angle")))
         await asyncio.sleep(LISTENS_S)
         cpu_s = time.process_time()
-        line.unplug()
+        line.fault("unplug")
         with pytest.raises(LinkDown, match="unplugged"):
             await asyncio.wait_for(reading, 2)
         with pytest.raises(LinkDown):
@@ -172,15 +171,15 @@ async def test_a_port_that_vanishes_raises_at_once_and_does_not_spin(line: Line,
         assert time.process_time() - cpu_s < 0.15
 
 
-async def test_a_port_may_come_back_as_another_device(plug: Callable[[], Line], nmea: SerialProfile) -> None:
+async def test_a_port_may_come_back_as_another_device(line: RawLine, nmea: SerialProfile) -> None:
     wanted = plan(nmea, "depth")
     for _ in range(2):
-        plugged = plug()
-        async with open_link(options(plugged)) as link:
-            assert await begin(link, plugged, wanted, DEPTH) == {"depth": 2.4}
-            plugged.unplug()
+        async with open_link(options(line)) as link:
+            assert await begin(link, line, wanted, DEPTH) == {"depth": 2.4}
+            line.fault("unplug")
             with pytest.raises(LinkDown):
                 await link.read(None, wanted)
+        line.heal()
 
 
 async def test_a_port_that_is_not_there_is_link_down(tmp_path: Path) -> None:
@@ -196,8 +195,8 @@ async def test_a_file_that_is_no_port_is_link_down(tmp_path: Path) -> None:
             pass
 
 
-async def test_a_port_that_another_process_holds_is_link_down(line: Line) -> None:
-    with serial.Serial(str(line.port), exclusive=True), pytest.raises(LinkDown, match="another process"):
+async def test_a_port_that_another_process_holds_is_link_down(line: RawLine) -> None:
+    with serial.Serial(line.port, exclusive=True), pytest.raises(LinkDown, match="another process"):
         async with open_link(options(line)):
             pass
 
@@ -206,7 +205,7 @@ def open_files() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def test_closing_a_link_frees_its_port(line: Line) -> None:
+async def test_closing_a_link_frees_its_port(line: RawLine) -> None:
     open_before = open_files()
     for _ in range(3):
         async with open_link(options(line)):
@@ -215,52 +214,34 @@ async def test_closing_a_link_frees_its_port(line: Line) -> None:
     assert len(asyncio.all_tasks()) == 1
 
 
-async def test_an_error_inside_the_link_is_passed_on_as_it_is(line: Line) -> None:
+async def test_an_error_inside_the_link_is_passed_on_as_it_is(line: RawLine) -> None:
     with pytest.raises(LinkDown, match=r"^as it is$"):
         async with open_link(options(line)):
             raise LinkDown("as it is")
 
 
-@asynccontextmanager
-async def serial_server(*data: bytes, keep: bool = True) -> AsyncIterator[SerialOptions]:
-    """A TCP server that says `data` to whoever comes, and hangs up where it does not `keep` the connection."""
-
-    async def talk(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while keep and not writer.is_closing():
-                for part in data:
-                    writer.write(part)
-                await asyncio.sleep(0.02)
-        finally:
-            writer.transport.abort()
-            await asyncio.sleep(LISTENS_S)
-
-    async with asyncio.TaskGroup() as talks:
-
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            open_talks.append(talks.create_task(talk(reader, writer)))
-
-        open_talks: list[asyncio.Task[None]] = []
-        async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
-            port: int = server.sockets[0].getsockname()[1]
-            yield SerialOptions(host="127.0.0.1", tcp_port=port, timeout_s=2.0)
-        for one in open_talks:
-            one.cancel()
+@pytest.fixture
+def server(serial_line: Callable[..., RawLine]) -> RawLine:
+    """A serial server: what is said on its line goes to whoever is connected."""
+    return serial_line(tcp=True)
 
 
-async def test_a_serial_server_is_read_like_a_port(nmea: SerialProfile) -> None:
-    async with serial_server(DEPTH[:7], DEPTH[7:]) as at, open_link(at) as link:
-        assert shown(await link.read(None, plan(nmea, "depth"))) == {"depth": 2.4}
+async def test_a_serial_server_is_read_like_a_port(server: RawLine, nmea: SerialProfile) -> None:
+    async with open_link(options(server)) as link:
+        server.wait_for_connections()
+        assert await begin(link, server, plan(nmea, "depth"), DEPTH[:7], DEPTH[7:]) == {"depth": 2.4}
 
 
-async def test_a_serial_server_that_hangs_up_is_link_down(nmea: SerialProfile) -> None:
-    async with serial_server(keep=False) as at, open_link(at) as link:
+async def test_a_serial_server_that_hangs_up_is_link_down(server: RawLine, nmea: SerialProfile) -> None:
+    async with open_link(options(server)) as link:
+        server.wait_for_connections()
+        server.fault("cut")
         with pytest.raises(LinkDown, match="closed the connection"):
             await link.read(None, plan(nmea, "depth"))
 
 
-async def test_a_dead_connection_is_noticed_by_keepalive() -> None:
-    async with serial_server(DEPTH) as at, _open_tcp(at) as port:
+async def test_a_dead_connection_is_noticed_by_keepalive(server: RawLine) -> None:
+    async with _open_tcp(options(server)) as port:
         sock = port._reader._transport.get_extra_info("socket")
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
         assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 30
