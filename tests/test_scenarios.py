@@ -19,7 +19,7 @@ from simulators.scenario.shipped import scenario_names
 
 CHECK = (sys.executable, "-m", "simulators", "check")
 AGENT = (sys.executable, "-m", "agent", "--config", "{config}", "run")
-JOBS = 16
+JOBS = 24
 SHORT_S, LONG_S = 400, 3_600
 SEEDS = (None, 1_954, 1_975)
 """None: that of the file."""

@@ -28,7 +28,7 @@ from simulators.site import SiteError
 
 TAKES_COMMAND = True
 INTERRUPTED = 130
-APART_S = 1.0
+APART_S = 0.8
 """Scenarios that run at once begin so long after one another: a start takes more of the CPU than all that follows."""
 KINDS = ("text", "json", "junit")
 
