@@ -36,7 +36,7 @@ FORGIVE_S = 30.0
 """Some devices are silent on a count that they dislike: after so long without a barrier they are asked plainly."""
 DEAF_AFTER = 3
 DEAF_AFTER_NUMBERED = 2
-"""On a TCP connection that has given no byte to so many requests nobody may be there any more: a new one is made."""
+"""A TCP connection that has given no byte to so many requests is left for a new one; that, after one."""
 _GAP_MIN_S = 0.05
 _HEARD_MAX = 4_096
 _OWED_MAX = 16
@@ -88,7 +88,7 @@ class Line:
         self._wire = Wire(options, self._on_bytes, self._on_lost)
         self._lost = False
         self._proven = False
-        self._silent = 0
+        self._silent, self._afresh = 0, False
         self._pending: _Pending | None = None
         self._stream = bytearray()
         self._idle = bytearray()
@@ -124,8 +124,8 @@ class Line:
         """
         timeout_s = max(self._options.timeout_s, timeout_s, self._patience_s.get(request.unit, 0.0))
         await self._reopen_if_closed()
-        await self._reopen_if_deaf()
         await self._await_owed(request)
+        await self._reopen_if_deaf()
         if isinstance(request, Request) and any(not owed.passed for owed in self._owed.get(request.unit, ())):
             await self._barrier(request, timeout_s, pause_s)
         return await self._ask(request, timeout_s, pause_s)
@@ -141,10 +141,11 @@ class Line:
 
     async def _reopen_if_deaf(self) -> None:
         """TCP tells nobody that a device has lost its power, or a router the connection. What is owed stays owed."""
-        patience = DEAF_AFTER_NUMBERED if self._options.numbered else DEAF_AFTER
+        patience = 1 if self._afresh else DEAF_AFTER_NUMBERED if self._options.numbered else DEAF_AFTER
         if self._silent >= patience and not self._lost and not self._options.is_serial:
             self._wire.close()
             await self.open()
+            self._afresh = True
 
     async def _await_owed(self, request: Request | Identify) -> None:
         """Wait for late answers that would look like the one to `request`, until they are seen or too old."""
@@ -260,7 +261,7 @@ class Line:
     def _on_bytes(self, data: bytes) -> None:
         now = _now()
         self._heard_at = now
-        self._silent = 0
+        self._silent, self._afresh = 0, False
         pending = self._pending
         if self._options.transport == "udp":
             self._on_datagram(data, pending)

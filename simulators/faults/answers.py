@@ -37,6 +37,9 @@ class Dialect(Protocol):
     def exception(self, request: bytes, answer: bytes, code: int) -> bytes:
         """A refusal in its place."""
 
+    def registers(self, request: bytes) -> range:
+        """The registers, or bits, that a request asks for or writes; none where it names none."""
+
 
 class Part(NamedTuple):
     """Wait so long after the part before it, then send `data`, where it is not later than `until_s` (monotonic)."""
@@ -62,7 +65,7 @@ def meet(faults: Sequence[Fault], spoken: Spoken, dialect: Dialect, random: Rand
 
     First those that change what is said, then what stands around it, then when it comes.
     """
-    met = [one for one in faults if _applies(one, dialect) and (one.share >= 1 or random.random() < one.share)]
+    met = [one for one in faults if _applies(one, spoken, dialect) and (one.share >= 1 or random.random() < one.share)]
     names = [one.name for one in met]
     if not spoken.answer or not met or "no_reply" in names:
         return ([Part(0.0, spoken.answer)] if spoken.answer and not met else []), names
@@ -78,8 +81,11 @@ def meet(faults: Sequence[Fault], spoken: Spoken, dialect: Dialect, random: Rand
     return parts, names
 
 
-def _applies(fault: Fault, dialect: Dialect) -> bool:
-    return not fault.kind.only or dialect.transport in fault.kind.only
+def _applies(fault: Fault, spoken: Spoken, dialect: Dialect) -> bool:
+    if fault.kind.only and dialect.transport not in fault.kind.only:
+        return False
+    register = int(fault["register"]) if "register" in fault.kind.parameters else -1
+    return register < 0 or register in dialect.registers(spoken.request)
 
 
 def _exception(fault: Fault, spoken: Spoken, dialect: Dialect, _random: Random) -> bytes:

@@ -48,6 +48,7 @@ class FaultKind:
 
 
 _DELAY: Final = {"min_s": Parameter(0.01, 0.0, 3_600.0), "max_s": Parameter(2.5, 0.0, 3_600.0)}
+_REGISTER: Final = {"register": Parameter(-1, -1, 65_535)}
 _COUNT: Final = {"bytes": Parameter(3, 1, 1_000)}
 _TCP: Final[tuple[Place, ...]] = ("line", "uplink")
 
@@ -67,8 +68,14 @@ def _kind(
 
 
 _KINDS = (
-    _kind("no_reply", "answer", "the answer never comes"),
-    _kind("exception", "answer", "a Modbus exception in its place", {"code": Parameter(4, 1, 255)}, only=MODBUS),
+    _kind("no_reply", "answer", "the answer never comes", _REGISTER),
+    _kind(
+        "exception",
+        "answer",
+        "a Modbus exception in its place",
+        {"code": Parameter(4, 1, 255), **_REGISTER},
+        only=MODBUS,
+    ),
     _kind("wrong_crc", "answer", "the checksum is wrong", only=frozenset(("rtu", "ascii", "bytes"))),
     _kind("wrong_unit", "answer", "another unit seems to answer", only=MODBUS),
     _kind("wrong_count", "answer", "one register or byte more or less than asked for, well framed", only=MODBUS),
@@ -107,6 +114,7 @@ _KINDS = (
     _kind("read_only", "host", "the gateway's disk cannot be written to"),
     _kind("clock_jump", "host", "the wall clock jumps", {"seconds": Parameter(3_600, -4e9, 4e9)}, moment=True),
     _kind("sigkill", "host", "the gateway is killed, and started again when it is over"),
+    _kind("sigterm", "host", "the gateway is told to end, and started again when it is over"),
     _kind("power_cut", "host", "the power fails, and the RAM disk is lost; the gateway starts when it is over"),
     _kind("sigstop", "host", "the gateway gets no CPU"),
 )

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
-from simulators.host.machine import Machine
+from simulators.host.machine import STOP_TIMEOUT_S, Machine
 
 Fault = Callable[..., AbstractAsyncContextManager[None]]
 """Makes one fault of a machine, its first argument; the others are numbers, with the names that a scenario writes."""
@@ -52,6 +52,16 @@ async def sigkill(machine: Machine) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
+async def sigterm(machine: Machine) -> AsyncIterator[None]:
+    """SIGTERM, and SIGKILL after 90 s; the command is started again at the end."""
+    await machine.terminate(STOP_TIMEOUT_S)
+    try:
+        yield
+    finally:
+        await machine.up()
+
+
+@asynccontextmanager
 async def power_cut(machine: Machine) -> AsyncIterator[None]:
     """SIGKILL, and the RAM disk is empty; the command is started again at the end."""
     await machine.down()
@@ -77,6 +87,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
     "read_only": read_only,
     "clock_jump": clock_jump,
     "sigkill": sigkill,
+    "sigterm": sigterm,
     "power_cut": power_cut,
     "sigstop": sigstop,
 }

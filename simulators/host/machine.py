@@ -58,6 +58,13 @@ class Machine:
         """Where to find from here what the command sees at `path`, like a file in `data`."""
         return self._space.path(path)
 
+    def beside(self, argv: Sequence[str]) -> list[str]:
+        """The command line that runs `argv` next to the command: it sees the same files, and is no process of it.
+
+        Start it in our session: whatever has another is taken for the command's.
+        """
+        return self._space.command(argv, Path.cwd())
+
     async def start(
         self, argv: Sequence[str], env: Mapping[str, str] | None = None, *, restart_s: float | None = None
     ) -> None:

@@ -31,6 +31,10 @@ class BytesDialect:
         del request, code
         return answer
 
+    def registers(self, request: bytes) -> range:
+        del request
+        return range(0)
+
 
 BYTES: Final = BytesDialect()
 

@@ -4,6 +4,7 @@ Sources: MODBUS Application Protocol V1.1b3, sections 6 and 7; MODBUS over Seria
 on TCP/IP V1.0b, 3.1.3.
 """
 
+import struct
 from random import Random
 from typing import Final
 
@@ -12,6 +13,8 @@ from simulators.modbus.framing import ascii_frame, mbap_frame, rtu_frame
 
 _ERROR: Final = 0x80
 _BIT_READS: Final = (1, 2)
+_SINGLE: Final = (5, 6, 22)
+_SPANS: Final = (1, 2, 3, 4, 15, 16, 23)
 _COUNTED: Final = (1, 2, 3, 4, 23)
 """Functions whose answer begins with the count of its bytes; the others echo a quantity or a value."""
 
@@ -26,6 +29,14 @@ def with_other_count(pdu: bytes, random: Random) -> bytes:
     shorter = len(data) > step and random.random() < 0.5
     data = data[:-step] if shorter else data + data[-step:]
     return bytes((pdu[0], len(data) & 0xFF)) + data
+
+
+def registers_of(pdu: bytes) -> range:
+    """What a request names by an address and a count; of 5 and 6 the one that it writes."""
+    if len(pdu) < 5 or pdu[0] not in (*_SINGLE, *_SPANS):
+        return range(0)
+    address, count = struct.unpack_from(">HH", pdu, 1)
+    return range(address, address + (1 if pdu[0] in _SINGLE else count))
 
 
 class RtuDialect:
@@ -45,6 +56,9 @@ class RtuDialect:
     def exception(self, request: bytes, answer: bytes, code: int) -> bytes:
         del request
         return rtu_frame(answer[0], bytes((answer[1] | _ERROR, code)))
+
+    def registers(self, request: bytes) -> range:
+        return registers_of(request[1:-2])
 
 
 class AsciiDialect:
@@ -69,6 +83,9 @@ class AsciiDialect:
         unit, pdu = self._parts(answer)
         return ascii_frame(unit, bytes((pdu[0] | _ERROR, code)))
 
+    def registers(self, request: bytes) -> range:
+        return registers_of(self._parts(request)[1])
+
     @staticmethod
     def _parts(answer: bytes) -> tuple[int, bytes]:
         body = bytes.fromhex(answer[1:-4].decode())
@@ -92,6 +109,9 @@ class TcpDialect:
     def exception(self, request: bytes, answer: bytes, code: int) -> bytes:
         del request
         return mbap_frame(_transaction(answer), answer[6], bytes((answer[7] | _ERROR, code)))
+
+    def registers(self, request: bytes) -> range:
+        return registers_of(request[7:])
 
 
 RTU: Final = RtuDialect()

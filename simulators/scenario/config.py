@@ -33,7 +33,7 @@ def agent_config(root: Section, site: Site, places: Places, folder: Path) -> dic
             "host": HOST,
             "port": places.broker_port,
             "protocol": places.protocol,
-            "tls": False,
+            **_tls(places),
             "keepalive_s": 10,
         },
         "clock": {"hold_unsynced_s": 0},
@@ -66,6 +66,10 @@ def device_facts(root: Section, site: Site) -> dict[str, DeviceFacts]:
 
 def _interval(value: Any) -> float:
     return float(value) if isinstance(value, int | float) and value > 0 else INTERVAL_S
+
+
+def _tls(places: Places) -> dict[str, Any]:
+    return {"tls": True, "ca_file": str(places.ca_file)} if places.ca_file else {"tls": False}
 
 
 def _profile_name(device: SiteDevice, folder: Path) -> str:

@@ -4,6 +4,7 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -152,6 +153,12 @@ def _events(db: sqlite3.Connection) -> Iterator[Event]:
 def _pictures(folder: Path) -> Iterator[Arrival]:
     """DIR/GATEWAY/DEVICE/TIME-ID.jpg; in the truth a picture is its SHA-256."""
     for file in sorted(folder.glob("*/*/*.jpg")):
-        at_ms = int(file.stat().st_mtime * 1_000)
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
-        yield Arrival(file.parent.name, PICTURE, digest, at_ms, at_ms, live=False)
+        came_ms = int(file.stat().st_mtime * 1_000)
+        yield Arrival(file.parent.name, PICTURE, digest, _taken_ms(file.stem.partition("-")[0]), came_ms, live=False)
+
+
+def _taken_ms(name: str) -> int:
+    """20261126T214700123Z, in ms since 1970."""
+    taken = datetime.strptime(name[:15] + "Z", "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+    return int(taken.timestamp()) * 1_000 + int(name[15:18])

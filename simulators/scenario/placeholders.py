@@ -4,6 +4,7 @@ Only what is known is replaced: other braces, as in JSON, stay as they are.
 """
 
 import re
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,19 +14,23 @@ from simulators.endpoints import free_port
 
 HOST = "127.0.0.1"
 _KNOWN = re.compile(
-    r"\{(folder|data|run|config|broker_host|broker_port|broker_url|seed|(?:port|address):[A-Za-z0-9][\w.-]*)\}"
+    r"\{(folder|data|run|config|broker_host|broker_port|broker_url|ca_file|python|seed|(?:port|address):[A-Za-z0-9][\w.-]*)\}"
 )
 
 
 @dataclass
 class Places:
-    """Folders, ports and addresses of one run. The gateway keeps its files in `data`; `run` is on a RAM disk."""
+    """Folders, ports and addresses of one run. The gateway keeps its files in `data`; `run` is on a RAM disk.
+
+    `ca_file` is to be trusted where the broker speaks TLS.
+    """
 
     folder: Path
     data: Path
     run: Path
     broker_port: int = 1883
     protocol: str = "5"
+    ca_file: Path | None = None
     seed: int = 0
     addresses: Mapping[str, str] = field(default_factory=dict)
     take_port: Callable[[], int] = free_port
@@ -67,7 +72,7 @@ class Places:
 
     def environment(self) -> dict[str, str]:
         """What COMMAND finds in its environment: `OC_SIM_CONFIG`, `OC_SIM_BROKER_PORT`, …"""
-        names = ("config", "folder", "data", "run", "broker_host", "broker_port", "broker_url")
+        names = ("config", "folder", "data", "run", "broker_host", "broker_port", "broker_url", "ca_file")
         return {f"OC_SIM_{name.upper()}": str(self._value(name, "")) for name in names}
 
     def _value(self, name: str, otherwise: str) -> str | int:
@@ -77,5 +82,7 @@ class Places:
         if name in ("folder", "data", "run", "config"):
             return str(getattr(self, name))
         if name == "broker_url":
-            return f"mqtt://{HOST}:{self.broker_port}"
+            return f"mqtt{'s' if self.ca_file else ''}://{HOST}:{self.broker_port}"
+        if name in ("ca_file", "python"):
+            return str(self.ca_file or "") if name == "ca_file" else sys.executable
         return HOST if name == "broker_host" else self.broker_port if name == "broker_port" else self.seed

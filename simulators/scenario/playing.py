@@ -14,6 +14,8 @@ from typing import Any, Final, NamedTuple
 from simulators.faults.answers import SPOILS
 from simulators.faults.schedule import Schedule
 from simulators.host import FAULTS as HOST_FAULTS
+from simulators.processes import ChildFailed
+from simulators.scenario.doing import Doings
 from simulators.scenario.evidence import Arrival, Evidence, Exit, Failure, Line, Usage
 from simulators.scenario.expectations.process import Disk
 from simulators.scenario.gathering import Tail, account_in, at_ioc, bytes_in, messages_at_ioc, twice
@@ -103,12 +105,16 @@ class Play:
         """Seconds since the start of the gateway; 0 before it."""
         return 0.0 if self._start_s is None else time.monotonic() - self._start_s
 
-    async def run(self, argv: Sequence[str], env: Mapping[str, str]) -> None:
+    async def run(self, argv: Sequence[str], env: Mapping[str, str], doings: Doings) -> None:
         """Start the gateway, let happen what happens, and have it end. Raises `ChildFailed`, `HostCannot`."""
         keys = self._stage.scenario.keys
+        for one in self._stage.scenario.do:
+            if one.at_s is None:
+                self._stage.say(f"before    {one.run}")
+                await doings.do(self._stage.places.fill(one.run))
         self._start_s, self._start_ms = time.monotonic(), now_ms()
         await self._stage.machine.start(argv, env)
-        await self._play(keys.seconds + keys.settle_s)
+        await self._play(keys.length_s, doings)
         self._stop_ms = now_ms()
         self._stage.say("the gateway is told to end")
         code = await self._stage.machine.terminate(keys.stop_s)
@@ -116,6 +122,8 @@ class Play:
         if not self._exits or self._exits[-1].asked:
             self._exits.append(Exit(self._end_ms, code, asked=True))
         self._look(at_end=True)
+        if failed := await doings.end():
+            raise ChildFailed("; ".join(failed))
 
     async def settle(self) -> None:
         """Until nothing new has come for a while, or `arrive_s` is over."""
@@ -171,8 +179,8 @@ class Play:
                 evidence.duplicates, evidence.changed = twice(heard)
         return evidence
 
-    async def _play(self, until_s: float) -> None:
-        happenings = sorted(self._happenings(), key=lambda one: one.at_s)
+    async def _play(self, until_s: float, doings: Doings) -> None:
+        happenings = sorted(self._happenings(doings), key=lambda one: one.at_s)
         async with asyncio.TaskGroup() as tasks:
             watching = tasks.create_task(self._watch(), name="watch")
             for one in happenings:
@@ -190,8 +198,11 @@ class Play:
             await asyncio.sleep(min(left_s, WATCH_S))
         return bool(self._exits)
 
-    def _happenings(self) -> Iterator[Happening]:
+    def _happenings(self, doings: Doings) -> Iterator[Happening]:
         uplink = self._stage.uplink
+        for told in self._stage.scenario.do:
+            if told.at_s is not None:
+                yield Happening(told.at_s, told.run, partial(self._do, doings, told.run))
         for window in self._windows.get("site", ()):
             yield Happening(window.begin_s, f"{window.fault}", _nothing)
         for window in self._windows.get("uplink", ()):
@@ -220,6 +231,9 @@ class Play:
             for one in [one for one in self._host_faults if one[0] is window]:
                 await one[1].aclose()
                 self._host_faults.remove(one)
+
+    async def _do(self, doings: Doings, shell: str) -> None:
+        await doings.start(self._stage.places.fill(shell))
 
     async def _set(self, one: SetKeys) -> None:
         self.world.values.set(one.device, one.name, one.value)
@@ -253,7 +267,7 @@ class Play:
             self._stage.say(f"the gateway has ended by itself, exit code {code}")
 
     def _is_down(self) -> bool:
-        return any(window.fault.name in ("sigkill", "power_cut") for window, _ in self._host_faults)
+        return any(window.fault.name in ("sigkill", "sigterm", "power_cut") for window, _ in self._host_faults)
 
     def _count(self) -> int:
         uplink = self._stage.uplink

@@ -13,12 +13,23 @@ from simulators.scenario.config import agent_config, device_facts
 from simulators.scenario.placeholders import Places
 from simulators.scenario.reading_expectations import read_expectations
 from simulators.scenario.reading_faults import read_faults
-from simulators.scenario.scenario import FileKeys, HostKeys, IocKeys, Scenario, ScenarioKeys, SetKeys, ValuesKeys
+from simulators.scenario.scenario import (
+    BrokerKeys,
+    DoKeys,
+    FileKeys,
+    HostKeys,
+    IocKeys,
+    Scenario,
+    ScenarioKeys,
+    SetKeys,
+    ValuesKeys,
+)
 from simulators.site import Site, SiteError, read_site
 
 _TABLES: Final = (
     "scenario",
     "ioc",
+    "broker",
     "host",
     "values",
     "arrives",
@@ -27,26 +38,36 @@ _TABLES: Final = (
     "device",
     "fault",
     "set",
+    "do",
     "file",
     "expect",
 )
 _TIMES: Final[Mapping[str, Sequence[str]]] = {
     "fault": ("from_s", "for_s", "every_s"),
     "set": ("at_s",),
+    "do": ("at_s",),
     "expect": ("from_s", "to_s"),
 }
 """What `speed` makes shorter, beside `scenario.seconds`. How long a gateway may take for something stays."""
 
 
 def read_scenario(
-    file: Path, places: Places, *, seed: int | None = None, speed: float = 1.0, seconds: float | None = None
+    file: Path,
+    places: Places,
+    *,
+    seed: int | None = None,
+    speed: float = 1.0,
+    seconds: float | None = None,
+    short: bool = False,
 ) -> Scenario:
     """Read `file`, and with `site` the `agent.toml` that it names; raises `SiteError` with every problem found.
 
-    `seed` replaces that of the file. `speed` divides its times; `seconds` chooses the speed for that length.
+    `seed` replaces that of the file. `speed` divides its times; `seconds` chooses the speed for that length,
+    `short` for the length that the file calls the shortest.
     """
     problems: list[Problem] = []
     tree, folder = _load(file, places, problems)
+    seconds = _shortest_s(tree.data.get("scenario")) if short else seconds
     if seconds and isinstance(length := tree.data.get("scenario", {}).get("seconds"), int | float):
         speed = length / seconds
     _hasten(tree.data, speed)
@@ -95,6 +116,11 @@ def _each(links: Any, change: Any) -> Any:
     return [change(link) if isinstance(link, dict) else link for link in links]
 
 
+def _shortest_s(table: Any) -> float | None:
+    short_s = table.get("short_s") if isinstance(table, dict) else None
+    return short_s if isinstance(short_s, int | float) and short_s > 0 else None
+
+
 def _hasten(data: dict[str, Any], speed: float) -> None:
     if speed == 1:
         return
@@ -126,11 +152,13 @@ def _read(file: Path, root: Section, keys: ScenarioKeys, site: Site, places: Pla
         expect=read_expectations(root, keys, devices, site, arrives),
         faults=read_faults(root, site, contract="arrives" not in root.data),
         sets=_sets(root, site),
+        do=tuple(one for one in (section.convert(DoKeys) for section in root.children("do")) if one),
         files=tuple(one for one in (section.convert(FileKeys) for section in root.children("file")) if one),
         arrives=arrives,
         values=_values(root, file.parent),
         ioc=root.child("ioc").convert(IocKeys) or IocKeys(),
         host=root.child("host").convert(HostKeys) or HostKeys(),
+        broker=root.child("broker").convert(BrokerKeys) or BrokerKeys(),
     )
 
 

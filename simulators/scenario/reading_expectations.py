@@ -11,6 +11,7 @@ from simulators.faults.catalogue import FAULTS
 from simulators.scenario.arriving import Arrives
 from simulators.scenario.evidence import DeviceFacts
 from simulators.scenario.expectations import EXPECTATIONS, Expectation, NothingWrong, Runs
+from simulators.scenario.expectations.missing import PICTURE
 from simulators.scenario.expectations.polling import GOOD, QualityIs, Recovers
 from simulators.scenario.expectations.process import Output
 from simulators.scenario.expectations.saying import Online
@@ -81,9 +82,9 @@ def _check_names(section: Section, one: Expectation, devices: Mapping[str, Devic
     if one.that == "polled" and one.point:
         section.problem("point", "means nothing: a device is asked, not a point", "remove it")
     wanted = listed(one.device)
-    points = {
-        point.name for device in site.devices if not wanted or device.name in wanted for point in device.profile.point
-    }
+    looked_at = [device.profile for device in site.devices if not wanted or device.name in wanted]
+    points = {point.name for profile in looked_at for point in profile.point}
+    points |= {PICTURE for profile in looked_at if getattr(profile, "pictures", False)}
     for name in listed(one.point):
         if name not in points:
             section.problem("point", f'there is no point "{name}"', f"known: {', '.join(sorted(points)[:10])}")
@@ -92,7 +93,7 @@ def _check_names(section: Section, one: Expectation, devices: Mapping[str, Devic
 def _check_times(section: Section, one: Expectation, keys: ScenarioKeys) -> None:
     if not isinstance(one, Timed):
         return
-    end_s = keys.seconds + keys.settle_s
+    end_s = keys.length_s
     if one.from_s is not None and one.from_s >= end_s:
         section.problem("from_s", f"is {one.from_s:g}: the gateway is stopped at {end_s:g} s", "write less")
     if one.from_s is not None and one.to_s is not None and one.to_s <= one.from_s:

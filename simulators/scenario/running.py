@@ -16,9 +16,11 @@ from simulators.broker import broker
 from simulators.endpoints import CannotServe
 from simulators.host import HostCannot
 from simulators.kinds import serve_site
+from simulators.mosquitto import BrokerOptions
 from simulators.mqtt.address import parse_broker
 from simulators.processes import ChildFailed
 from simulators.proxy.proxy import proxy
+from simulators.scenario.doing import Doings
 from simulators.scenario.evidence import Evidence
 from simulators.scenario.ioc_process import IocProcess
 from simulators.scenario.machine import machine_for
@@ -29,6 +31,7 @@ from simulators.scenario.recorder import Recorder
 from simulators.scenario.report import ScenarioReport, outcome_of
 from simulators.scenario.scenario import Scenario, Where
 from simulators.scenario.timeline import Window, windows
+from simulators.scenario.trust import make_show
 from simulators.scenario.uplink import Uplink
 from simulators.site import SiteError
 from simulators.toml_text import toml_text
@@ -43,17 +46,22 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How scenarios are run: `seed` and `seconds` replace those of the file, `speed` divides its times."""
+    """How scenarios are run: `seed` and `seconds` replace those of the file, `speed` divides its times.
+
+    `short`: for the length that each file calls the shortest.
+    """
 
     seed: int | None = None
     seconds: float | None = None
     speed: float = 1.0
+    short: bool = False
     keep: bool = False
 
 
 def read(file: Path, places: Places, options: Options) -> Scenario:
     """The scenario as it will be run; raises `SiteError`."""
-    return read_scenario(file, places, seed=options.seed, speed=options.speed, seconds=options.seconds)
+    told = {"seed": options.seed, "speed": options.speed, "seconds": options.seconds, "short": options.short}
+    return read_scenario(file, places, **told)  # type: ignore[arg-type] # as `Options` says
 
 
 async def run_scenario(file: Path, command: Sequence[str], options: Options, say: Say) -> ScenarioReport:
@@ -127,9 +135,13 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
     scenario = read(file, Places.nowhere(), options)
     async with AsyncExitStack() as stack:
         machine = await stack.enter_async_context(machine_for(scenario, folder))
-        mqtt = await stack.enter_async_context(broker(folder))
-        way = await stack.enter_async_context(proxy(mqtt.port, seed=scenario.keys.seed))
-        places = Places(folder, machine.data, machine.run_dir, way.port, mqtt.protocol, scenario.keys.seed)
+        show = await asyncio.to_thread(make_show, scenario.broker, folder / "tls")
+        mqtt = await stack.enter_async_context(broker(folder, BrokerOptions(lines=show.more)))
+        way = await stack.enter_async_context(
+            proxy(show.port or mqtt.port, seed=scenario.keys.seed, mqtt=not show.port)
+        )
+        places = Places(folder, machine.data, machine.run_dir, way.port, seed=scenario.keys.seed)
+        places.protocol, places.ca_file = mqtt.protocol, show.ca_file
         scenario = read(file, places, options)
         places.addresses = scenario.addresses
         _write_files(scenario, places)
@@ -146,7 +158,9 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         play = Play(stage, _timelines(scenario))
         await stack.enter_async_context(serve_site(scenario.site, play.world))
         play.direct()
-        await play.run(places.command(command), places.environment())
+        doings = Doings(machine, places.environment(), folder / "do.log")
+        stack.push_async_callback(doings.end)
+        await play.run(places.command(command), places.environment(), doings)
         await play.settle()
         if ioc is not None:
             await ioc.stop()
@@ -165,7 +179,7 @@ async def _listens(recorder: Recorder) -> None:
 def _timelines(scenario: Scenario) -> Mapping[Where, Sequence[Window]]:
     keys = scenario.keys
     return {
-        "site": windows(scenario.on("site"), keys.seconds + keys.settle_s, keys.seed),
+        "site": windows(scenario.on("site"), keys.length_s, keys.seed),
         "uplink": windows(scenario.on("uplink"), keys.seconds, keys.seed, heal=keys.heal),
         "host": windows(scenario.on("host"), keys.seconds, keys.seed, heal=keys.heal),
     }

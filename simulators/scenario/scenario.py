@@ -21,7 +21,8 @@ Where = Literal["site", "uplink", "host"]
 
 class ScenarioKeys(msgspec.Struct, frozen=True, kw_only=True):
     """`[scenario]`. After `seconds` uplink and host are well again (`heal`), the gateway runs on for `settle_s`, is
-    told to end by SIGTERM, and has `stop_s` for it; then `arrive_s` at most for what is still on its way.
+    told to end by SIGTERM, and has `stop_s` for it; then `arrive_s` at most for what is still on its way. `short_s`:
+    how short `seconds` may be made for a scenario that still means something.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, examples=["One dead device of ten"])]
@@ -33,8 +34,14 @@ class ScenarioKeys(msgspec.Struct, frozen=True, kw_only=True):
     heal: bool = True
     stop_s: Seconds = 30.0
     arrive_s: SecondsOrZero = 10.0
+    short_s: Seconds | None = None
     nothing_wrong: bool = True
     runs: bool = True
+
+    @property
+    def length_s(self) -> float:
+        """How long the gateway runs before it is told to end."""
+        return self.seconds + self.settle_s
 
 
 class IocKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,6 +49,16 @@ class IocKeys(msgspec.Struct, frozen=True, kw_only=True):
 
     ack: bool = True
     ack_every_s: Seconds = 1.0
+
+
+Tls = Literal["off", "good", "wrong_ca", "wrong_name", "expired", "not_yet_valid"]
+
+
+class BrokerKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """`[broker]`: how it shows who it is, and the largest packet that it takes."""
+
+    tls: Tls = "off"
+    max_packet_bytes: Annotated[int, msgspec.Meta(ge=100, le=268_435_455, examples=[65_536])] | None = None
 
 
 class HostKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +80,13 @@ class FileKeys(msgspec.Struct, frozen=True, kw_only=True):
 
     path: Annotated[str, msgspec.Meta(min_length=1, examples=["gateway.json"])]
     text: str
+
+
+class DoKeys(msgspec.Struct, frozen=True, kw_only=True):
+    """`[[do]]`: a shell command on the gateway's machine at `at_s`; without it before the gateway starts."""
+
+    run: Annotated[str, msgspec.Meta(min_length=1, examples=["rm {data}/queue.db"])]
+    at_s: SecondsOrZero | None = None
 
 
 class SetKeys(msgspec.Struct, frozen=True, kw_only=True):
@@ -97,11 +121,13 @@ class Scenario:
     expect: Sequence[Expectation]
     faults: Mapping[Where, Sequence[Fault]] = field(default_factory=dict)
     sets: Sequence[SetKeys] = ()
+    do: Sequence[DoKeys] = ()
     files: Sequence[FileKeys] = ()
     arrives: Arrives | None = None
     values: ValuesKeys | None = None
     ioc: IocKeys = field(default_factory=IocKeys)
     host: HostKeys = field(default_factory=HostKeys)
+    broker: BrokerKeys = field(default_factory=BrokerKeys)
 
     @property
     def name(self) -> str:

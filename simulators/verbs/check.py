@@ -11,8 +11,10 @@ Exit codes: 0 all is as expected, 1 it is not, 2 usage, 78 a scenario that canno
 import argparse
 import asyncio
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from drivers.tomlfile import Problem
 from simulators.faults.catalogue import FAULTS
@@ -26,6 +28,8 @@ from simulators.site import SiteError
 
 TAKES_COMMAND = True
 INTERRUPTED = 130
+APART_S = 0.8
+"""Scenarios that run at once begin so long after one another: a start takes more of the CPU than all that follows."""
 KINDS = ("text", "json", "junit")
 
 
@@ -41,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--speed", type=_positive, default=1.0, metavar="X", help="X times as fast: divides all times")
     length.add_argument("--seconds", type=_positive, metavar="N", help="as fast as it must be to last N seconds")
+    length.add_argument("--short", action="store_true", help="each as short as it says that it still means something")
+    parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at once; they mostly wait")
     parser.add_argument("--keep", action="store_true", help="keep the work folders, with logs and databases")
     parser.add_argument("--strict", action="store_true", help="a scenario that is skipped is a failure")
     parser.add_argument("--list", action="store_true", help="the scenarios that came with oc-sim")
@@ -54,9 +60,9 @@ def main(args: argparse.Namespace) -> int:
     if not args.scenario or not args.command or any(kind not in KINDS for kind, _ in args.report):
         print("usage: oc-sim check [--report text|json|junit FILE] SCENARIO… -- COMMAND…", file=sys.stderr)
         return 2
-    options = Options(seed=args.seed, seconds=args.seconds, speed=args.speed, keep=args.keep)
+    options = Options(seed=args.seed, seconds=args.seconds, speed=args.speed, short=args.short, keep=args.keep)
     files = _readable(args.scenario, options)
-    scenarios = asyncio.run(_until_stopped(files, args.command, options))
+    scenarios = asyncio.run(_until_stopped(_check(files, args.command, options, max(1, args.jobs))))
     if scenarios is None:
         return INTERRUPTED
     report = CheckReport(command=args.command, scenarios=scenarios)
@@ -65,11 +71,9 @@ def main(args: argparse.Namespace) -> int:
     return 0 if report.good(strict=args.strict) else 1
 
 
-async def _until_stopped(
-    files: Sequence[Path], command: Sequence[str], options: Options
-) -> Sequence[ScenarioReport] | None:
+async def _until_stopped(checking: Coroutine[Any, Any, Sequence[ScenarioReport]]) -> Sequence[ScenarioReport] | None:
     async with stop_signal() as stop:
-        check = asyncio.create_task(_check(files, command, options), name="check")
+        check = asyncio.create_task(checking, name="check")
         stopped = asyncio.create_task(stop.wait(), name="stop")
         await asyncio.wait((check, stopped), return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -79,14 +83,32 @@ async def _until_stopped(
         return None if check.cancelled() else check.result()
 
 
-async def _check(files: Sequence[Path], command: Sequence[str], options: Options) -> Sequence[ScenarioReport]:
-    reports = []
-    for number, file in enumerate(files, 1):
-        _say(f"[{number}/{len(files)}] {file.stem}")
-        report = await run_scenario(file, command, options, _say)
-        _say(f"[{number}/{len(files)}] {file.stem}: {report.outcome}")
-        reports.append(report)
-    return reports
+async def _check(
+    files: Sequence[Path], command: Sequence[str], options: Options, jobs: int
+) -> Sequence[ScenarioReport]:
+    """In the order of the files, `jobs` of them at once, the longest first."""
+    places, starts = asyncio.Semaphore(jobs), asyncio.Lock()
+
+    async def one(number: int, file: Path) -> ScenarioReport:
+        who = f"[{number}/{len(files)}] {file.stem}"
+        async with places:
+            async with starts:
+                await asyncio.sleep(APART_S if jobs > 1 else 0.0)
+            _say(who)
+            report = await run_scenario(file, command, options, partial(_say_of, who) if jobs > 1 else _say)
+            _say(f"{who}: {report.outcome}")
+        return report
+
+    numbered = list(enumerate(files, 1))
+    if jobs > 1:
+        numbered.sort(key=lambda one: read(one[1], Places.nowhere(), options).keys.length_s, reverse=True)
+    async with asyncio.TaskGroup() as tasks:
+        running = {number: tasks.create_task(one(number, file), name=file.stem) for number, file in numbered}
+    return [running[number].result() for number in sorted(running)]
+
+
+def _say_of(who: str, text: str) -> None:
+    _say(f"{who} {text}")
 
 
 def _readable(names: Sequence[str], options: Options) -> list[Path]:

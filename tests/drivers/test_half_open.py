@@ -37,6 +37,20 @@ async def test_a_half_open_modbus_connection_is_opened_anew_after_some_silent_re
     assert first.words == again.words == (numbered_word(1, "holding", 10), numbered_word(1, "holding", 11))
 
 
+async def test_a_new_connection_that_is_silent_too_is_left_after_one_request(modbus_device: MakeModbusDevice) -> None:
+    """Else one that was made while the device was away is asked for two rests of a device that is down."""
+    device = modbus_device(image=RegisterImage.numbered())
+    request = Request(1, "holding", 10, 2)
+    async with open_line(options(device, "tcp")) as line:
+        device.fault("blackhole")
+        for _ in range(DEAF_AFTER_NUMBERED + 1):
+            with pytest.raises(NoReply):
+                await line.request(request)
+        device.heal("blackhole")
+        again, _ = await line.request(request)
+    assert again.words == (numbered_word(1, "holding", 10), numbered_word(1, "holding", 11))
+
+
 async def test_one_silent_unit_among_others_costs_no_connection(modbus_device: MakeModbusDevice) -> None:
     device = modbus_device(image=RegisterImage.numbered())
     dead = modbus_device(image=RegisterImage.numbered(2), on=device, unit=2)

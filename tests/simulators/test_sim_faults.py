@@ -70,6 +70,18 @@ def test_an_exception_has_the_function_and_the_code() -> None:
     assert met("exception", TCP_SPOKEN, TCP) == mbap_frame(77, 17, b"\x83\x04")
 
 
+@pytest.mark.parametrize("name", ["exception", "no_reply"])
+def test_a_fault_of_one_register_meets_only_requests_that_ask_for_it(name: str) -> None:
+    for spoken, dialect, asked in ((RTU_SPOKEN, RTU, True), (TCP_SPOKEN, TCP, True), (TEXT_SPOKEN, BYTES, False)):
+        for register in (0, 1):
+            met_it = met(f"{name} register={register}", spoken, dialect) != spoken.answer
+            assert met_it is asked, (register, dialect)
+        assert met(f"{name} register=2", spoken, dialect) == spoken.answer
+    write = Spoken(rtu_frame(17, bytes.fromhex("060007ffff")), rtu_frame(17, bytes.fromhex("060007ffff")))
+    assert met(f"{name} register=7", write) != write.answer
+    assert met(f"{name} register=8", write) == write.answer
+
+
 def test_an_echo_comes_before_the_answer_and_noise_around_it() -> None:
     assert met("echo") == RTU_SPOKEN.request + RTU_SPOKEN.answer
     assert met("noise_before bytes=2")[2:] == RTU_SPOKEN.answer

@@ -1,5 +1,6 @@
 """Scenario files: what they say, what is left out, and every mistake at once with its line."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,8 @@ WRONG = [
     ('[values]\nfile = "no.csv"\n', "no.csv", "there is no file"),
     ('[[expect]]\nthat = "value"\npoint = "voltage"\n', '"value"', "add one of equals, at_least, at_most"),
     ('[[scenarios]]\n', "[scenario]", "is not a known key"),
+    ('[broker]\ntls = "self_signed"\n', '"self_signed"', "invalid enum value"),
+    ('[[do]]\nat_s = 3\n', "[[do]]", "run"),
     ('[arrives]\ntopic = "a/b"\nvalue = "/v"\n', "[arrives]", "nothing says the device"),
 ]  # fmt: skip
 
@@ -186,6 +189,26 @@ def test_speed_and_seconds_divide_all_times_of_the_timeline_and_the_seed_can_be_
         interval: Any = scenario.expect[-1]
         assert (scenario.keys.seconds, fault.from_s, fault.for_s, scenario.keys.seed) == (10, 5, 2, 99)
         assert (interval.from_s, interval.at_most_s) == (4, 3)
+
+
+def test_short_is_what_the_file_calls_the_shortest(tmp_path: Path) -> None:
+    text = HEAD.replace("seconds = 20", "seconds = 20\nshort_s = 5") + SITE
+    text += '[[fault]]\nname = "stall"\non = "uplink"\nfrom_s = 10\nfor_s = 4\n[[do]]\nat_s = 8\nrun = "true"\n'
+    scenario = read_scenario(write(tmp_path, text), places(tmp_path), short=True)
+    (fault,), (doing,) = scenario.on("uplink"), scenario.do
+    assert (scenario.keys.seconds, scenario.keys.length_s, fault.from_s, doing.at_s) == (5, 8, 2.5, 2)
+    whole = read_scenario(write(tmp_path, HEAD + SITE), places(tmp_path), short=True)
+    assert whole.keys.seconds == 20
+
+
+def test_where_the_broker_speaks_tls_the_gateway_is_told_whom_to_trust(tmp_path: Path) -> None:
+    here = places(tmp_path)
+    here.ca_file = tmp_path / "ca.pem"
+    agent: Any = read_scenario(write(tmp_path, HEAD + SITE), here).agent
+    assert (agent["uplink"]["tls"], agent["uplink"]["ca_file"]) == (True, str(tmp_path / "ca.pem"))
+    assert here.fill("{broker_url} {ca_file}") == f"mqtts://127.0.0.1:41883 {tmp_path}/ca.pem"
+    assert here.environment()["OC_SIM_CA_FILE"] == str(tmp_path / "ca.pem")
+    assert places(tmp_path).fill("{ca_file}|{python}") == f"|{sys.executable}"
 
 
 def test_scenarios_that_are_shipped_can_be_read_and_found_by_name(tmp_path: Path) -> None:

@@ -157,7 +157,7 @@ text = "exception 4"
 """
 
 GATEWAY = '''\
-"""A gateway of 40 lines: Modbus TCP with a raw socket, JSON over MQTT. `bug`: it repeats what it read last, and loses every second second."""
+"""A gateway of 40 lines: Modbus TCP with a raw socket, JSON over MQTT. `bug`: it repeats what it read last, and loses two values of four."""
 import json, signal, socket, struct, sys, time
 import paho.mqtt.client as mqtt
 
@@ -174,19 +174,19 @@ client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2)
 client.connect("127.0.0.1", told["broker"])
 client.loop_start()
 plc = socket.create_connection((host, int(port)))
-last = None
+last, good = None, 0
 while running:
     plc.sendall(struct.pack(">HHHBBHH", 1, 0, 6, 1, 4, 1, 2))
     head = plc.recv(8, socket.MSG_WAITALL)
     body = plc.recv(head[5] - 2, socket.MSG_WAITALL)
     if head[7] == 4:
         words = struct.unpack(">hH", body[1:])
-        last = {"temperature": words[0] / 10, "humidity": words[1] / 10}
+        last, good = {"temperature": words[0] / 10, "humidity": words[1] / 10}, good + 1
     else:
         print("exception", body[0], file=sys.stderr, flush=True)
     if last and (head[7] == 4 or "repeats" in told["bug"]):
         message = {"ts": time.time_ns() // 1_000_000, "values": last}
-        if "loses" not in told["bug"] or int(time.time()) % 2:
+        if "loses" not in told["bug"] or head[7] != 4 or good % 4 < 2:
             client.publish(told["topic"], json.dumps(message), qos=1)
     time.sleep(0.2)
 time.sleep(0.3)
@@ -327,3 +327,107 @@ def _children(pid: int, count: int) -> list[psutil.Process]:
     """All children of a process once there are so many: broker, IOC, gateway."""
     children = psutil.Process(pid).children(recursive=True)
     return children if len(children) >= count else []
+
+
+DOING = """\
+[scenario]
+name = "Doing"
+seconds = 2
+settle_s = 0
+arrive_s = 0
+nothing_wrong = false
+[[link]]
+name = "plc"
+kind = "modbus"
+transport = "tcp"
+[[device]]
+name = "meter"
+link = "plc"
+unit = 1
+profile = "xy/md02"
+[[do]]
+run = "echo before > {data}/before; sleep 60 & echo $! > {data}/left; test ! -e {data}/started"
+[[do]]
+at_s = 1
+run = "echo \\"$OC_SIM_BROKER_PORT {broker_port}\\" > {data}/later; sleep 60"
+[[expect]]
+that = "output"
+text = "^before$"
+"""
+WAITS = 'touch "$OC_SIM_DATA/started"; cat "$OC_SIM_DATA/before"; exec sleep 30'
+
+
+@pytest.mark.parametrize(
+    "on_host", [False, pytest.param(True, marks=pytest.mark.skipif(bool(lacking()), reason=lacking()))]
+)
+def test_what_is_to_be_done_is_done_before_the_start_and_at_its_time_and_ends_with_the_scenario(
+    tmp_path: Path, on_host: bool, wait_for: Any
+) -> None:
+    """Beside the gateway: it sees the same files, and no signal for the gateway reaches it."""
+    text = DOING + ('[[fault]]\nname = "read_only"\nfrom_s = 1.8\n' if on_host else "")
+    kept = tmp_path / "kept"
+    text = text.replace("{data}/left", f"{kept}").replace("{data}/later", f"{kept}-later")
+    code, report = check(tmp_path, text, command=("sh", "-c", WAITS))
+    assert code == 0, json.dumps(report, indent=1)
+    assert len(set((tmp_path / "kept-later").read_text().split())) == 1
+    left = int(kept.read_text())
+    assert wait_for(lambda: not psutil.pid_exists(left), 5.0)
+
+
+@pytest.mark.parametrize("at", ["", "at_s = 0.2\n"])
+def test_what_cannot_be_done_breaks_the_scenario_and_says_why(tmp_path: Path, at: str) -> None:
+    text = DOING + f"[[do]]\n{at}run = 'echo no such thing >&2; exit 4'\n"
+    code, report = check(tmp_path, text, command=("sh", "-c", WAITS))
+    (scenario,) = report["scenarios"]
+    assert (code, scenario["outcome"]) == (1, "broken")
+    assert "exit code 4: no such thing" in scenario["why"]
+
+
+BROKEN_TRUST = """\
+import os, socket, ssl, sys
+context = ssl.create_default_context(cafile=os.environ["OC_SIM_CA_FILE"])
+try:
+    with socket.create_connection(("127.0.0.1", int(os.environ["OC_SIM_BROKER_PORT"]))) as plain:
+        context.wrap_socket(plain, server_hostname="127.0.0.1").close()
+    print("trusted")
+except ssl.SSLCertVerificationError as err:
+    print("refused:", err.verify_message)
+"""
+
+
+@pytest.mark.parametrize(
+    ("tls", "said"),
+    [
+        ("good", "^trusted"),
+        ("wrong_ca", "refused: .*issuer"),
+        ("wrong_name", "refused: .*mismatch"),
+        ("expired", "refused: .*has expired"),
+        ("not_yet_valid", "refused: .*not yet valid"),
+    ],
+)
+def test_a_broker_shows_the_certificate_that_the_scenario_wants(tmp_path: Path, tls: str, said: str) -> None:
+    text = DOING.partition("[[do]]")[0].replace("seconds = 2", "seconds = 2\nruns = false")
+    text += f'[broker]\ntls = "{tls}"\n[[expect]]\nthat = "output"\ntext = "{said}"\n'
+    code, report = check(tmp_path, text, command=(sys.executable, "-c", BROKEN_TRUST))
+    assert code == 0, json.dumps(report, indent=1)
+
+
+def test_several_scenarios_run_at_once_and_are_reported_in_their_order(tmp_path: Path) -> None:
+    text = DOING.partition("[[do]]")[0]
+    names = ["long", "short", "middle"]
+    for name, seconds in zip(names, (6, 2, 4), strict=True):
+        (tmp_path / f"{name}.toml").write_text(text.replace("seconds = 2", f"seconds = {seconds}"), encoding="utf-8")
+    argv = (*CHECK, *(f"{tmp_path}/{name}.toml" for name in names), "--jobs", "3", "--report", "json", "-")
+    done = subprocess.run((*argv, "--", "sleep", "60"), capture_output=True, text=True, timeout=100)
+    found = json.loads(done.stdout)["scenarios"]
+    assert (done.returncode, [Path(one["file"]).stem for one in found]) == (0, names), done.stderr
+    starts = [line for line in done.stderr.splitlines() if line.endswith(tuple(names))]
+    assert [line.split()[-1] for line in starts] == ["long", "middle", "short"]
+    assert done.stderr.index("short") < done.stderr.index("long: passed")
+
+
+def test_a_gateway_that_is_told_to_end_and_started_again_is_not_taken_for_one_that_died(tmp_path: Path) -> None:
+    text = DOING.partition("[[do]]")[0] + '[[fault]]\nname = "sigterm"\nfrom_s = 0.5\nfor_s = 0.5\n'
+    text += '[[expect]]\nthat = "output"\ntext = "^up$"\nat_least = 2\nat_most = 2\n'
+    code, report = check(tmp_path, text, command=("sh", "-c", "trap 'exit 0' TERM; echo up; sleep 30 & wait"))
+    assert code == 0, json.dumps(report, indent=1)

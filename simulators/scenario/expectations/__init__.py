@@ -6,7 +6,7 @@ A kind is a msgspec struct whose fields are the keys of its `[[expect]]`; its do
 from collections.abc import Mapping
 from typing import Final
 
-from simulators.scenario.expectations.delivery import Account, DuplicatesRecognised, Latency, Lost
+from simulators.scenario.expectations.delivery import Account, DuplicatesRecognised, Latency, Lost, NothingArrives
 from simulators.scenario.expectations.missing import NothingMissing
 from simulators.scenario.expectations.polling import Interval, Polled, QualityIs, Recovers
 from simulators.scenario.expectations.process import Cpu, Disk, ExitCode, Files, Memory, Output, Runs
@@ -16,6 +16,7 @@ from simulators.scenario.expectations.wrong import NothingWrong, ValueIs
 
 _ALL: tuple[type[Expectation], ...] = (
     NothingMissing,
+    NothingArrives,
     NothingWrong,
     ValueIs,
     DuplicatesRecognised,

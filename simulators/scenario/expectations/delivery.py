@@ -1,4 +1,4 @@
-"""How what was read is brought over: `duplicates_recognised`, `latency`, `lost`, `account`."""
+"""How what was read is brought over: `duplicates_recognised`, `latency`, `lost`, `account`, `nothing_arrives`."""
 
 import math
 from collections import Counter
@@ -104,6 +104,30 @@ class Lost(Timed, frozen=True, kw_only=True):
             (f"{count} for {reason}" for reason, count in lost.items()),
             passed=within(lost.total(), self.at_least, high) and not unknown,
         )
+
+
+class NothingArrives(Timed, frozen=True, kw_only=True):
+    """No value, no event and no status comes to the other end; by when they come, not by their own times."""
+
+    that: ClassVar[str] = "nothing_arrives"
+
+    def judge(self, evidence: Evidence) -> Verdict:
+        found = [
+            f"{one.device}.{one.point} came at {evidence.at_s(one.received_ms):.3f} s"
+            for one in evidence.arrivals
+            if self.holds(evidence, one.received_ms)
+        ]
+        found += [
+            f"event {one.name} at {evidence.at_s(one.time_ms):.3f} s"
+            for one in evidence.events
+            if self.holds(evidence, one.time_ms)
+        ]
+        found += [
+            f"status came at {evidence.at_s(at_ms):.3f} s"
+            for at_ms, _ in evidence.statuses
+            if self.holds(evidence, at_ms)
+        ]
+        return self.verdict(f"nothing arrives{self.when()}", f"{len(found)}", found, passed=not found)
 
 
 class Account(Expectation, frozen=True, kw_only=True):

@@ -32,7 +32,7 @@ class Excuses:
         self._served = Index(evidence.served)
         self._told = told
         self._evidence = evidence
-        self._stops = evidence.faults_named("sigkill", "power_cut")
+        self._stops = evidence.faults_named("sigkill", "sigterm", "power_cut")
         self._pauses = evidence.faults_named("sigstop")
         self._failed = {link: _failures(evidence, link) for link in {one.link for one in evidence.devices.values()}}
         self._spoilt = _times((one.device, one.at_ms) for one in evidence.failures)
@@ -48,7 +48,7 @@ class Excuses:
         if at_s > evidence.seconds - told.edge_s:
             return f"served in the last {told.edge_s:g} s before the stop, or after it"
         if covering(self._stops, at_s, before_s=told.edge_s):
-            return f"served up to {told.edge_s:g} s before a SIGKILL, or while the gateway was dead"
+            return f"served up to {told.edge_s:g} s before a SIGKILL or SIGTERM, or while the gateway was dead"
         if not evidence.devices[one.device].asked and covering(self._pauses, at_s, before_s=told.edge_s):
             return "sent while the gateway was stopped"
         if any(0 <= one.time_ms - begin <= told.start_s * 1_000 for begin in self._begins.get(one.device, ())):

@@ -30,19 +30,25 @@ class Runs(Expectation, frozen=True, kw_only=True):
 
 
 class ExitCode(Expectation, frozen=True, kw_only=True):
-    """After SIGTERM the gateway ends with this `code`, within `within_s`."""
+    """After SIGTERM the gateway ends with this `code`, within `within_s`; `by_itself`: of its start, without it."""
 
     that: ClassVar[str] = "exit"
 
     code: Annotated[int, msgspec.Meta(ge=-64, le=255)] = 0
+    by_itself: bool = False
     within_s: Seconds = 30.0
 
     def judge(self, evidence: Evidence) -> Verdict:
         last = evidence.exits[-1] if evidence.exits else None
-        took_s = (evidence.end_ms - evidence.stop_ms) / 1_000
+        if self.by_itself:
+            last = next((one for one in evidence.exits if not one.asked), None)
+            took_s = evidence.at_s(last.at_ms) if last else 0.0
+        else:
+            took_s = (evidence.end_ms - evidence.stop_ms) / 1_000
+        never = "it did not end by itself" if self.by_itself else "it never ended"
         return self.verdict(
-            f"exit code {self.code} within {self.within_s:g} s of SIGTERM",
-            f"exit code {last.code} after {took_s:.1f} s" if last else "it never ended",
+            f"exit code {self.code} within {self.within_s:g} s of {'its start' if self.by_itself else 'SIGTERM'}",
+            f"exit code {last.code} after {took_s:.1f} s" if last else never,
             passed=last is not None and last.code == self.code and took_s <= self.within_s,
         )
 
