@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 from fake_clock import FakeClock
 from store_lab import Lab
-from uplink_helpers import listener, quick, settings, until
+from uplink_helpers import Ioc, listener, quick, settings, until
 
 from agent.clock import SystemClock
 from agent.health import Hardware
@@ -161,11 +161,17 @@ async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_f
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
-        arrived = {line.partition(b"@")[0] for _, payload in lines.messages for line in payload.splitlines()}
-        assert arrived == {b"aq-01.n=%d" % number for number in range(1, 21)}
+        wanted = {b"aq-01.n=%d" % number for number in range(1, 21)}
+        await until(lambda: arrived_lines(lines) >= wanted, what="the broker passes on what it has taken")
+        assert arrived_lines(lines) == wanted
         assert {v for _, payload in ioc.messages if b'"scans"' in plain(payload) for v in lab.values(payload)} == set(
             range(1, 21)
         )
+
+
+def arrived_lines(ioc: Ioc) -> set[bytes]:
+    """Device, point and value of each."""
+    return {line.partition(b"@")[0] for _, payload in ioc.messages for line in payload.splitlines()}
 
 
 async def read_values(store: Store, lab: Lab, values: Sequence[int]) -> None:
