@@ -1,6 +1,6 @@
 """An MQTT broker of our own: mosquitto where it is installed, else the embedded amqtt (MQTT 3.1.1 only).
 
-A `Broker` keeps its port over stop and start. Nothing is stored: a broker that was killed has forgotten everything,
+A `Broker` keeps its ports over stop and start. Nothing is stored: a broker that was killed has forgotten everything,
 retained messages too.
 """
 
@@ -14,34 +14,33 @@ from pathlib import Path
 from typing import Literal
 
 from simulators.endpoints import free_port
+from simulators.mosquitto import BrokerOptions, configuration
 from simulators.processes import Child, ChildFailed, child
 
 START_TIMEOUT_S = 15.0
-PROBE_EVERY_S = 0.05
-_MOSQUITTO = """\
-listener {port} {host}
-allow_anonymous true
-persistence false
-max_queued_messages 100000
-set_tcp_nodelay true
-"""
+PROBE_EVERY_S = 0.01
+DEFAULT_OPTIONS = BrokerOptions()
+OWNER_ONLY = 0o600
 
 
 class Broker:
     """One broker address. Starts and stops the program behind it."""
 
-    def __init__(self, folder: Path, host: str, port: int, program: str | None, more: str = "") -> None:
+    def __init__(
+        self, folder: Path, host: str, port: int, program: str | None, options: BrokerOptions = DEFAULT_OPTIONS
+    ) -> None:
         self.host = host
         self.port = port
         self.program = program
-        self._more = more
+        self.options = options
+        self.plain_port = free_port() if options.certificate else port
         self._folder = folder
         self._stack = AsyncExitStack()
         self._child: Child | None = None
 
     @property
     def url(self) -> str:
-        return f"mqtt://{self.host}:{self.port}"
+        return f"mqtt{'s' if self.options.certificate else ''}://{self.host}:{self.port}"
 
     @property
     def protocol(self) -> Literal["5", "3.1.1"]:
@@ -52,13 +51,17 @@ class Broker:
     def name(self) -> str:
         return "mosquitto" if self.program else "amqtt"
 
+    @property
+    def log(self) -> Path:
+        """What it says on stderr."""
+        return self._folder / "broker.log"
+
     async def start(self) -> None:
-        """Start it, and wait until its port is open; raises `ChildFailed`."""
-        log = self._folder / "broker.log"
-        self._child = await self._stack.enter_async_context(child(self.name, self._argv(), log))
+        """Start it, and wait until its ports are open; raises `ChildFailed`."""
+        self._child = await self._stack.enter_async_context(child(self.name, self._argv(), self.log))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                while not await self._open():
+                while not (await self._open(self.port) and await self._open(self.plain_port)):
                     if not self._child.running:
                         raise ChildFailed(f"{self.name} ended at once:\n{self._child.log_tail()}")
                     await asyncio.sleep(PROBE_EVERY_S)
@@ -72,9 +75,21 @@ class Broker:
         await self.stop()
 
     async def stop(self) -> None:
-        """End it in order."""
+        """End it in order, also where it was paused."""
+        self.resume()
         await self._stack.aclose()
         self._child = None
+
+    def change(self, options: BrokerOptions) -> None:
+        """Passwords and access rules are read again at once, everything else at the next start."""
+        self.options = options
+        if self.program is not None:
+            self._write()
+            self.reload()
+
+    def reload(self) -> None:
+        """Read the files again that its configuration names (SIGHUP), as far as mosquitto does that."""
+        self._signal(signal.SIGHUP)
 
     def pause(self) -> None:
         """It is there and says nothing, until `resume`."""
@@ -90,13 +105,20 @@ class Broker:
     def _argv(self) -> list[str]:
         if self.program is None:
             return [sys.executable, "-m", "simulators.amqtt_broker", "--host", self.host, "--port", str(self.port)]
-        config = self._folder / "mosquitto.conf"
-        config.write_text(_MOSQUITTO.format(host=self.host, port=self.port) + self._more, encoding="utf-8")
-        return [self.program, "-c", str(config)]
+        return [self.program, "-c", str(self._write())]
 
-    async def _open(self) -> bool:
+    def _write(self) -> Path:
+        """Its files; the configuration is given back."""
+        files = configuration(self.options, self.host, self.port, self.plain_port, self._folder)
+        for name, text in files.items():
+            path = self._folder / name
+            path.write_text(text, encoding="utf-8")
+            path.chmod(OWNER_ONLY)
+        return self._folder / next(iter(files))
+
+    async def _open(self, port: int) -> bool:
         with suppress(OSError):
-            _, writer = await asyncio.open_connection(self.host, self.port)
+            _, writer = await asyncio.open_connection(self.host, port)
             writer.close()
             return True
         return False
@@ -108,14 +130,20 @@ def find_mosquitto() -> str | None:
 
 
 @asynccontextmanager
-async def broker(folder: Path, *, embedded: bool = False, more: str = "") -> AsyncIterator[Broker]:
+async def broker(
+    folder: Path, options: BrokerOptions = DEFAULT_OPTIONS, *, embedded: bool = False, start: bool = True
+) -> AsyncIterator[Broker]:
     """Run a broker on a free port of 127.0.0.1 until the context ends; raises `ChildFailed`.
 
-    `more` are further lines of the configuration of mosquitto.
+    Without `start` it has its port, and waits for `start()`.
     """
-    one = Broker(folder, "127.0.0.1", free_port(), None if embedded else find_mosquitto(), more)
+    program = None if embedded else find_mosquitto()
+    if program is None and options != DEFAULT_OPTIONS:
+        raise ChildFailed("the embedded broker has no options; for them mosquitto is needed: apt-get install mosquitto")
+    one = Broker(folder, "127.0.0.1", free_port(), program, options)
     try:
-        await one.start()
+        if start:
+            await one.start()
         yield one
     finally:
         await one.stop()

@@ -1,9 +1,16 @@
-"""Certificates for a bench, made with openssl(1) of the machine; not for anybody who has something to hide."""
+"""Certificates for tests, made with the openssl of the machine: authorities, and what they sign.
 
+A certificate may begin and end when it likes, or be for another name: what a gateway must refuse has to be made first.
+Raises `ChildFailed` where openssl does not do it.
+"""
+
+import shutil
 import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
+
+from simulators.processes import ChildFailed
 
 _CONFIG = """\
 [ca]
@@ -41,7 +48,7 @@ class Pair(NamedTuple):
 
 def self_signed(folder: Path, begins: datetime, ends: datetime) -> Pair:
     """A key and a certificate of its own for 127.0.0.1, valid in that time (UTC)."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     return _signed(folder, "its", "127.0.0.1", "alone", None, (begins, ends))
 
 
@@ -49,7 +56,7 @@ class Authority:
     """A certificate authority in a folder of its own; `certificate` is the file to trust."""
 
     def __init__(self, folder: Path, name: str = "CA of the tests") -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         self._folder = folder
         self._pair = _signed(folder, "ca", name, "authority", None, _valid(days=3_650))
         self.certificate = self._pair.certificate
@@ -86,8 +93,10 @@ def _signed(
     (folder / "index.txt").touch()
     _openssl("req", "-new", *_CURVE, "-keyout", key, "-out", request, "-subj", f"/CN={name}")
     times = [text for option, at in zip(("-startdate", "-enddate"), valid, strict=True) for text in (option, _date(at))]
-    signer = ["-cert", issuer.certificate, "-keyfile", issuer.key] if issuer else ["-selfsign", "-keyfile", key]
-    files = ["-config", config, "-extensions", extensions, "-in", request, "-out", certificate]
+    signer: list[str | Path] = (
+        ["-cert", issuer.certificate, "-keyfile", issuer.key] if issuer else ["-selfsign", "-keyfile", key]
+    )
+    files: list[str | Path] = ["-config", config, "-extensions", extensions, "-in", request, "-out", certificate]
     _openssl("ca", "-batch", "-notext", *signer, *files, *times)
     return Pair(key, certificate)
 
@@ -97,4 +106,9 @@ def _date(at: datetime) -> str:
 
 
 def _openssl(*arguments: str | Path) -> None:
-    subprocess.run(["openssl", *map(str, arguments)], check=True, capture_output=True)
+    program = shutil.which("openssl")
+    if program is None:
+        raise ChildFailed("openssl is not installed: apt-get install openssl")
+    ended = subprocess.run([program, *arguments], capture_output=True, text=True)  # noqa: S603 # our own arguments
+    if ended.returncode:
+        raise ChildFailed(f"openssl {arguments[0]}: {ended.stderr.strip()[-500:]}")

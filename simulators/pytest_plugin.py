@@ -21,7 +21,9 @@ if TYPE_CHECKING:  # what is here is loaded in every run of pytest beside this p
         MakeModbusDevice,
         MakeSerialDevice,
         RawLine,
+        ScriptedBroker,
         SimulatedSite,
+        SiteProcess,
     )
 
 
@@ -37,6 +39,15 @@ def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
     from simulators.testing import Bench
 
     with Bench(tmp_path / "bench", request.config.getoption("--sim-seed")) as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+def session_bench(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    """A bench for the whole run, to make fixtures of a wider scope of it: a broker that all tests of a module share."""
+    from simulators.testing import Bench
+
+    with Bench(tmp_path_factory.mktemp("bench"), request.config.getoption("--sim-seed")) as one:
         yield one
 
 
@@ -71,6 +82,12 @@ def site(bench: Bench) -> Callable[[Path], SimulatedSite]:
 
 
 @pytest.fixture
+def site_process(bench: Bench) -> Callable[..., SiteProcess]:
+    """The same as a process of its own, which can be killed: `site_process(tmp_path / "agent.toml")`."""
+    return bench.site_process
+
+
+@pytest.fixture
 def broker(bench: Bench) -> BenchBroker:
     """A real broker on a free port of loopback."""
     return bench.broker()
@@ -80,6 +97,14 @@ def broker(bench: Bench) -> BenchBroker:
 def ioc(bench: Bench, broker: BenchBroker) -> BenchIoc:
     """The reference IOC behind `broker`."""
     return bench.ioc(broker)
+
+
+@pytest.fixture
+def scripted_broker(bench: Bench) -> Iterator[ScriptedBroker]:
+    """A broker that the test plays, packet by packet; what the client does that no client may fails the test."""
+    one = bench.scripted_broker()
+    yield one
+    assert one.errors == []
 
 
 @pytest.fixture

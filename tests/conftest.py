@@ -1,15 +1,14 @@
-"""What all tests share: the machine's tools and fake time."""
+"""What all tests share: their options, and the plugin's fixtures as this project wants them."""
 
 import os
-import shutil
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from scripted_broker import ScriptedBroker
+from contract_check import faults_of
 
 import agent
+from simulators.testing import BenchBroker, ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,12 +31,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
                 item.add_marker(pytest.mark.skip(reason="long: run `make soak`"))
 
 
-@pytest.fixture(scope="session")
-def mosquitto() -> str:
-    """The path of a real broker; a machine without one cannot run these tests."""
-    path = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
-    assert path, "mosquitto is not installed: apt-get install mosquitto"
-    return path
+@pytest.fixture
+def broker(broker: BenchBroker) -> BenchBroker:
+    """A mosquitto that runs; the embedded broker knows too little for these tests."""
+    assert broker.name == "mosquitto", "mosquitto is not installed: apt-get install mosquitto"
+    return broker
 
 
 @pytest.fixture
@@ -47,8 +45,7 @@ def oc_agent() -> list[str]:
 
 
 @pytest.fixture
-async def scripted() -> AsyncIterator[ScriptedBroker]:
-    """A broker that the test plays; what the client does that the standard or the contract forbids fails the test."""
-    async with ScriptedBroker() as broker:
-        yield broker
-    assert broker.errors == []
+def scripted_broker(scripted_broker: ScriptedBroker) -> ScriptedBroker:
+    """A broker that the test plays; what the client does that the contract forbids fails the test too."""
+    scripted_broker.check = faults_of
+    return scripted_broker

@@ -6,18 +6,19 @@ The broker is killed for a while, the agent is killed with SIGKILL once, and at 
 import json
 import os
 import signal
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from broker_recorder import Recorded, Recorder
-from contract_check import decoded
-from processes import Amqtt, Mosquitto, Popen, free_port, python_module, ready_line, started, stop, wait_until
+from contract_check import decoded, definitions_of
+from processes import Popen, python_module, started, stop, wait_until
+
+from simulators.endpoints import free_port
+from simulators.testing import Bench, BenchBroker, Message
 
 CONFIG = """\
 [gateway]
@@ -120,43 +121,28 @@ def runtime_dir() -> Iterator[Path]:
 class Site:
     """Everything that runs in this test, and what it left behind."""
 
-    def __init__(self, folder: Path, runtime: Path, broker: Mosquitto, protocol: str) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, runtime: Path, bench: Bench, broker: BenchBroker, protocol: str) -> None:
         self.config = folder / "agent.toml"
+        self.log = folder / "log.txt"
         self.disturbed: list[tuple[int, int]] = []
-        self.truth = folder / "truth.jsonl"
-        self.db = folder / "ioc.db"
+        self.broker = broker
         text = CONFIG.format(
             data=folder / "data", runtime=runtime, ports=folder, mqtt=broker.port, tcp=free_port(),
             rtu_tcp=free_port(), protocol=protocol,
         )  # fmt: skip
         self.config.write_text(text, encoding="utf-8")
+        self.ioc = bench.ioc(broker)
+        self.devices = bench.site_process(self.config, "--seed", "7")
 
-    def sim(self, *arguments: str | Path) -> list[str]:
-        return python_module("simulators", *arguments)
-
-    @contextmanager
-    def devices(self, log: Path) -> Iterator[Popen]:
-        """The simulated devices, ready."""
-        command = python_module("simulators", "run", "--config", self.config, "--seed", "7", "--truth", self.truth)
-        with started(command, log) as process:
-            ready_line(process)
-            yield process
-
-    def events(self, type_: str) -> set[str]:
+    def events(self, type_: str) -> set[str | None]:
         """The devices of which the IOC has an event of this type."""
-        return {device for (device,) in self.query(f"SELECT device FROM event WHERE type = '{type_}'")}
+        return {event.device for event in self.ioc.events(type_)}
 
-    def agent(self, *arguments: str | Path) -> list[str]:
-        return python_module("agent", "--config", self.config, *arguments)
+    def agent(self, *arguments: str | Path) -> AbstractContextManager[Popen]:
+        return started(python_module("agent", "--config", self.config, *arguments), self.log)
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        if not self.db.exists():
-            return []
-        with sqlite3.connect(f"file:{self.db}?mode=ro", uri=True) as db:
-            rows = db.execute(sql).fetchall()
-        db.close()
-        return rows
+        return self.ioc.query(sql)
 
     def devices_at_ioc(self, since_ms: int) -> set[str]:
         sql = f"SELECT DISTINCT device FROM reading WHERE time_ms > {since_ms} AND quality = ''"
@@ -171,81 +157,65 @@ def _now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-@pytest.mark.parametrize(("kind", "protocol"), [(Mosquitto, "5"), (Mosquitto, "3.1.1"), (Amqtt, "3.1.1")])
+@pytest.mark.parametrize(("kind", "protocol"), [("mosquitto", "5"), ("mosquitto", "3.1.1"), ("amqtt", "3.1.1")])
 def test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash(
-    tmp_path: Path, runtime_dir: Path, mosquitto: str, kind: type[Mosquitto], protocol: str
+    tmp_path: Path, runtime_dir: Path, bench: Bench, kind: str, protocol: str
 ) -> None:
-    broker = kind(mosquitto, tmp_path)
-    site = Site(tmp_path, runtime_dir, broker, protocol)
-    log = tmp_path / "log.txt"
-    broker.start()
-    try:
-        speaks = "3.1.1" if kind is Amqtt else "5"
-        ioc_command = site.sim(
-            "ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", site.db, "--protocol", speaks
-        )
-        with started(ioc_command, log) as ioc:
-            ready_line(ioc)
-            recorder = Recorder(broker.port, speaks)
-            account = _agent_through_outage_and_crash(site, broker, log)
-            wait_until(lambda: _arrived(site) >= account["accepted"], 15, "the IOC has everything")
-            messages = recorder.stop()
-            stop(ioc)
-    finally:
-        broker.kill()
+    broker = bench.broker(embedded=kind == "amqtt")
+    assert broker.name == kind
+    site = Site(tmp_path, runtime_dir, bench, broker, protocol)
+    recorder = broker.record()
+    account = _agent_through_outage_and_crash(site)
+    wait_until(lambda: _arrived(site) >= account["accepted"], 15, "the IOC has everything")
+    messages = recorder.stop()
+    site.ioc.stop()
     _check_account(site, account)
     _check_values(site)
     _check_order(site)
-    kinds = recorder.check()
+    kinds = definitions_of(messages, version_5=broker.protocol == "5")
     assert kinds >= {"birth", "device_birth", "status", "data", "event", "health", "ack", "ioc_state"}
     _check_health(messages)
     _check_config(messages)
 
 
-def _agent_through_outage_and_crash(site: Site, broker: Mosquitto, log: Path) -> dict[str, Any]:
-    with started(site.agent("run"), log) as agent:
-        with site.devices(log) as devices:
-            _all_devices_after(site, 0)
-            gone_ms = _now_ms()
-            stop(devices)
+def _agent_through_outage_and_crash(site: Site) -> dict[str, Any]:
+    with site.agent("run") as agent:
+        _all_devices_after(site, 0)
+        gone_ms = _now_ms()
+        site.devices.stop()
         wait_until(lambda: site.events("device.down") == DEVICES, 15, "all devices are said to be down")
-        with site.devices(log) as devices:
+        site.devices.start()
+        _all_devices_after(site, _now_ms())
+        site.disturbed.append((gone_ms, _now_ms()))  # what is asked after a failure, to be sure, is no reading
+        wait_until(lambda: site.events("device.up") == DEVICES, 15, "all devices are said to be up")
+        site.broker.kill()
+        cut_ms = _now_ms()
+        wait_until(lambda: _served_since(site, cut_ms) > 100, 30, "readings during the outage")
+        agent.send_signal(signal.SIGKILL)
+        killed_ms = _now_ms()
+        site.disturbed.append((killed_ms, killed_ms))
+        agent.wait(10)
+        with site.agent("run") as agent_again:
+            wait_until(lambda: _served_since(site, killed_ms + 1_000) > 50, 30, "readings after the crash")
+            site.broker.start()
             _all_devices_after(site, _now_ms())
-            site.disturbed.append((gone_ms, _now_ms()))  # what is asked after a failure, to be sure, is no reading
-            wait_until(lambda: site.events("device.up") == DEVICES, 15, "all devices are said to be up")
-            broker.kill()
-            cut_ms = _now_ms()
-            wait_until(lambda: _served_since(site, cut_ms) > 100, 30, "readings during the outage")
-            agent.send_signal(signal.SIGKILL)
-            killed_ms = _now_ms()
-            site.disturbed.append((killed_ms, killed_ms))
-            agent.wait(10)
-            with started(site.agent("run"), log) as agent_again:
-                wait_until(lambda: _served_since(site, killed_ms + 1_000) > 50, 30, "readings after the crash")
-                broker.start()
-                _all_devices_after(site, _now_ms())
-                status = json.loads(_run_status(site, log))
-                assert {d["device"] for link in status["links"] for d in link["devices"]} == DEVICES
-                assert status["uplink"]["connected"]
-                out = stop(agent_again)
-            stop(devices)
+            status = json.loads(_run_status(site))
+            assert {d["device"] for link in status["links"] for d in link["devices"]} == DEVICES
+            assert status["uplink"]["connected"]
+            out = stop(agent_again)
+        site.devices.stop()
     return dict(json.loads(out.splitlines()[-1]))
 
 
-def _run_status(site: Site, log: Path) -> str:
-    with started(site.agent("status", "--json"), log) as process:
+def _run_status(site: Site) -> str:
+    with site.agent("status", "--json") as process:
         out, _ = process.communicate(timeout=20)
         assert process.returncode == 0
         return out
 
 
-def _truth(site: Site) -> list[dict[str, Any]]:
-    text = site.truth.read_text(encoding="utf-8") if site.truth.exists() else ""
-    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
-
-
 def _served_since(site: Site, moment_ms: int) -> int:
-    return sum(entry["time_ms"] > moment_ms for entry in _truth(site))
+    return sum(one.time_ms > moment_ms for one in site.devices.served())
 
 
 def _arrived(site: Site) -> int:
@@ -262,10 +232,9 @@ def _check_account(site: Site, account: dict[str, Any]) -> None:
 
 def _check_values(site: Site) -> None:
     """Nothing wrong at the IOC; and of the polled devices, nothing that was served is missing there."""
-    truth = _truth(site)
     served: dict[tuple[str, str], list[tuple[int, Any]]] = {}
-    for entry in truth:
-        served.setdefault((entry["device"], entry["point"]), []).append((entry["time_ms"], entry["value"]))
+    for one in site.devices.served():
+        served.setdefault((one.device, one.point), []).append((one.time_ms, one.value))
     arrived: dict[tuple[str, str], list[tuple[int, Any]]] = {}
     rows = site.query("SELECT device, point, time_ms, value, quality FROM reading ORDER BY time_ms")
     for device, point, time_ms, value, quality in rows:
@@ -290,14 +259,14 @@ def _check_order(site: Site) -> None:
         assert seqs == sorted(seqs), f"{lane} is out of order"
 
 
-def _check_health(messages: list[Recorded]) -> None:
+def _check_health(messages: list[Message]) -> None:
     accounts = [decoded(m.payload)["outbox"]["account"] for m in messages if m.topic.endswith("/up/health")]
     for account in accounts:
         assert account["accepted"] == account["delivered"] + account["stored"] + sum(account["lost"].values())
     assert accounts
 
 
-def _check_config(messages: list[Recorded]) -> None:
+def _check_config(messages: list[Message]) -> None:
     """Every batch belongs to the births beside it."""
     said = {"birth": set[str](), "late or live": set[str](), "event": set[str](), "status": set[str]()}
     kinds = {"data": "late or live", "backfill": "late or live"}

@@ -6,20 +6,22 @@ simulated ones, as a load for any broker and IOC, are `oc-sim fleet`.
 
 import json
 import os
-import sqlite3
 import sys
 import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import psutil
 import pytest
 from broker_kit import KIT, Certificates, KitBroker
-from processes import Popen, python_module, ready_line, started, wait_until
+from processes import Popen, ready_line, started
+
+from simulators.ioc.report import GatewayReport, Report
+from simulators.testing import Bench, BenchIoc
 
 POINTS = 20
 AWAY_S = 5.0
@@ -38,50 +40,31 @@ class Size(NamedTuple):
     resend_s: float
 
 
-class Ioc:
-    """The reference IOC as a process with the ingest's certificate. Its reports go to a file, so nobody must read them."""
+class Cost:
+    """What the IOC uses, in all its lives."""
 
-    def __init__(self, folder: Path, broker: KitBroker, pki: Path) -> None:
-        self.db, self._out, self._log = folder / "ioc.db", folder / "ioc.out", folder / "ioc.log"
-        own = pki / "services" / "ioc-ingest"
-        files = ["--ca-file", own / "ca.pem", "--cert-file", own / "cert.pem", "--key-file", own / "key.pem"]
-        address = f"mqtts://localhost:{broker.port}"
-        self._command = python_module("simulators", "ioc", "--broker", address, *files, "--db", self.db, "--json")
-        self._process: psutil.Popen | None = None
-        self._cpu_s = 0.0
-        self.cpu_s, self.rss_mb = 0.0, 0
+    def __init__(self, ioc: BenchIoc) -> None:
+        self._ioc = ioc
+        self._cpu_s: dict[int, float] = {}
+        self.rss_mb = 0
 
-    def start(self) -> None:
-        with self._out.open("wb") as out, self._log.open("ab") as log:
-            self._process = psutil.Popen(self._command, stdout=out, stderr=log)
-        wait_until(lambda: self._out.read_bytes().startswith(b'{"ready"'), 60, "the IOC is ready")
+    @property
+    def cpu_s(self) -> float:
+        return sum(self._cpu_s.values())
 
     def look(self) -> None:
-        """See what it uses."""
-        if self._process is not None:
-            times = self._process.cpu_times()
-            self._cpu_s = times.user + times.system
-            self.rss_mb = max(self.rss_mb, self._process.memory_info().rss // 1_000_000)
-
-    def end(self, *, kill: bool = False) -> dict[str, Any]:
-        """End it, if it runs; gives the last report."""
-        if self._process is not None:
-            self.look()
-            self.cpu_s += self._cpu_s
-            self._process.kill() if kill else self._process.terminate()
-            self._process.wait(30)
-            self._process = None
-        return dict(json.loads(self._out.read_bytes().splitlines()[-1]))
-
-    def rows(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as connection:
-            return connection.execute(sql, parameters).fetchall()
+        """See what it uses, if it runs."""
+        if (pid := self._ioc.pid) is not None:
+            process = psutil.Process(pid)
+            times = process.cpu_times()
+            self._cpu_s[pid] = times.user + times.system
+            self.rss_mb = max(self.rss_mb, process.memory_info().rss // 1_000_000)
 
 
 class Fleet:
     """Gateways in processes, a broker, an IOC."""
 
-    def __init__(self, size: Size, folder: Path, ram: Path, mosquitto: str) -> None:
+    def __init__(self, size: Size, folder: Path, ram: Path, bench: Bench) -> None:
         self.size = size
         self.names = [f"gw-{number:02}" for number in range(1, size.gateways + 1)]
         self._folder, self._ram = folder, ram
@@ -90,14 +73,14 @@ class Fleet:
             self._certificates.make(*arguments)
         for name in self.names:
             self._certificates.make("gateway", name)
-        self.broker = KitBroker(mosquitto, folder / "etc", self._certificates)
-        self.ioc = Ioc(folder, self.broker, self._certificates.pki)
+        self.broker = KitBroker(bench, folder / "etc", self._certificates)
+        self.broker.start()
+        self.ioc = self.broker.ioc(bench, self._certificates.pki)
+        self.cost = Cost(self.ioc)
         self.spent = Counter[str]()
 
     def run(self) -> list[dict[str, Any]]:
         """From the first reading to the last acknowledgement; gives the accounts of the gateways."""
-        self.broker.start()
-        self.ioc.start()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
         log, accounts = self._folder / "fleet.log", []
         with ExitStack() as stack:
@@ -111,9 +94,10 @@ class Fleet:
                 self.spent.update(said)
         return accounts
 
-    def end(self) -> None:
-        self.ioc.end(kill=True)
-        self.broker.kill()
+    def end(self) -> Report:
+        """End the IOC; gives its last report."""
+        self.cost.look()
+        return self.ioc.stop()
 
     def _trouble(self) -> None:
         """The broker is killed, then the IOC."""
@@ -123,14 +107,15 @@ class Fleet:
         self._live(away_s)
         self.broker.start()
         self._live(self.size.seconds * 0.3)
-        self.ioc.end(kill=True)
+        self.cost.look()
+        self.ioc.kill()
         self._live(away_s)
         self.ioc.start()
 
     def _live(self, seconds: float) -> None:
         until_s = time.monotonic() + seconds
         while (left_s := until_s - time.monotonic()) > 0:
-            self.ioc.look()
+            self.cost.look()
             time.sleep(min(1.0, left_s))
 
     def _last_words(self, process: Popen) -> dict[str, Any]:
@@ -162,34 +147,31 @@ SIZES = [
 
 @pytest.mark.parametrize("size", SIZES)
 def test_what_many_gateways_read_arrives_once_whoever_is_killed(
-    size: Size, tmp_path: Path, ram: Path, mosquitto: str
+    size: Size, tmp_path: Path, ram: Path, bench: Bench
 ) -> None:
-    fleet = Fleet(size, tmp_path, ram, mosquitto)
+    fleet = Fleet(size, tmp_path, ram, bench)
     begun_s = time.monotonic()
-    try:
-        accounts = fleet.run()
-        took_s = time.monotonic() - begun_s
-        report = fleet.ioc.end()["report"]
-    finally:
-        fleet.end()
+    accounts = fleet.run()
+    took_s = time.monotonic() - begun_s
+    report = fleet.end()
     tell(fleet, took_s)
     assert sorted(one["gateway"] for one in accounts) == fleet.names
-    said = {one["gateway"]: one for one in report["gateways"]}
+    said = {one.gateway: one for one in report.gateways}
     for one in accounts:
         check(fleet.ioc, one, said[one["gateway"]])
-    assert fleet.ioc.rows("SELECT count(*) FROM reading WHERE changed > 0 OR quality <> ''") == [(0,)]
-    assert (report["lost"], report["gaps"], report["malformed"]) == (0, 0, {})
+    assert fleet.ioc.query("SELECT count(*) FROM reading WHERE changed > 0 OR quality <> ''") == [(0,)]
+    assert (report.lost, report.gaps, report.malformed) == (0, 0, {})
 
 
-def check(ioc: Ioc, account: dict[str, Any], said: dict[str, Any]) -> None:
+def check(ioc: BenchIoc, account: dict[str, Any], said: GatewayReport) -> None:
     """Every number of a gateway and every reading arrived, once each, and each value under the point that it names."""
     assert (account["lost"], account["stored"]) == (0, 0), account
     assert account["accepted"] == account["delivered"] == account["scans"] * POINTS, account
-    (epoch,) = said["epochs"]
+    (epoch,) = said.epochs
     high = account["high"]
-    assert (epoch["epoch"], epoch["cumulative"], epoch["high"]) == (account["epoch"], high, high)
-    assert (epoch["received"], epoch["gaps"], epoch["lost"]) == (high, [], 0)
-    rows = ioc.rows("SELECT point, value FROM reading WHERE gateway = ?", account["gateway"])
+    assert (epoch.epoch, epoch.cumulative, epoch.high) == (account["epoch"], high, high)
+    assert (epoch.received, epoch.gaps, epoch.lost) == (high, [], 0)
+    rows = ioc.query("SELECT point, value FROM reading WHERE gateway = ?", account["gateway"])
     expected = [(scan * 100 + n, f"p{n:02}") for scan in range(1, account["scans"] + 1) for n in range(POINTS)]
     assert sorted((int(value), point) for point, value in rows) == expected
 
@@ -198,14 +180,16 @@ def tell(fleet: Fleet, took_s: float) -> None:
     """What it cost."""
     ioc, size = fleet.ioc, fleet.size
     messages, readings, duplicates = (
-        ioc.rows(f"SELECT count(*) FROM {table}")[0][0] for table in ("message", "reading", "duplicate")
+        ioc.query(f"SELECT count(*) FROM {table}")[0][0] for table in ("message", "reading", "duplicate")
     )
     print(f"\n{size.gateways} gateways, {took_s:.0f} s: {messages} messages, {readings} readings")
     rates = f"{messages / took_s:.0f} messages/s, {readings / took_s:.0f} readings/s"
     print(f"{rates}, {duplicates} duplicates recognised")
     late = "SELECT received_ms - time_ms FROM reading JOIN message ON message.id = message WHERE lane = ? ORDER BY 1"
     for lane in ("data", "backfill"):
-        if rows := [row[0] for row in ioc.rows(late, lane)]:
+        if rows := [row[0] for row in ioc.query(late, lane)]:
             p50, p95, p99 = (rows[int(len(rows) * part)] for part in (0.5, 0.95, 0.99))
             print(f"{lane}: {len(rows)} readings, wire to commit p50 {p50}, p95 {p95}, p99 {p99} ms")
-    print(f"IOC: {100 * ioc.cpu_s / took_s:.1f} % of a CPU, {ioc.rss_mb} MB; gateways: {dict(fleet.spent)}")
+    print(
+        f"IOC: {100 * fleet.cost.cpu_s / took_s:.1f} % of a CPU, {fleet.cost.rss_mb} MB; gateways: {dict(fleet.spent)}"
+    )

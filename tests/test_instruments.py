@@ -5,7 +5,6 @@ No wrong value, no stall, memory flat; pictures arrive bit for bit, also across 
 
 import hashlib
 import json
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +13,10 @@ from typing import Any
 
 import psutil
 import pytest
-from processes import Mosquitto, free_port, python_module, ready_line, started, stop, wait_until
+from processes import python_module, started, stop, wait_until
+
+from simulators.endpoints import free_port
+from simulators.testing import Bench, BenchBroker, BenchIoc, SiteProcess
 
 HEAD = """\
 [gateway]
@@ -40,6 +42,8 @@ SERIAL = [
 CAMERAS = ["sony/visca", "pelco/pelco-d", "vimicro/vc0706"]
 WITH_ADDRESS = {"vaisala/wxt530", "sdi-12/values-crc", "sdi-12/values", "sony/visca", "pelco/pelco-d"}
 FAULTS = "lost=0.01,doubled=0.01,late=0.005,torn=0.005,unplug=45"
+ServedBy = dict[tuple[str, str], list[tuple[int, Any]]]
+"""Time and value of all that was served, by device and point."""
 LATEST_S = 12.0
 """A message may wait behind others that are late; a value that is older than this is not the one that was served."""
 
@@ -77,52 +81,37 @@ def runtime_dir() -> Iterator[Path]:
 
 @pytest.mark.parametrize("seconds", [20, pytest.param(600, marks=pytest.mark.soak)])
 def test_many_instruments_with_random_faults_give_no_wrong_value_and_never_stall(
-    seconds: int, tmp_path: Path, runtime_dir: Path, mosquitto: str
+    seconds: int, tmp_path: Path, runtime_dir: Path, bench: Bench, broker: BenchBroker, ioc: BenchIoc
 ) -> None:
-    broker = Mosquitto(mosquitto, tmp_path)
-    config, truth, db, log = (tmp_path / name for name in ("agent.toml", "truth.jsonl", "ioc.db", "log.txt"))
+    config, log = tmp_path / "agent.toml", tmp_path / "log.txt"
     config.write_text(configuration(tmp_path, runtime_dir, broker.port), encoding="utf-8")
-    sim = python_module(
-        "simulators", "run", "--config", config, "--seed", str(seconds), "--truth", truth, "--faults", FAULTS
-    )
-    ioc_command = python_module(
-        "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--db", db, "--pictures", tmp_path / "pictures"
-    )  # fmt: skip
+    site = bench.site_process(config, "--seed", str(seconds), "--faults", FAULTS)
     rss: list[int] = []
     in_outage: set[str] = set()
-    broker.start()
-    try:
-        with (
-            started(sim, log) as devices,
-            started(ioc_command, log) as ioc,
-            started(python_module("agent", "--config", config, "run"), log) as agent,
-        ):
-            ready_line(devices)
-            ready_line(ioc)
-            process = psutil.Process(agent.pid)
-            began = time.monotonic()
-            while (passed := time.monotonic() - began) < seconds:
-                time.sleep(1)
-                rss.append(process.memory_info().rss)
-                if passed > seconds * 0.3 and not (tmp_path / "cut").exists():
-                    (tmp_path / "cut").touch()
-                    broker.kill()
-                    time.sleep(min(seconds * 0.1, 60))
-                    wait_until(lambda: waiting_pictures(tmp_path), 60, "a picture waits for the broker")
-                    in_outage = waiting_pictures(tmp_path)
-                    broker.start()
-            wait_until(lambda: in_outage <= pictures_at_ioc(tmp_path), 40, "those of the outage are at the IOC")
-            account = json.loads(stop(agent).splitlines()[-1])
-            wait_until(lambda: arrived(db) >= account["accepted"], 30, "the IOC has everything")
+    with started(python_module("agent", "--config", config, "run"), log) as agent:
+        process = psutil.Process(agent.pid)
+        began = time.monotonic()
+        while (passed := time.monotonic() - began) < seconds:
             time.sleep(1)
-            stop(ioc)
-            stop(devices)
-    finally:
-        broker.kill()
+            rss.append(process.memory_info().rss)
+            if passed > seconds * 0.3 and not (tmp_path / "cut").exists():
+                (tmp_path / "cut").touch()
+                broker.kill()
+                time.sleep(min(seconds * 0.1, 60))
+                wait_until(lambda: waiting_pictures(tmp_path), 60, "a picture waits for the broker")
+                in_outage = waiting_pictures(tmp_path)
+                broker.start()
+        wait_until(lambda: in_outage <= pictures_at(ioc), 40, "those of the outage are at the IOC")
+        account = json.loads(stop(agent).splitlines()[-1])
+        wait_until(lambda: arrived(ioc) >= account["accepted"], 30, "the IOC has everything")
+        time.sleep(1)
+        ioc.stop()
+        site.stop()
     assert in_outage
     assert account["accepted"] == account["delivered"]
-    check_values(truth, db, seconds)
-    check_pictures(truth, tmp_path / "pictures", seconds)
+    served = served_of(site)
+    check_values(served, ioc, seconds)
+    check_pictures(served, ioc, seconds)
     settled = rss[len(rss) // 3 :]
     assert settled[-1] - settled[0] < 6_000_000, f"memory grows: {settled[0]} to {settled[-1]}"
 
@@ -132,41 +121,32 @@ def waiting_pictures(folder: Path) -> set[str]:
     return {file.stem.split("-")[2] for file in (folder / "data" / "pictures" / "waiting").glob("*.jpg")}
 
 
-def pictures_at_ioc(folder: Path) -> set[str]:
-    return {file.stem.split("-")[-1] for file in (folder / "pictures" / "dng-hc-01").glob("*/*.jpg")}
+def pictures_at(ioc: BenchIoc) -> set[str]:
+    return {file.stem.split("-")[-1] for file in (ioc.pictures / "dng-hc-01").glob("*/*.jpg")}
 
 
-def query(db: Path, sql: str) -> list[tuple[Any, ...]]:
-    if not db.exists():
-        return []
-    with sqlite3.connect(f"file:{db}?mode=ro", uri=True) as opened:
-        return opened.execute(sql).fetchall()
-
-
-def arrived(db: Path) -> int:
-    rows = query(db, "SELECT count(*) FROM reading")
+def arrived(ioc: BenchIoc) -> int:
+    rows = ioc.query("SELECT count(*) FROM reading")
     return int(rows[0][0]) if rows else 0
 
 
-def served(truth: Path) -> dict[tuple[str, str], list[tuple[int, Any]]]:
-    found: dict[tuple[str, str], list[tuple[int, Any]]] = {}
-    for line in truth.read_text(encoding="utf-8").splitlines():
-        one = json.loads(line)
-        found.setdefault((one["device"], one["point"]), []).append((one["time_ms"], one["value"]))
+def served_of(site: SiteProcess) -> ServedBy:
+    found: ServedBy = {}
+    for one in site.served():
+        found.setdefault((one.device, one.point), []).append((one.time_ms, one.value))
     return found
 
 
-def check_values(truth: Path, db: Path, seconds: int) -> None:
+def check_values(served: ServedBy, ioc: BenchIoc, seconds: int) -> None:
     """Each value was served shortly before; every instrument was heard, in the first and in the last third."""
-    by_point = served(truth)
     times: dict[str, list[int]] = {}
-    for device, point, time_ms, value, quality in query(
-        db, "SELECT device, point, time_ms, value, quality FROM reading"
+    for device, point, time_ms, value, quality in ioc.query(
+        "SELECT device, point, time_ms, value, quality FROM reading"
     ):
         if value is None or json.loads(value) is None or quality in ("com", "flt"):
             continue
         times.setdefault(device, []).append(time_ms)
-        near = [v for at, v in by_point.get((device, point), []) if -1_500 <= time_ms - at <= LATEST_S * 1_000]
+        near = [v for at, v in served.get((device, point), []) if -1_500 <= time_ms - at <= LATEST_S * 1_000]
         assert json.loads(value) in near, f"{device} {point} at {time_ms}: {value} was never served"
     assert times.keys() == {name_of(profile) for profile in [*SERIAL, *CAMERAS]}
     first = min(min(of) for of in times.values())
@@ -175,9 +155,9 @@ def check_values(truth: Path, db: Path, seconds: int) -> None:
         assert len(of) > seconds / 6, f"{device} gave {len(of)} values in {seconds} s"
 
 
-def check_pictures(truth: Path, folder: Path, seconds: int) -> None:
+def check_pictures(served: ServedBy, ioc: BenchIoc, seconds: int) -> None:
     """What the IOC has was taken by the camera, bit for bit."""
-    taken = {value for _, value in served(truth)["vimicro-vc0706", "picture"]}
-    files = list(folder.glob("dng-hc-01/*/*.jpg"))
+    taken = {value for _, value in served["vimicro-vc0706", "picture"]}
+    files = list(ioc.pictures.glob("dng-hc-01/*/*.jpg"))
     assert len(files) >= max(1, seconds // 60)
     assert {hashlib.sha256(file.read_bytes()).hexdigest() for file in files} <= taken

@@ -27,9 +27,9 @@ import pytest
 from card_model import identities_path, name_again
 from counting import PROFILE, CountingDevices, counting_devices
 from faulty_card import NEEDED, can_be_had
-from processes import Mosquitto, Popen, python_module, ready_line, started, wait_until
+from processes import Popen, python_module, started, wait_until
 
-from simulators.testing import MakeModbusDevice
+from simulators.testing import Bench, MakeModbusDevice
 
 UNITS = range(1, 5)
 COMMIT_S = 1.0
@@ -171,30 +171,17 @@ class Gateway:
 class Soak:
     """A site whose parts fail at random, and what must be true of it at the end."""
 
-    def __init__(self, folder: Path, runtime: Path, mosquitto: str, devices: CountingDevices, seed: int) -> None:
+    def __init__(self, folder: Path, runtime: Path, bench: Bench, devices: CountingDevices, seed: int) -> None:
         self.random = Random(seed)
-        self.broker = Mosquitto(mosquitto, folder)
+        self.broker = bench.broker()
+        self.ioc = bench.ioc(self.broker)
         self.devices = devices
         self.gateway = Gateway(folder, runtime, self.broker.port, devices.port)
-        self.db = folder / "ioc.db"
         self.done: Counter[str] = Counter()
-        self._ioc = ExitStack()
 
     def begin(self) -> None:
-        self.broker.start()
-        self.start_ioc()
         self.gateway.keep_running()
         wait_until(lambda: any(one.served for one in self.devices.counters.values()), 20, "the agent reads")
-
-    def start_ioc(self) -> None:
-        self._ioc = ExitStack()
-        command = python_module(
-            "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{self.broker.port}", "--db", self.db
-        )
-        ready_line(self._ioc.enter_context(started(command, self.gateway.log)))
-
-    def stop_ioc(self) -> None:
-        self._ioc.close()
 
     def live(self, seconds: float) -> None:
         """Let time pass; systemd starts what has ended."""
@@ -239,7 +226,7 @@ class Soak:
             self.live(2.0)
         wait_until(lambda: self._rows("SELECT 1 FROM message LIMIT 1"), 10, "the IOC has something")
         time.sleep(1.0)
-        self.stop_ioc()
+        self.ioc.kill()
         self.broker.kill()
         return account
 
@@ -323,9 +310,9 @@ class Soak:
         self.broker.resume()
 
     def _stop_ioc(self) -> None:
-        self.stop_ioc()
+        self.ioc.kill()
         self.live(self.random.uniform(1.0, 10.0))
-        self.start_ioc()
+        self.ioc.start()
 
     def _step_clock(self) -> None:
         offset_ms = self.gateway.says["wall_offset_ms"] + self.random.choice([-3_600_000, -5_000, 5_000, 86_400_000])
@@ -340,8 +327,7 @@ class Soak:
         return bool(status) and status["source"] == "agent" and status["undelivered"] <= 3 and not status["salvages"]
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self.db}?mode=ro", uri=True)) as db:
-            return db.execute(sql).fetchall()
+        return self.ioc.query(sql)
 
 
 @pytest.fixture
@@ -358,13 +344,13 @@ def test_whatever_fails_every_reading_arrives_or_is_declared_lost(
     request: pytest.FixtureRequest,
     tmp_path: Path,
     runtime_dir: Path,
-    mosquitto: str,
+    bench: Bench,
     modbus_device: MakeModbusDevice,
 ) -> None:
     options = request.config.option
     seconds, seed = (0.0, 1) if length == "short" else (options.soak_seconds, options.soak_seed or int(time.time()))
     print(f"\nseed {seed}, {seconds:g} s")
-    soak = Soak(tmp_path, runtime_dir, mosquitto, counting_devices(modbus_device, UNITS), seed)
+    soak = Soak(tmp_path, runtime_dir, bench, counting_devices(modbus_device, UNITS), seed)
     soak.begin()
     try:
         for name in SHORT if length == "short" else ():
@@ -376,8 +362,6 @@ def test_whatever_fails_every_reading_arrives_or_is_declared_lost(
             soak.happens()
         account = soak.end()
     finally:
-        soak.stop_ioc()
-        soak.broker.kill()
         if soak.gateway._process is not None:
             soak.gateway.end(signal.SIGKILL)
     soak.check(account)

@@ -5,18 +5,14 @@ A real store that was filled before there was a broker, a real publisher, mosqui
 
 import asyncio
 import os
-import sqlite3
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from processes import Mosquitto
-from uplink_lab import CONFIG, IocProcess, SteadyClock
+from uplink_lab import CONFIG, SteadyClock
 
 from agent.app import store_config
 from agent.clock import NS_PER_MS
@@ -26,6 +22,7 @@ from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning
 from drivers.api import Reading
+from simulators.testing import Bench, BenchIoc
 
 POINTS = 100
 BATCH_INTERVAL_S = 0.5
@@ -55,22 +52,21 @@ def runtime() -> Iterator[Path]:
         yield Path(folder)
 
 
-async def test_live_goes_out_while_a_backlog_drains_oldest_first(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    await _drain(tmp_path, runtime, mosquitto, SHORT)
+async def test_live_goes_out_while_a_backlog_drains_oldest_first(tmp_path: Path, runtime: Path, bench: Bench) -> None:
+    await _drain(tmp_path, runtime, bench, SHORT)
 
 
 @pytest.mark.soak
 @pytest.mark.parametrize("size", [DEFAULT_PACE, NO_PACE], ids=["default pace", "no pace"])
 async def test_live_p95_holds_while_a_million_readings_drain(
-    tmp_path: Path, runtime: Path, mosquitto: str, size: Size
+    tmp_path: Path, runtime: Path, bench: Bench, size: Size
 ) -> None:
-    lateness = await _drain(tmp_path, runtime, mosquitto, size)
+    lateness = await _drain(tmp_path, runtime, bench, size)
     assert lateness["p95_s"] <= BATCH_INTERVAL_S + 2.0, lateness
 
 
-async def _drain(folder: Path, runtime: Path, mosquitto: str, size: Size) -> dict[str, float]:
-    broker, clock = Mosquitto(mosquitto, folder), SteadyClock()
-    ioc = IocProcess(folder, broker.port, ack_every_s=1.0)
+async def _drain(folder: Path, runtime: Path, bench: Bench, size: Size) -> dict[str, float]:
+    broker, clock = bench.broker(start=False), SteadyClock()
     text = CONFIG.format(
         data=folder / "data", runtime=runtime, port=broker.port, protocol="5", batch_interval_s=BATCH_INTERVAL_S
     )
@@ -78,34 +74,30 @@ async def _drain(folder: Path, runtime: Path, mosquitto: str, size: Size) -> dic
     text = text.replace("resend_s = 1.0", "resend_s = 20.0").replace("[outbox]", pace)
     (folder / "agent.toml").write_text(text, encoding="utf-8")
     settings = load_configuration(folder / "agent.toml").settings
-    try:
-        async with open_store(store_config(settings), clock) as store, asyncio.TaskGroup() as core:
-            running = [core.create_task(store.run())]
-            await _fill(store, clock, size.readings)
-            await asyncio.to_thread(broker.start)
-            await asyncio.to_thread(ioc.start)
-            publisher = Publisher(settings, store, clock, _soon, tuning=Tuning(decide_s=60.0))
-            store.on_sealed = publisher.on_sealed
-            waiting, began_s = store.high, time.monotonic()
-            running.append(core.create_task(publisher.run()))
-            live = core.create_task(_read_live(store, clock))
-            async with asyncio.timeout(size.within_s):
-                while store.low <= waiting:
-                    await asyncio.sleep(0.05)
-            took_s = time.monotonic() - began_s
-            live.cancel()
-            await store.flush()
-            async with asyncio.timeout(QUIET_S + 30):
-                while store.stats().undelivered:
-                    await asyncio.sleep(0.05)
-            await publisher.drain()
-            for task in running:
-                task.cancel()
-            await asyncio.to_thread(ioc.stop)
-            return _check(ioc.db, waiting, size, took_s, store.account().accepted)
-    finally:
-        ioc.kill()
-        broker.kill()
+    async with open_store(store_config(settings), clock) as store, asyncio.TaskGroup() as core:
+        running = [core.create_task(store.run())]
+        await _fill(store, clock, size.readings)
+        await asyncio.to_thread(broker.start)
+        ioc = await asyncio.to_thread(bench.ioc, broker, "--every", "3600")
+        publisher = Publisher(settings, store, clock, _soon, tuning=Tuning(decide_s=60.0))
+        store.on_sealed = publisher.on_sealed
+        waiting, began_s = store.high, time.monotonic()
+        running.append(core.create_task(publisher.run()))
+        live = core.create_task(_read_live(store, clock))
+        async with asyncio.timeout(size.within_s):
+            while store.low <= waiting:
+                await asyncio.sleep(0.05)
+        took_s = time.monotonic() - began_s
+        live.cancel()
+        await store.flush()
+        async with asyncio.timeout(QUIET_S + 30):
+            while store.stats().undelivered:
+                await asyncio.sleep(0.05)
+        await publisher.drain()
+        for task in running:
+            task.cancel()
+        await asyncio.to_thread(ioc.stop)
+        return _check(ioc, waiting, size, took_s, store.account().accepted)
 
 
 async def _fill(store: Store, clock: SteadyClock, readings: int) -> None:
@@ -126,16 +118,16 @@ async def _read_live(store: Store, clock: SteadyClock) -> None:
         await asyncio.sleep(LIVE_EVERY_S)
 
 
-def _check(db: Path, waiting: int, size: Size, took_s: float, accepted: int) -> dict[str, float]:
-    rows = _rows(db, "SELECT seq, lane FROM message ORDER BY id")
+def _check(ioc: BenchIoc, waiting: int, size: Size, took_s: float, accepted: int) -> dict[str, float]:
+    rows = ioc.query("SELECT seq, lane FROM message ORDER BY id")
     late = [seq for seq, lane in rows if seq <= waiting]
     assert late == sorted(late), "the oldest first"
     assert set(late) == set(range(1, waiting + 1))
     before_the_end = rows[: max(index for index, (seq, _) in enumerate(rows) if seq <= waiting)]
     live = [seq for seq, lane in before_the_end if lane == "data" and seq > waiting]
     assert len(live) >= size.min_live, "live data starved"
-    assert _rows(db, "SELECT count(*) FROM reading") == [(accepted,)]
-    waits = [ms for (ms,) in _rows(db, LIVE_WAITS)]
+    assert ioc.query("SELECT count(*) FROM reading") == [(accepted,)]
+    waits = [ms for (ms,) in ioc.query(LIVE_WAITS)]
     figures = {"p50_s": waits[len(waits) // 2] / 1000, "p95_s": waits[len(waits) * 95 // 100] / 1000}
     print(f"\n{size.readings} readings of backlog in {took_s:.1f} s; {len(waits)} live readings meanwhile: {figures}")
     return figures
@@ -145,11 +137,6 @@ LIVE_WAITS = """\
 SELECT received_ms - time_ms FROM reading JOIN message ON message.id = message
 WHERE device = 'live' AND lane = 'data' ORDER BY 1
 """
-
-
-def _rows(db: Path, sql: str) -> list[Any]:
-    with closing(sqlite3.connect(db)) as connection:
-        return connection.execute(sql).fetchall()
 
 
 def _soon() -> Iterator[float]:

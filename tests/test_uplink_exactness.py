@@ -19,8 +19,9 @@ from mqtt_strangers import listen_for_ever, usurp
 from uplink_account import GATEWAY, IocAccount
 from uplink_lab import Protocol, UplinkLab, uplink_lab
 
-from simulators.proxy.faults import Fault, FaultName, drawn
+from simulators.proxy.faults import Fault, FaultName
 from simulators.proxy.meddling import Meddling
+from simulators.testing import Bench
 
 MIX: Final[tuple[FaultName, ...]] = (
     "cut", "cut", "cut", "cut", "rst", "rst", "rst", "rst", "refuse", "half_open", "blackhole",
@@ -57,40 +58,36 @@ def soak_seed(request: pytest.FixtureRequest) -> int:
 
 
 @PROTOCOLS
-async def test_cuts_of_every_kind_at_any_byte(
-    tmp_path: Path, runtime: Path, mosquitto: str, protocol: Protocol
-) -> None:
-    await _cut(tmp_path, runtime, mosquitto, 17, protocol, 16)
+async def test_cuts_of_every_kind_at_any_byte(tmp_path: Path, runtime: Path, bench: Bench, protocol: Protocol) -> None:
+    await _cut(tmp_path, runtime, bench, 17, protocol, 16)
 
 
 @pytest.mark.soak
 @PROTOCOLS
-async def test_a_thousand_cuts(
-    tmp_path: Path, runtime: Path, mosquitto: str, soak_seed: int, protocol: Protocol
-) -> None:
-    await _cut(tmp_path, runtime, mosquitto, soak_seed, protocol, 1_000)
+async def test_a_thousand_cuts(tmp_path: Path, runtime: Path, bench: Bench, soak_seed: int, protocol: Protocol) -> None:
+    await _cut(tmp_path, runtime, bench, soak_seed, protocol, 1_000)
 
 
 @pytest.mark.soak
 async def test_cuts_where_the_word_of_the_broker_counts(
-    tmp_path: Path, runtime: Path, mosquitto: str, soak_seed: int
+    tmp_path: Path, runtime: Path, bench: Bench, soak_seed: int
 ) -> None:
-    await _cut(tmp_path, runtime, mosquitto, soak_seed, "5", 200, ack_every_s=None)
+    await _cut(tmp_path, runtime, bench, soak_seed, "5", 200, ack_every_s=None)
 
 
 async def _cut(
-    folder: Path, runtime: Path, mosquitto: str, seed: int, protocol: Protocol, count: int, **ioc: float | None
+    folder: Path, runtime: Path, bench: Bench, seed: int, protocol: Protocol, count: int, **ioc: float | None
 ) -> None:
-    async with uplink_lab(folder, runtime, mosquitto, seed=seed, protocol=protocol, **ioc) as lab:
-        lab.way.faults = drawn(seed, MIX)
+    async with uplink_lab(folder, runtime, bench, seed=seed, protocol=protocol, **ioc) as lab:
+        lab.way.draw(*MIX)
         await lab.cuts(count)
         await _check(lab)
 
 
 async def test_while_the_ioc_is_away_nothing_is_sent_and_then_everything(
-    tmp_path: Path, runtime: Path, mosquitto: str
+    tmp_path: Path, runtime: Path, bench: Bench
 ) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=1) as lab:
+    async with uplink_lab(tmp_path, runtime, bench, seed=1) as lab:
         for kill in (False, True):
             await lab.until(lambda: lab.publisher.state().ioc_online, 10, "the IOC is there")
             await lab.some_time(0.2, 0.5)
@@ -104,10 +101,10 @@ async def test_while_the_ioc_is_away_nothing_is_sent_and_then_everything(
         await _check(lab)
 
 
-async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
+async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, runtime: Path, bench: Bench) -> None:
     stuck = (Fault(name="stall", direction="down", at_byte=5_000, seconds=3_600.0),)
     async with uplink_lab(
-        tmp_path, runtime, mosquitto, seed=2, max_queued_messages=50, batch_interval_s=0.02, ioc_faults=stuck
+        tmp_path, runtime, bench, seed=2, max_queued_messages=50, batch_interval_s=0.02, ioc_faults=stuck
     ) as lab:
         waiting = 2 * 50  # more than the queue and what is in flight
         await lab.until(
@@ -120,8 +117,8 @@ async def test_what_an_overflowing_broker_drops_is_sent_again(tmp_path: Path, ru
         assert not lab.publisher.state().rejected, "the broker has said so"
 
 
-async def test_a_session_that_another_client_takes_over(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=3) as lab:
+async def test_a_session_that_another_client_takes_over(tmp_path: Path, runtime: Path, bench: Bench) -> None:
+    async with uplink_lab(tmp_path, runtime, bench, seed=3) as lab:
         await lab.until(lambda: lab.publisher.state().acked, 10, "it sends")
         connections = lab.way.connections
         async with _meanwhile(_takeover(lab, 60, says_so=False)):
@@ -133,26 +130,26 @@ async def test_a_session_that_another_client_takes_over(tmp_path: Path, runtime:
         assert ioc.events("security.takeover")
 
 
-async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=4, ack_every_s=0.05) as lab:
-        lab.way.meddling, done = ACKS_ASTRAY, lab.way.done
+async def test_acks_lost_late_doubled_stale_and_of_nobody(tmp_path: Path, runtime: Path, bench: Bench) -> None:
+    async with uplink_lab(tmp_path, runtime, bench, seed=4, ack_every_s=0.05) as lab:
+        lab.way.meddle(ACKS_ASTRAY)
         for _ in range(5):
             await lab.some_time(0.2, 0.4)
-            done["refused"] = 0
-            lab.way.meddling = SWALLOWED  # so that a lie that is believed costs something
-            await lab.until(lambda: done["refused"] >= 3, 30, "batches that no IOC has")
+            before = lab.way.done["refused"]
+            lab.way.meddle(SWALLOWED)  # so that a lie that is believed costs something
+            await lab.until(lambda before=before: lab.way.done["refused"] >= before + 3, 30, "batches that no IOC has")
             await _lie(lab)
-            lab.way.meddling = ACKS_ASTRAY
+            lab.way.meddle(ACKS_ASTRAY)
             lab.way.cut(reset=lab.random.random() < 0.5)
         names = ("lost", "late", "doubled", "stale", "injected")
-        await lab.until(lambda: all(done[name] for name in names), 30, "acks of every kind")
+        await lab.until(lambda: all(lab.way.done[name] for name in names), 30, "acks of every kind")
         await _check(lab)
 
 
-async def test_a_broker_that_is_killed_forgets_what_was_retained(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
+async def test_a_broker_that_is_killed_forgets_what_was_retained(tmp_path: Path, runtime: Path, bench: Bench) -> None:
     """While somebody else listens, whom the broker passes on to, and who acknowledges nothing."""
     async with (
-        uplink_lab(tmp_path, runtime, mosquitto, seed=5) as lab,
+        uplink_lab(tmp_path, runtime, bench, seed=5) as lab,
         _meanwhile(listen_for_ever(lab.broker.port)),
     ):
         for away_s in (0.0, 0.7):
@@ -162,18 +159,18 @@ async def test_a_broker_that_is_killed_forgets_what_was_retained(tmp_path: Path,
         await _check(lab)
 
 
-async def test_refusals_that_pass_lose_nothing(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=6) as lab:
-        lab.way.meddling = REFUSALS
+async def test_refusals_that_pass_lose_nothing(tmp_path: Path, runtime: Path, bench: Bench) -> None:
+    async with uplink_lab(tmp_path, runtime, bench, seed=6) as lab:
+        lab.way.meddle(REFUSALS)
         await lab.until(lambda: lab.way.done["refused"] >= 6, 30, "six refusals")
         await _check(lab)
 
 
 async def test_what_is_refused_for_good_is_declared_and_the_rest_arrives(
-    tmp_path: Path, runtime: Path, mosquitto: str
+    tmp_path: Path, runtime: Path, bench: Bench
 ) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=8) as lab:
-        lab.way.meddling = Meddling(refused=0.1, refused_topics=DATA, codes=(BAD_PAYLOAD,))
+    async with uplink_lab(tmp_path, runtime, bench, seed=8) as lab:
+        lab.way.meddle(Meddling(refused=0.1, refused_topics=DATA, codes=(BAD_PAYLOAD,)))
         await lab.until(lambda: lab.way.done["refused"] >= 3, 30, "three refusals")
         lab.way.heal()
         await lab.some_time(1.0, 1.0)  # what is sealed now says in `low` that they will not come any more
@@ -182,10 +179,10 @@ async def test_what_is_refused_for_good_is_declared_and_the_rest_arrives(
 
 
 async def test_replays_under_cuts_are_all_answered_and_send_what_they_say(
-    tmp_path: Path, runtime: Path, mosquitto: str
+    tmp_path: Path, runtime: Path, bench: Bench
 ) -> None:
-    async with uplink_lab(tmp_path, runtime, mosquitto, seed=10) as lab:
-        lab.way.faults = drawn(10, MIX)
+    async with uplink_lab(tmp_path, runtime, bench, seed=10) as lab:
+        lab.way.draw(*MIX)
         asked = [await _ask(lab, f"r-{number}") for number in range(2)]
         await lab.cuts(4)
         lab.way.heal()
@@ -199,21 +196,21 @@ async def test_replays_under_cuts_are_all_answered_and_send_what_they_say(
             assert (result["ranges"], result.get("missing")) == ([[1, high]], None)
 
 
-async def test_everything_at_once(tmp_path: Path, runtime: Path, mosquitto: str) -> None:
-    await _everything(tmp_path, runtime, mosquitto, 9, "5", 12)
+async def test_everything_at_once(tmp_path: Path, runtime: Path, bench: Bench) -> None:
+    await _everything(tmp_path, runtime, bench, 9, "5", 12)
 
 
 @pytest.mark.soak
 @PROTOCOLS
 async def test_everything_at_once_at_length(
-    tmp_path: Path, runtime: Path, mosquitto: str, soak_seed: int, protocol: Protocol
+    tmp_path: Path, runtime: Path, bench: Bench, soak_seed: int, protocol: Protocol
 ) -> None:
-    await _everything(tmp_path, runtime, mosquitto, soak_seed, protocol, 500)
+    await _everything(tmp_path, runtime, bench, soak_seed, protocol, 500)
 
 
-async def _everything(folder: Path, runtime: Path, mosquitto: str, seed: int, protocol: Protocol, count: int) -> None:
-    async with uplink_lab(folder, runtime, mosquitto, seed=seed, protocol=protocol, max_queued_messages=50) as lab:
-        lab.way.faults = drawn(seed, MIX)
+async def _everything(folder: Path, runtime: Path, bench: Bench, seed: int, protocol: Protocol, count: int) -> None:
+    async with uplink_lab(folder, runtime, bench, seed=seed, protocol=protocol, max_queued_messages=50) as lab:
+        lab.way.draw(*MIX)
         while lab.way.cuts < count:
             await lab.some_time(0.1, 1.0)
             await lab.random.choice(TROUBLES)(lab)
@@ -256,7 +253,7 @@ async def _lie(lab: UplinkLab) -> None:
     lab.tell("acks that nobody has sent")
     epoch, far = lab.store.epoch, lab.store.high + 1_000
     for said in (
-        {"v": 1, "epoch": "0" * 16, "cumulative": far, "selective": [], "time_ms": 1},
+        {"v": 1, "epoch": "0" * 16, "cumulative": lab.store.high, "selective": [], "time_ms": 1},
         {"v": 1, "epoch": epoch, "cumulative": far, "selective": [], "time_ms": 1},
         {"v": 1, "epoch": epoch, "cumulative": 0, "selective": [[1, far]], "time_ms": 1},
         {"v": 1, "epoch": epoch, "cumulative": -1, "selective": [], "time_ms": 1},
@@ -268,9 +265,9 @@ async def _lie(lab: UplinkLab) -> None:
 
 async def _meddle(lab: UplinkLab, meddling: Meddling) -> None:
     lab.tell(f"for a while: {meddling}")
-    lab.way.meddling = meddling
+    lab.way.meddle(meddling)
     await lab.some_time(0.5, 3.0)
-    lab.way.meddling = None
+    lab.way.meddle(None)
 
 
 async def _cut_the_ioc(lab: UplinkLab) -> None:

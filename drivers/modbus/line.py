@@ -36,7 +36,7 @@ FORGIVE_S = 30.0
 """Some devices are silent on a count that they dislike: after so long without a barrier they are asked plainly."""
 DEAF_AFTER = 3
 DEAF_AFTER_NUMBERED = 2
-"""A TCP connection that has given no byte to so many requests is left for a new one, and that after one if it is silent too."""
+"""A TCP connection that has given no byte to so many requests is left for a new one; that, after one."""
 _GAP_MIN_S = 0.05
 _HEARD_MAX = 4_096
 _OWED_MAX = 16

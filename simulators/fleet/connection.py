@@ -9,7 +9,7 @@ from simulators.fleet.figures import Figures
 from simulators.fleet.gateway import Gateway
 from simulators.fleet.lanes import Sending
 from simulators.mqtt.address import BrokerAddress, Protocol
-from simulators.mqtt.client import BrokerDown, Client, Hello, Will, connect
+from simulators.mqtt.client import BrokerDown, Client, Hello, Message, Will, connect
 
 KEEPALIVE_S = 60
 SESSION_S = 120
@@ -98,8 +98,9 @@ class Connection:
         self.gateway.landed(sending, code)
         self.pump()
 
-    def _hear(self, topic: str, payload: bytes, retained: bool) -> bool:  # noqa: FBT001 # a callback
+    def _hear(self, message: Message) -> bool:
+        topic = message.topic
         name = topic.removeprefix(self._base) if topic.startswith(self._base) else topic.rpartition("/")[2]
-        self.gateway.hear(name, payload, retained=retained)
+        self.gateway.hear(name, message.payload, retained=message.retained)
         self.pump()
         return True

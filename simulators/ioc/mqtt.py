@@ -59,5 +59,5 @@ async def connect(
 ) -> AsyncIterator[Session]:
     """Connect, and disconnect at the end; raises `BrokerDown`."""
     hello = Hello(client_id, protocol, will, KEEPALIVE_S, RECEIVE_MAXIMUM)
-    async with mqtt.connect(broker, hello, lambda topic, payload, _retained: on_message(topic, payload)) as client:
+    async with mqtt.connect(broker, hello, lambda message: on_message(message.topic, message.payload)) as client:
         yield Session(client)

@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from simulators.mqtt.address import BrokerAddress, Protocol
 
@@ -66,8 +68,21 @@ class Limits:
     topic_aliases: int = 0
 
 
-OnMessage = Callable[[str, bytes, bool], bool]
-"""Handle one message: topic, payload, was it retained. False where it could not be: the broker shall keep it."""
+class Message(NamedTuple):
+    """One message as the broker passes it on."""
+
+    topic: str
+    payload: bytes
+    qos: int
+    retained: bool
+
+    def json(self) -> Any:
+        """Its payload; raises `msgspec.DecodeError` where that is no JSON."""
+        return msgspec.json.decode(self.payload)
+
+
+OnMessage = Callable[[Message], bool]
+"""Handle one message. False where it could not be: the broker shall keep it."""
 OnPuback = Callable[[int, int], None]
 """A message that was published is acknowledged: its number, and the reason code."""
 
@@ -79,9 +94,11 @@ class Client:
         self.closed = closed
         self.limits = limits
         self.on_puback: OnPuback = lambda _mid, _code: None
+        self.on_granted: Callable[[], None] = lambda: None
         self._client = client
         self._version_5 = client.protocol == MQTTProtocolVersion.MQTTv5
         client.on_publish = self._published
+        client.on_subscribe = lambda *_: self.on_granted()
 
     def publish(
         self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = False, alias: int = 0, expiry_s: int = 0
@@ -99,8 +116,16 @@ class Client:
         return info.mid
 
     def subscribe(self, *topics: str) -> None:
-        """Ask for `topics` with QoS 1."""
+        """Ask for `topics` with QoS 1; `on_granted` tells the broker's answer."""
         self._client.subscribe([(topic, 1) for topic in topics])
+
+    def overhear(self, *topics: str) -> None:
+        """Ask for `topics` as they were published: with the QoS, and with MQTT 5 the retain flag, of the publisher."""
+        if self._version_5:
+            as_published: Any = SubscribeOptions(qos=2, retainAsPublished=True)
+            self._client.subscribe([(topic, as_published) for topic in topics])
+        else:
+            self._client.subscribe([(topic, 2) for topic in topics])
 
     def drop(self) -> None:
         """End the connection without a word, as when the network is gone: the broker will publish the Will."""
@@ -141,7 +166,7 @@ async def connect(
             closed.set_result(ended)
 
     def on_paho_message(_client: Any, _data: Any, message: paho.MQTTMessage) -> None:
-        if on_message(message.topic, bytes(message.payload), message.retain):
+        if on_message(Message(message.topic, bytes(message.payload), message.qos, message.retain)):
             client.ack(message.mid, message.qos)
 
     client.on_connect = on_connect

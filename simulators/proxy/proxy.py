@@ -22,7 +22,7 @@ HOST: Final = "127.0.0.1"
 DIAL_S: Final = 5.0
 
 
-def _nobody(direction: Direction, message: Publish) -> None:
+def nobody(direction: Direction, message: Publish) -> None:
     """Watch nothing."""
 
 
@@ -33,7 +33,7 @@ class Proxy:
     new ones are accepted and never answered. Where `mqtt` is false the bytes are not looked at.
     """
 
-    def __init__(self, broker_port: int, *, seed: int = 0, mqtt: bool = True, watch: Watch = _nobody) -> None:
+    def __init__(self, broker_port: int, *, seed: int = 0, mqtt: bool = True, watch: Watch = nobody) -> None:
         self.done: Counter[str] = Counter()
         self.faults: Iterator[Sequence[Fault]] | None = None
         self.meddling: Meddling | None = None
@@ -193,7 +193,7 @@ class Proxy:
 
 
 @asynccontextmanager
-async def proxy(broker_port: int, *, seed: int = 0, mqtt: bool = True, watch: Watch = _nobody) -> AsyncIterator[Proxy]:
+async def proxy(broker_port: int, *, seed: int = 0, mqtt: bool = True, watch: Watch = nobody) -> AsyncIterator[Proxy]:
     """Run a proxy before `127.0.0.1:broker_port` on a free port, until the context ends."""
     one = Proxy(broker_port, seed=seed, mqtt=mqtt, watch=watch)
     await one.open()

@@ -8,7 +8,7 @@ from typing import Final
 
 from simulators.ioc.messages import Malformed, parse_retained, parse_topic
 from simulators.mqtt.address import BrokerAddress, Protocol
-from simulators.mqtt.client import BrokerDown, Hello, connect
+from simulators.mqtt.client import BrokerDown, Hello, Message, connect
 from simulators.scenario.arriving import Arrives, arrivals
 from simulators.scenario.evidence import Arrival
 
@@ -44,7 +44,8 @@ class Recorder:
             self.ready.clear()
             await asyncio.sleep(RECONNECT_S)
 
-    def _take(self, topic: str, payload: bytes, _retained: bool) -> bool:  # noqa: FBT001 - the shape of `OnMessage`
+    def _take(self, message: Message) -> bool:
+        topic, payload = message.topic, message.payload
         self.messages += 1
         received_ms = time.time_ns() // 1_000_000
         try:

@@ -16,6 +16,7 @@ from simulators.broker import broker
 from simulators.endpoints import CannotServe
 from simulators.host import HostCannot
 from simulators.kinds import serve_site
+from simulators.mosquitto import BrokerOptions
 from simulators.mqtt.address import parse_broker
 from simulators.processes import ChildFailed
 from simulators.proxy.proxy import proxy
@@ -135,7 +136,7 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
     async with AsyncExitStack() as stack:
         machine = await stack.enter_async_context(machine_for(scenario, folder))
         show = await asyncio.to_thread(make_show, scenario.broker, folder / "tls")
-        mqtt = await stack.enter_async_context(broker(folder, more=show.more))
+        mqtt = await stack.enter_async_context(broker(folder, BrokerOptions(lines=show.more)))
         way = await stack.enter_async_context(
             proxy(show.port or mqtt.port, seed=scenario.keys.seed, mqtt=not show.port)
         )

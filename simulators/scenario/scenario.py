@@ -21,8 +21,8 @@ Where = Literal["site", "uplink", "host"]
 
 class ScenarioKeys(msgspec.Struct, frozen=True, kw_only=True):
     """`[scenario]`. After `seconds` uplink and host are well again (`heal`), the gateway runs on for `settle_s`, is
-    told to end by SIGTERM, and has `stop_s` for it; then `arrive_s` at most for what is still on its way. `short_s`: how
-    short `seconds` may be made for a scenario that still means something.
+    told to end by SIGTERM, and has `stop_s` for it; then `arrive_s` at most for what is still on its way. `short_s`:
+    how short `seconds` may be made for a scenario that still means something.
     """
 
     name: Annotated[str, msgspec.Meta(min_length=1, examples=["One dead device of ten"])]

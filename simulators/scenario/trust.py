@@ -44,7 +44,7 @@ def make_show(keys: BrokerKeys, folder: Path) -> Show:
     city = Authority(folder / "city", "City CA")
     pair = _PAIRS[keys.tls](city, folder)
     port = free_port()
-    more += f"user root\nlistener {port} 127.0.0.1\ncertfile {pair.certificate}\nkeyfile {pair.key}\n"
+    more += f"listener {port} 127.0.0.1\ncertfile {pair.certificate}\nkeyfile {pair.key}\n"
     return Show(more, port, city.certificate)
 
 

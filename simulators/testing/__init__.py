@@ -4,27 +4,40 @@
 its own, so that a test may be written with or without asyncio, and every method may be called from the test.
 """
 
+from simulators.certificates import Authority, Pair, self_signed
 from simulators.faults.fault import BadFault, Fault, make_fault, parse_fault
 from simulators.modbus.image import Counter, RegisterImage
+from simulators.mosquitto import BrokerOptions
+from simulators.mqtt.client import BrokerDown, Message, Will
+from simulators.processes import ChildFailed
+from simulators.scripted_broker import Connack, ScriptedBroker
 from simulators.testing.bench import Bench
-from simulators.testing.brokers import BenchBroker, Way
+from simulators.testing.brokers import BenchBroker
+from simulators.testing.clients import BenchClient
 from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc, Event, Reading
 from simulators.testing.lines import SimulatedLine
 from simulators.testing.makers import MakeModbusDevice, MakeSerialDevice
 from simulators.testing.raw_lines import RawLine
+from simulators.testing.site_processes import SiteProcess
 from simulators.testing.sites import SimulatedSite
-from simulators.testing.subscribers import Message, Subscriber
+from simulators.testing.ways import Way
 from simulators.values import BadValue
 from simulators.world import Exchange, Served
 
 __all__ = [
+    "Authority",
     "BadFault",
     "BadValue",
     "Bench",
     "BenchBroker",
+    "BenchClient",
     "BenchIoc",
+    "BrokerDown",
+    "BrokerOptions",
+    "ChildFailed",
+    "Connack",
     "Counter",
     "Event",
     "Exchange",
@@ -33,15 +46,19 @@ __all__ = [
     "MakeModbusDevice",
     "MakeSerialDevice",
     "Message",
+    "Pair",
     "RawLine",
     "Reading",
     "RegisterImage",
+    "ScriptedBroker",
     "Served",
     "SimulatedDevice",
     "SimulatedLine",
     "SimulatedSite",
-    "Subscriber",
+    "SiteProcess",
     "Way",
+    "Will",
     "make_fault",
     "parse_fault",
+    "self_signed",
 ]

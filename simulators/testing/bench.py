@@ -10,25 +10,31 @@ import msgspec
 
 from drivers.modbus.options import ModbusOptions
 from drivers.serial_line import SerialLine
-from simulators.broker import broker
+from simulators.broker import DEFAULT_OPTIONS, broker
+from simulators.certificates import Authority
+from simulators.ioc.service import ACK_EVERY_S
 from simulators.kinds import serve_lines
 from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.modbus.image import Contents, RegisterImage
 from simulators.modbus.link import modbus_unit, open_units
 from simulators.modbus.units import Unit
+from simulators.mosquitto import BrokerOptions
 from simulators.one_device import Place, one_device
+from simulators.scripted_broker import ScriptedBroker
 from simulators.site import SiteLink, load_site
 from simulators.testing.asked import Hands
-from simulators.testing.brokers import BenchBroker, Way
+from simulators.testing.brokers import BenchBroker
 from simulators.testing.devices import SimulatedDevice
 from simulators.testing.faults import FaultBoard
 from simulators.testing.iocs import BenchIoc
 from simulators.testing.lines import SimulatedLine
 from simulators.testing.raw_lines import Heard, RawLine
 from simulators.testing.records import Records
+from simulators.testing.site_processes import SiteProcess
 from simulators.testing.sites import SimulatedSite
 from simulators.testing.stage import Stage
+from simulators.testing.ways import Way
 from simulators.world import World
 
 Transport = Literal["tcp", "rtu", "rtu-over-tcp", "ascii", "udp", "tls"]
@@ -123,16 +129,43 @@ class Bench:
         }
         return SimulatedSite(devices, {name: line.address for name, line in lines.items()})
 
-    def broker(self, *, embedded: bool = False) -> BenchBroker:
-        """A real broker: mosquitto where it is installed, else (or with `embedded`) amqtt; raises `ChildFailed`."""
-        folder = self._folder("broker")
-        return BenchBroker(self._stage, self._stage.enter(broker(folder, embedded=embedded)))
+    def site_process(self, config: Path, *options: str) -> SiteProcess:
+        """The same as a process of its own, which can be killed; `options` as of `oc-sim run`. Raises `ChildFailed`."""
+        seed = ("--seed", str(self._world.seed))
+        return self._stage.enter(SiteProcess(self._stage, self._folder("site"), config, (*seed, *options)))
 
-    def ioc(self, broker: BenchBroker | Way, *options: str) -> BenchIoc:
-        """The reference IOC, connected; `options` as of `oc-sim ioc`. Raises `ChildFailed`."""
+    def broker(
+        self, options: BrokerOptions = DEFAULT_OPTIONS, *, embedded: bool = False, start: bool = True
+    ) -> BenchBroker:
+        """A real broker: mosquitto where it is installed, else (or with `embedded`) amqtt; raises `ChildFailed`.
+
+        Without `start` it has its port, and waits for `start()`.
+        """
+        folder = self._folder("broker")
+        one = self._stage.enter(broker(folder, options, embedded=embedded, start=start))
+        return BenchBroker(self._stage, one)
+
+    def ioc(
+        self, broker: BenchBroker | Way, *options: str, ack_every_s: float | None = ACK_EVERY_S, url: str = ""
+    ) -> BenchIoc:
+        """The reference IOC, connected; `options` as of `oc-sim ioc`. Raises `ChildFailed`.
+
+        `ack_every_s` None: it acknowledges nothing. It takes the way without TLS where there is one, or that of `url`.
+        """
         protocol = broker.protocol if isinstance(broker, BenchBroker) else "5"
-        ioc = BenchIoc(self._stage, self._folder("ioc"), broker, ("--protocol", protocol, *options))
+        port = broker.plain_port if isinstance(broker, BenchBroker) else broker.port
+        ack = ("--ack-every", str(ack_every_s)) if ack_every_s else ("--no-ack",)
+        more = ("--protocol", protocol, *ack, *options)
+        ioc = BenchIoc(self._stage, self._folder("ioc"), url or f"mqtt://127.0.0.1:{port}", more)
         return self._stage.enter(ioc)
+
+    def scripted_broker(self) -> ScriptedBroker:
+        """A broker that the test plays, packet by packet; `errors` are what the client did that no client may."""
+        return self._stage.enter(ScriptedBroker())
+
+    def authority(self, name: str = "CA of the test") -> Authority:
+        """A certificate authority of its own: `authority().issue("broker", names="IP:127.0.0.1")`."""
+        return Authority(self._folder("authority") / "ca", name)
 
     def _unit_by_profile(self, profile: str | Path, name: str, unit: int, link: str) -> Unit:
         site, _ = one_device(str(profile), name, unit, Place(), link=link, kind="modbus")

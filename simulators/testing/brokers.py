@@ -1,29 +1,43 @@
-"""A broker in the hands of a test, and ways to it on which things go wrong."""
+"""A broker in the hands of a test."""
 
-from collections import Counter
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
 from simulators.broker import Broker
-from simulators.mqtt.address import parse_broker
-from simulators.proxy.faults import NAMES, FaultName, drawn
-from simulators.proxy.meddling import Meddling
-from simulators.proxy.proxy import Proxy, proxy
+from simulators.mosquitto import BrokerOptions
+from simulators.mqtt.client import Will
+from simulators.proxy.meddling import Watch
+from simulators.proxy.proxy import nobody, proxy
+from simulators.testing.clients import BenchClient
 from simulators.testing.stage import Stage
-from simulators.testing.subscribers import Subscriber
+from simulators.testing.ways import Way
 
 
 class BenchBroker:
-    """A real broker on a free port of loopback; the port stays the same over `kill` and `start`."""
+    """A real broker on a free port of loopback; the port stays the same over `kill` and `start`.
+
+    `plain_port` is the same, or where the broker speaks TLS one that does not.
+    """
 
     def __init__(self, stage: Stage, broker: Broker) -> None:
         self._stage = stage
         self._broker = broker
         self.host = broker.host
         self.port = broker.port
+        self.plain_port = broker.plain_port
         self.url = broker.url
         self.name = broker.name
         self.protocol: Literal["5", "3.1.1"] = broker.protocol
+
+    @property
+    def options(self) -> BrokerOptions:
+        """How it is set up; `change(replace(broker.options, …))`."""
+        return self._broker.options
+
+    @property
+    def log(self) -> Path:
+        """What it says on stderr."""
+        return self._broker.log
 
     def kill(self) -> None:
         """End it as a power cut would."""
@@ -44,60 +58,39 @@ class BenchBroker:
     def resume(self) -> None:
         self._broker.resume()
 
-    def subscribe(self, *topics: str) -> Subscriber:
-        """Hear what is published on these topics from now on; `+` and `#` as in MQTT. Raises `TimeoutError`."""
-        return Subscriber(self._stage, parse_broker(self.url), self.protocol, topics)
+    def change(self, options: BrokerOptions) -> None:
+        """Passwords and access rules are read again at once (SIGHUP), everything else at the next start."""
+        self._stage.call(self._broker.change, options)
 
-    def way(self, *, seed: int = 0) -> "Way":
-        """A port that leads to it, on which things can go wrong."""
-        return Way(self._stage, self._stage.enter(proxy(self.port, seed=seed)), seed)
+    def reload(self) -> None:
+        """Read the files again that its configuration names (SIGHUP), as far as mosquitto does that."""
+        self._broker.reload()
 
+    def way(self, *, seed: int = 0, watch: Watch = nobody) -> Way:
+        """A port that leads to it, on which things can go wrong.
 
-class Way:
-    """A proxy before the broker. `done` counts by name what was done to whom."""
+        `watch` sees every message that goes on; it is called in another thread.
+        """
+        return Way(self._stage, self._stage.enter(proxy(self.port, seed=seed, watch=watch)), seed)
 
-    def __init__(self, stage: Stage, way: Proxy, seed: int) -> None:
-        self._stage = stage
-        self._way = way
-        self._seed = seed
-        self.host = "127.0.0.1"
-        self.port = way.port
-        self.url = f"mqtt://127.0.0.1:{way.port}"
+    def client(
+        self,
+        *topics: str,
+        client_id: str = "",
+        will: Will | None = None,
+        protocol: Literal["5", "3.1.1"] | None = None,
+    ) -> BenchClient:
+        """A client that hears `topics`, and may say anything; raises `BrokerDown`."""
+        client = BenchClient(self._stage, self.plain_port, topics, client_id, protocol or self.protocol, will)
+        return self._stage.enter(client)
 
-    @property
-    def done(self) -> Counter[str]:
-        return Counter(self._way.done)
+    def subscribe(self, *topics: str) -> BenchClient:
+        """Hear what is published on these topics from now on; `+` and `#` as in MQTT. Raises `BrokerDown`."""
+        return self.client(*topics)
 
-    @property
-    def connections(self) -> int:
-        """How many there have been."""
-        return self._way.connections
+    def record(self) -> BenchClient:
+        """A client that keeps every message from now on, as it was published: `record().messages`.
 
-    def draw(self, *faults: FaultName, longest_s: float = 1.0) -> None:
-        """From now on each connection meets one of these that ends it, and sometimes one that disturbs it."""
-        self._way.faults = drawn(self._seed, faults or NAMES, max_s=longest_s)
-
-    def meddle(self, meddling: Meddling) -> None:
-        """From now on this happens to messages; see `Meddling`."""
-        self._way.meddling = meddling
-
-    def cut(self, *, reset: bool = False) -> int:
-        """End every connection now; gives how many there were."""
-        return self._stage.call(lambda: self._way.cut(reset=reset))
-
-    def refuse(self, seconds: float) -> None:
-        """Close the port for so long; who is connected stays."""
-        self._stage.call(self._way.refuse, seconds)
-
-    def inject(self, topic: str, payload: bytes) -> bool:
-        """Say what no broker has said, to every client; False where none is connected."""
-        return self._stage.call(self._way.inject, topic, payload)
-
-    def heal(self) -> None:
-        """Nothing goes wrong any more."""
-        self._stage.call(self._way.heal)
-
-
-def fault_names() -> Sequence[FaultName]:
-    """What `Way.draw` knows."""
-    return NAMES
+        It is a subscriber: a broker whose PUBACK says "no matching subscribers" will not say so any more.
+        """
+        return self.client("#", client_id="recorder")

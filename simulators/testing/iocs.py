@@ -1,22 +1,21 @@
 """The reference IOC in the hands of a test: a process that can be killed, and what it has received, by name."""
 
-import signal
 import sqlite3
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
 from simulators.ioc.report import Report
-from simulators.processes import Child, child
-from simulators.testing.brokers import BenchBroker, Way
+from simulators.testing.programs import BenchProgram
 from simulators.testing.stage import Stage, wait_until
 
 T = TypeVar("T")
 WAIT_S = 20.0
+NOTHING: Final = Report([], 0, 0, 0, 0, {}, "", [], None, None)
+"""The report of an IOC that did not run."""
 _READINGS = """
 SELECT gateway, device, point, time_ms, value, quality FROM reading WHERE device <> '_gateway'
 AND (?1 = '' OR device = ?1) AND (?2 = '' OR point = ?2) ORDER BY time_ms, device, point
@@ -46,36 +45,24 @@ class Event(NamedTuple):
     body: dict[str, Any]
 
 
-class BenchIoc:
+class BenchIoc(BenchProgram):
     """The IOC behind a broker. Its database (`db`; tables in `simulators/ioc/schema.sql`) outlives it."""
 
-    def __init__(self, stage: Stage, folder: Path, broker: BenchBroker | Way, options: Sequence[str]) -> None:
-        self._stage = stage
-        self._folder = folder
+    def __init__(self, stage: Stage, folder: Path, url: str, options: Sequence[str]) -> None:
         self.db = folder / "ioc.db"
         self.pictures = folder / "pictures"
-        self._argv = [sys.executable, "-m", "simulators", "ioc", "--broker", broker.url, "--db", str(self.db)]
-        self._argv += ["--pictures", str(self.pictures), "--json", "--every", "0.5", *options]
-        self._stack = AsyncExitStack()
-        self._child: Child | None = None
-
-    def start(self) -> None:
-        """Start it, and wait until it is connected; raises `ChildFailed`."""
-        self._stage.run(self._start())
+        argv = [sys.executable, "-m", "simulators", "ioc", "--broker", url, "--db", str(self.db)]
+        argv += ["--pictures", str(self.pictures), "--json", "--every", "0.5", *options]
+        super().__init__(stage, "ioc", argv, folder / "ioc.log")
 
     def stop(self) -> Report:
-        """End it in order; gives its last report."""
-        return self._stage.run(self._stop(signal.SIGTERM))
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        self._stage.run(self._stop(signal.SIGKILL))
+        """End it in order; gives its last report. Raises `ChildFailed`."""
+        return _last_report(self._stage.run(self._stop())) or NOTHING
 
     @property
     def report(self) -> Report | None:
         """The newest that it has printed; twice a second."""
-        lines = [line for line in (self._child.lines if self._child else ()) if "report" in line]
-        return msgspec.convert(lines[-1]["report"], Report) if lines else None
+        return _last_report(self._lines())
 
     def query(self, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of its database as it is now; none while it has not made it."""
@@ -117,24 +104,7 @@ class BenchIoc:
             f"{count} readings of {device or 'any device'} at the IOC",
         )
 
-    async def _start(self) -> None:
-        if self._child is None:
-            log = self._folder / "ioc.log"
-            self._child = await self._stack.enter_async_context(child("ioc", self._argv, log))
-            await self._child.ready()
 
-    async def _stop(self, number: signal.Signals) -> Report:
-        running = self._child
-        if running is not None:
-            await running.stop(number)
-        await self._stack.aclose()
-        report = self.report
-        self._child = None
-        return report or Report([], 0, 0, 0, 0, {}, "", [], None, None)
-
-    async def __aenter__(self) -> Self:
-        await self._start()
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._stop(signal.SIGTERM)
+def _last_report(lines: Sequence[dict[str, Any]]) -> Report | None:
+    reports = [line["report"] for line in lines if "report" in line]
+    return msgspec.convert(reports[-1], Report) if reports else None

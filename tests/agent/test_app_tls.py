@@ -3,18 +3,16 @@
 import json
 import subprocess
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import paho.mqtt.client as paho
 import pytest
 from agent_config import METER
-from simulators.certificates import Pair
-from processes import Mosquitto, free_port, python_module, started, stop, wait_until
+from processes import python_module, started, stop, wait_until
 from tls_lab import GATEWAY, TlsLab, Uplink
 
 from agent.uplink.mqtt.tls.certificate import certificate_in
+from simulators.testing import Bench, BenchBroker, Message, Pair
 
 CONFIG = (
     """\
@@ -55,33 +53,25 @@ class Gateway:
 
 
 @pytest.fixture
-def lab(mosquitto: str, tmp_path: Path) -> TlsLab:
-    return TlsLab(tmp_path, mosquitto)
+def lab(bench: Bench, tmp_path: Path) -> TlsLab:
+    return TlsLab(bench, tmp_path)
 
 
 @pytest.fixture
-def heard(lab: TlsLab) -> Iterator[tuple[Mosquitto, list[tuple[str, bytes]]]]:
-    """A broker with mutual TLS, and what is said on its plain listener."""
-    port, messages = free_port(), list[tuple[str, bytes]]()
-    with lab.broker(lab.server, mutual=True, plain_port=port) as broker:
-        client = paho.Client(paho.CallbackAPIVersion.VERSION2)
-        client.on_message = lambda _c, _d, message: messages.append((message.topic, message.payload))
-        client.on_connect = lambda client, *_: client.subscribe("ocg/v1/#", 1)
-        client.connect("127.0.0.1", port)
-        client.loop_start()
-        yield broker, messages
-        client.disconnect()
-        client.loop_stop()
+def heard(lab: TlsLab) -> tuple[BenchBroker, list[Message]]:
+    """A broker with mutual TLS, and what is said on its plain port."""
+    broker = lab.broker(lab.server, mutual=True)
+    return broker, broker.client("ocg/v1/#").messages
 
 
-def _expiring(messages: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
+def _expiring(messages: list[Message]) -> list[dict[str, Any]]:
     """Each event once: a batch may be sent again."""
-    events = [_said(payload)["event"] for topic, payload in messages if topic.endswith("/up/event")]
+    events = [_said(one.payload)["event"] for one in messages if one.topic.endswith("/up/event")]
     return [*{event["id"]: event for event in events if event["type"] == "certificate.expiring"}.values()]
 
 
 def test_the_end_of_a_certificate_is_told_once_shown_and_examined(
-    lab: TlsLab, heard: tuple[Mosquitto, list[tuple[str, bytes]]]
+    lab: TlsLab, heard: tuple[BenchBroker, list[Message]]
 ) -> None:
     broker, messages = heard
     own: Pair = lab.city.issue(GATEWAY, days=12)
@@ -107,25 +97,25 @@ def test_the_end_of_a_certificate_is_told_once_shown_and_examined(
 
 
 def test_what_is_wrong_with_the_broker_stands_in_status_by_name_and_in_the_log(lab: TlsLab) -> None:
-    with lab.broker(lab.expired("broker", "IP:127.0.0.1")) as broker:
-        gateway = Gateway(lab.folder, lab.trusting(broker.port))
-        with started([*gateway.command, "run"], lab.folder / "agent.log") as process:
-            status = wait_until(lambda: _faulty(gateway), 20, "the fault is in status")
-            assert status["uplink"]["fault"]["code"] == "expired"
-            vietnamese = subprocess.run(
-                [*python_module("agent", "--lang", "vi", "--config", lab.folder / "agent.toml"), "status"],
-                capture_output=True, text=True, check=True,
-            )  # fmt: skip
-            assert "đã hết hạn; đồng hồ của gateway là 20" in vietnamese.stdout
-            code, examined = gateway.asked("doctor")
-            assert code == 1
-            assert {finding["code"] for finding in examined["findings"] if finding["code"]} == {"expired"}
-            stop(process)
+    broker = lab.broker(lab.expired("broker", "IP:127.0.0.1"))
+    gateway = Gateway(lab.folder, lab.trusting(broker.port))
+    with started([*gateway.command, "run"], lab.folder / "agent.log") as process:
+        status = wait_until(lambda: _faulty(gateway), 20, "the fault is in status")
+        assert status["uplink"]["fault"]["code"] == "expired"
+        vietnamese = subprocess.run(
+            [*python_module("agent", "--lang", "vi", "--config", lab.folder / "agent.toml"), "status"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert "đã hết hạn; đồng hồ của gateway là 20" in vietnamese.stdout
+        code, examined = gateway.asked("doctor")
+        assert code == 1
+        assert {finding["code"] for finding in examined["findings"] if finding["code"]} == {"expired"}
+        stop(process)
     assert "certificate has expired; the clock of this gateway says 20" in (lab.folder / "agent.log").read_text()
 
 
-def _healths(messages: list[tuple[str, bytes]]) -> list[dict[str, Any]]:
-    return [_said(payload) for topic, payload in messages if topic.endswith("/up/health")]
+def _healths(messages: list[Message]) -> list[dict[str, Any]]:
+    return [_said(one.payload) for one in messages if one.topic.endswith("/up/health")]
 
 
 def _said(payload: bytes) -> dict[str, Any]:

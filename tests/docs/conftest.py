@@ -5,6 +5,8 @@ from collections.abc import Iterator
 import pytest
 from broker_kit import Certificates, KitBroker, site_certificates
 
+from simulators.testing import Bench
+
 
 @pytest.fixture(scope="session")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
@@ -13,8 +15,10 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory, mosquitto: str, certificates: Certificates) -> Iterator[KitBroker]:
-    one = KitBroker(mosquitto, tmp_path_factory.mktemp("kit") / "etc", certificates)
+def broker(
+    tmp_path_factory: pytest.TempPathFactory, session_bench: Bench, certificates: Certificates
+) -> Iterator[KitBroker]:
+    one = KitBroker(session_bench, tmp_path_factory.mktemp("kit") / "etc", certificates)
     one.start()
     yield one
     one.kill()

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +11,13 @@ from broker_kit import KIT, Certificates, KitBroker, script
 from counting import PROFILE
 from gateway_site import GatewaySite, gateway_site
 from picture_samples import PRIVACY, taken
-from processes import Popen, python_module, ready_line, started, stop
 
 from agent.clock import SystemClock
 from agent.configuration import load_configuration
 from agent.model import Event, Result
 from agent.settings import Settings
 from agent.uplink.downlink.messages import Command
+from simulators.testing import Bench, BenchIoc
 
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 
@@ -63,21 +61,15 @@ def settings(tmp_path: Path, broker: KitBroker, certificates: Certificates) -> S
 
 
 @pytest.fixture
-async def gateway(settings: Settings, ioc: Popen) -> AsyncIterator[GatewaySite]:
+async def gateway(settings: Settings, ioc: BenchIoc) -> AsyncIterator[GatewaySite]:
     async with gateway_site(settings) as site:
         await until(lambda: site.ready, "the gateway has heard the state of the IOC")
         yield site
 
 
 @pytest.fixture
-def ioc(tmp_path: Path, broker: KitBroker, certificates: Certificates) -> Any:
-    own = certificates.pki / "services" / "ioc-ingest"
-    files = ["--ca-file", own / "ca.pem", "--cert-file", own / "cert.pem", "--key-file", own / "key.pem"]
-    keep = ["--db", tmp_path / "ioc.db", "--pictures", tmp_path / "pictures", "--json"]
-    command = python_module("simulators", "ioc", "--broker", f"mqtts://localhost:{broker.port}", *files, *keep)
-    with started(command, tmp_path / "ioc.log") as process:
-        ready_line(process)
-        yield process
+def ioc(bench: Bench, broker: KitBroker, certificates: Certificates) -> BenchIoc:
+    return broker.ioc(bench, certificates.pki)
 
 
 async def until(condition: Any, what: str, seconds: float = 20.0) -> None:
@@ -90,7 +82,7 @@ async def until(condition: Any, what: str, seconds: float = 20.0) -> None:
 
 
 async def test_the_whole_contract_goes_through_the_kits_broker(
-    gateway: GatewaySite, ioc: Popen, broker: KitBroker, certificates: Certificates, tmp_path: Path
+    gateway: GatewaySite, ioc: BenchIoc, broker: KitBroker, certificates: Certificates, tmp_path: Path
 ) -> None:
     commands: list[Command] = []
     gateway.publisher.notices.command = commands.append
@@ -110,13 +102,14 @@ async def test_the_whole_contract_goes_through_the_kits_broker(
     await until(lambda: gateway.account()["stored"] == gateway.store.stats().undelivered == 0, "all is acknowledged")
     assert gateway.publisher.state().ack == "ioc"
     assert (gateway.publisher.state().alarm, gateway.publisher.state().rejected) == ("", {})
-    await until(lambda: len(_retained(tmp_path)) == 4, "births, status and health")
-    report = json.loads((await asyncio.to_thread(stop, ioc)).splitlines()[-1])["report"]
-    (one,) = report["gateways"]
-    assert (one["readings"], one["messages"]) == (20, {"data": 1, "event": 1, "snapshot": 1, "result": 1})
-    assert (one["online"], one["epochs"][0]["cumulative"]) == (True, gateway.store.high)
-    assert (report["pictures"]["complete"], report["malformed"]) == (1, {})
-    assert _retained(tmp_path) == ["birth", "birth/counter", "health", "status"]
+    await until(lambda: len(_retained(ioc)) == 4, "births, status and health")
+    report = await asyncio.to_thread(ioc.stop)
+    (one,) = report.gateways
+    assert (one.readings, one.messages) == (20, {"data": 1, "event": 1, "snapshot": 1, "result": 1})
+    assert (one.online, one.epochs[0].cumulative) == (True, gateway.store.high)
+    assert report.pictures is not None
+    assert (report.pictures.complete, report.malformed) == (1, {})
+    assert _retained(ioc) == ["birth", "birth/counter", "health", "status"]
 
 
 def _command(broker: KitBroker, certificates: Certificates) -> None:
@@ -127,6 +120,5 @@ def _command(broker: KitBroker, certificates: Certificates) -> None:
         assert client.publish(site.down("prove-a", "cmd"), json.dumps(command).encode()) == 0
 
 
-def _retained(folder: Path) -> list[str]:
-    with closing(sqlite3.connect(f"file:{folder}/ioc.db?mode=ro", uri=True)) as db:
-        return [topic.partition("/up/")[2] for (topic,) in db.execute("SELECT topic FROM retained ORDER BY topic")]
+def _retained(ioc: BenchIoc) -> list[str]:
+    return [topic.partition("/up/")[2] for (topic,) in ioc.query("SELECT topic FROM retained ORDER BY topic")]

@@ -11,6 +11,7 @@ import pytest
 from broker_kit import GATEWAYS, KIT, Certificates, KitBroker, script, shipped
 
 from agent.uplink.mqtt import MqttOptions, Will, connect
+from simulators.testing import Bench
 
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 
@@ -66,9 +67,9 @@ CONFIG_MUTATIONS = (
 
 
 @contextmanager
-def running(binary: str, folder: Path, certificates: Certificates, *changes: Mutation) -> Iterator[KitBroker]:
+def running(bench: Bench, folder: Path, certificates: Certificates, *changes: Mutation) -> Iterator[KitBroker]:
     """The broker of the kit, with these lines changed."""
-    broker = KitBroker(binary, folder, certificates)
+    broker = KitBroker(bench, folder, certificates)
     for change in changes:
         where = "acl" if change in ACL_MUTATIONS else "config"
         text, new = getattr(broker, where), re.escape(change.line)
@@ -103,11 +104,11 @@ def test_the_broker_as_it_is_shipped(
 
 @pytest.mark.parametrize("mutation", [*ACL_MUTATIONS, *CONFIG_MUTATIONS], ids=lambda one: f"{one.line}->{one.new}")
 def test_with_another_line_the_check_fails(
-    mutation: Mutation, tmp_path: Path, mosquitto: str, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
+    mutation: Mutation, tmp_path: Path, bench: Bench, certificates: Certificates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(prove, "WAIT_S", 0.3)  # what does not come here never comes
     noticed = pytest.raises((prove.Broken, prove.Refused))
-    with running(mosquitto, tmp_path / "etc", certificates, mutation) as broker, noticed as failure:
+    with running(bench, tmp_path / "etc", certificates, mutation) as broker, noticed as failure:
         getattr(prove, mutation.check)(site(broker, certificates))
     print(failure.value)
 
@@ -140,9 +141,9 @@ def test_nobody_publishes_with_qos_2(broker: KitBroker, certificates: Certificat
 
 
 def test_what_is_retained_and_what_waits_outlives_a_restart(
-    tmp_path: Path, mosquitto: str, certificates: Certificates
+    tmp_path: Path, bench: Bench, certificates: Certificates
 ) -> None:
-    with running(mosquitto, tmp_path / "etc", certificates) as broker:
+    with running(bench, tmp_path / "etc", certificates) as broker:
         here = site(broker, certificates)
         with here.client(prove.INGEST, session_s=600) as ingest:
             ingest.subscribe("ocg/v1/+/up/data")

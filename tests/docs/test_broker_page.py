@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 from broker_kit import KIT, script, shipped
-from processes import free_port
 
 from agent.settings import UplinkSettings
+from simulators.broker import find_mosquitto
+from simulators.endpoints import free_port
 
 TEXT = (KIT / "README.md").read_text(encoding="utf-8") if KIT.is_dir() else ""
 VIETNAMESE = (KIT / "README.vi.md").read_text(encoding="utf-8") if KIT.is_dir() else ""
@@ -55,7 +56,7 @@ def blocks(text: str, language: str) -> list[str]:
 class Machine:
     """A machine where the page is followed: its own /etc, a free port, and nothing of root."""
 
-    def __init__(self, folder: Path, mosquitto: str) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder, self.port = folder, free_port()
         self.home, self.etc, self._bin = folder / "home", folder / "etc", folder / "bin"
         self._path = os.pathsep.join([str(self._bin), str(Path(sys.executable).parent), os.environ["PATH"]])
@@ -66,7 +67,7 @@ class Machine:
         shims = {"sudo": '#!/bin/sh\nexec "$@"\n', "apt-get": "#!/bin/sh\n"}
         path = os.pathsep.join(sys.path)
         shims["oc-sim"] = f"#!/bin/sh\nPYTHONPATH='{path}' exec {sys.executable} -m simulators \"$@\"\n"
-        shims["systemctl"] = SYSTEMCTL.format(run=folder, mosquitto=mosquitto, etc=self.etc, port=self.port)
+        shims["systemctl"] = SYSTEMCTL.format(run=folder, mosquitto=find_mosquitto(), etc=self.etc, port=self.port)
         shims["install"] = INSTALL.format(install=shutil.which("install"))
         for name, text in shims.items():
             (self._bin / name).write_text(text, encoding="ascii")
@@ -99,8 +100,8 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path, mosquitto: str) -> Iterator[Machine]:
-    one = Machine(tmp_path, mosquitto)
+def machine(tmp_path: Path) -> Iterator[Machine]:
+    one = Machine(tmp_path)
     yield one
     one.end()
 

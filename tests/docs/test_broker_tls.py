@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from broker_kit import KIT, Certificates, KitBroker, site_certificates
-from processes import free_port, wait_until
+from processes import wait_until
 
 from agent.uplink.errors import UplinkDown
 from agent.uplink.mqtt import MqttOptions, connect
@@ -17,6 +17,7 @@ from agent.uplink.mqtt import Will as AgentWill
 from simulators.ioc.mqtt import connect as ioc_connect
 from simulators.mqtt.address import BrokerAddress
 from simulators.mqtt.client import BrokerDown, Will
+from simulators.testing import Bench
 
 pytestmark = pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
 
@@ -84,8 +85,10 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 
 @pytest.fixture(scope="module")
-def old_broker(tmp_path_factory: pytest.TempPathFactory, mosquitto: str, old: Certificates) -> Iterator[KitBroker]:
-    one = KitBroker(mosquitto, tmp_path_factory.mktemp("old") / "etc", old)
+def old_broker(
+    tmp_path_factory: pytest.TempPathFactory, session_bench: Bench, old: Certificates
+) -> Iterator[KitBroker]:
+    one = KitBroker(session_bench, tmp_path_factory.mktemp("old") / "etc", old)
     one.start()
     yield one
     one.kill()
@@ -129,7 +132,7 @@ def playing_the_broker(own: Path) -> Iterator[int]:
     """A TLS server with this certificate, that greets whoever trusts it; gives its port."""
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     tls.load_cert_chain(own / "cert.pem", own / "key.pem")
-    with socket.create_server(("127.0.0.1", free_port())) as server:
+    with socket.create_server(("127.0.0.1", 0)) as server:
 
         def serve() -> None:
             while True:
@@ -181,10 +184,10 @@ async def test_a_gateways_key_cannot_play_the_broker(tmp_path: Path) -> None:
         await ioc(port)
 
 
-def test_a_reload_refuses_the_revoked_and_a_restart_puts_them_out(tmp_path: Path, mosquitto: str) -> None:
+def test_a_reload_refuses_the_revoked_and_a_restart_puts_them_out(tmp_path: Path, bench: Bench) -> None:
     site = site_certificates(tmp_path / "pki")
     own = context(site.pki / "ca.pem", site.pki / "gateways" / "prove-a")
-    broker = KitBroker(mosquitto, tmp_path / "etc", site)
+    broker = KitBroker(bench, tmp_path / "etc", site)
     broker.start()
     try:
         with let_in(broker, own) as sock:
@@ -207,10 +210,10 @@ def test_a_reload_refuses_the_revoked_and_a_restart_puts_them_out(tmp_path: Path
         broker.kill()
 
 
-def test_a_reload_takes_the_brokers_renewed_certificate(tmp_path: Path, mosquitto: str) -> None:
+def test_a_reload_takes_the_brokers_renewed_certificate(tmp_path: Path, bench: Bench) -> None:
     site = site_certificates(tmp_path / "pki")
     own = context(site.pki / "ca.pem", site.pki / "gateways" / "prove-a")
-    broker = KitBroker(mosquitto, tmp_path / "etc", site)
+    broker = KitBroker(bench, tmp_path / "etc", site)
     broker.start()
     try:
         with let_in(broker, own) as sock:
@@ -225,14 +228,14 @@ def test_a_reload_takes_the_brokers_renewed_certificate(tmp_path: Path, mosquitt
         broker.kill()
 
 
-def test_a_new_ca_comes_in_beside_the_old_one(tmp_path: Path, mosquitto: str) -> None:
+def test_a_new_ca_comes_in_beside_the_old_one(tmp_path: Path, bench: Bench) -> None:
     """As the README says: trust both, then change certificates one by one, then trust the new one only."""
     before, after = site_certificates(tmp_path / "pki"), site_certificates(tmp_path / "pki-2")
     cas, crls = [[site.pki / name for site in (before, after)] for name in ("ca.pem", "crl.pem")]
     both = tmp_path / "both.pem"
     both.write_bytes(b"".join(ca.read_bytes() for ca in cas))
     gateways = [site.pki / "gateways" / "prove-a" for site in (before, after)]
-    broker = KitBroker(mosquitto, tmp_path / "etc", before)
+    broker = KitBroker(bench, tmp_path / "etc", before)
     broker.install(*cas, name="ca.pem")
     broker.install(*crls, name="crl.pem")
     broker.start()

@@ -72,7 +72,7 @@ def run(service: Service, folder: Path, *, mended: bool) -> Outcome:
     return Outcome(codes, output, {file.name: Xml.parse(file).getroot() for file in taken(service, repository)})
 
 
-def test_the_gateway_with_its_bug_fails_and_the_mended_one_passes(tmp_path: Path, mosquitto: str) -> None:
+def test_the_gateway_with_its_bug_fails_and_the_mended_one_passes(tmp_path: Path) -> None:
     cases = list(product(FILES, (False, True)))
     with ThreadPoolExecutor(len(cases)) as pool:
         runs = [pool.submit(run, one, tmp_path / f"{one}-{mended}", mended=mended) for one, mended in cases]

@@ -20,12 +20,12 @@ from typing import NamedTuple
 
 import pytest
 from host_needs import lacking
-from processes import free_port
 from tester_desk import DOCS, EXAMPLE, ROOT, Desk, Standing
 
 from simulators import pytest_plugin
 from simulators.cli import VERBS
-from simulators.testing import Bench, BenchBroker, BenchIoc, FaultBoard, RawLine, SimulatedDevice, Subscriber, Way
+from simulators.endpoints import free_port
+from simulators.testing import Bench, BenchBroker, BenchClient, BenchIoc, FaultBoard, RawLine, SimulatedDevice, Way
 
 PAGES = {page.name: page.read_text(encoding="utf-8") for page in sorted(DOCS.glob("*.md"))}
 LEFT_OUT = {"README.md": 2, "devices.md": 1, "ci.md": 1, "uplink.md": 1}
@@ -135,7 +135,7 @@ class Reader:
             assert f"{len(self.tests)} passed" in out, out
 
 
-def test_every_block_of_every_page_runs(tmp_path: Path, mosquitto: str) -> None:
+def test_every_block_of_every_page_runs(tmp_path: Path) -> None:
     """At the same time: they wait more than they work."""
     readers = [Reader(page, tmp_path / page) for page in PAGES]
     with ThreadPoolExecutor(len(readers)) as pool:
@@ -200,7 +200,7 @@ def test_every_fixture_stands_there_with_its_signature() -> None:
         assert f"{method.__name__}{written} -> " in page
 
 
-@pytest.mark.parametrize("kind", [SimulatedDevice, RawLine, FaultBoard, BenchBroker, Subscriber, Way, BenchIoc, Bench])
+@pytest.mark.parametrize("kind", [SimulatedDevice, RawLine, FaultBoard, BenchBroker, BenchClient, Way, BenchIoc, Bench])
 def test_everything_that_can_be_done_stands_there(kind: type) -> None:
     names = {name for name in vars(kind) if not name.startswith("_")}
     assert {name for name in names if not re.search(rf"\b{name}\b", PAGES["pytest.md"])} == set()

@@ -2,21 +2,15 @@
 
 import json
 import resource
-import sqlite3
 import subprocess
-from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import paho.mqtt.client as paho
 import psutil
 import pytest
 from broker_kit import KIT, Certificates, KitBroker
-from broker_recorder import Recorder
-from contract_check import decoded
-from ioc_process import IocProcess
-from processes import Mosquitto, Popen, python_module, ready_line, started, stop, wait_until
+from contract_check import decoded, definitions_of
+from processes import Popen, python_module, ready_line, started, stop, wait_until
 
 from simulators.cli import main
 from simulators.fleet.faults import NAMES
@@ -24,26 +18,17 @@ from simulators.fleet.fleet import Course, Fleet
 from simulators.fleet.gateway import Plan
 from simulators.fleet.outbox import Outbox
 from simulators.fleet.report import report
+from simulators.ioc.report import GatewayReport
 from simulators.mqtt.address import parse_broker
+from simulators.testing import Bench, BenchBroker, BenchClient, BenchIoc
 
 ACK_EVERY_S = 0.2
 POINTS = 4
 
 
 @pytest.fixture
-def broker(mosquitto: str, tmp_path: Path) -> Iterator[Mosquitto]:
-    one = Mosquitto(mosquitto, tmp_path)
-    one.start()
-    yield one
-    one.kill()
-
-
-@pytest.fixture
-def ioc(broker: Mosquitto, tmp_path: Path) -> Iterator[IocProcess]:
-    one = IocProcess(tmp_path, broker.port, ACK_EVERY_S)
-    one.start()
-    yield one
-    one.kill()
+def ioc(bench: Bench, broker: BenchBroker) -> BenchIoc:
+    return bench.ioc(broker, ack_every_s=ACK_EVERY_S)
 
 
 def fleet(gateways: int, port: int, *arguments: Any) -> list[str]:
@@ -58,25 +43,20 @@ def last_line(process: Popen, seconds: float = 60) -> dict[str, Any]:
     return dict(json.loads(out.splitlines()[-1])["account"])
 
 
-def rows(db: Path, sql: str, *parameters: Any) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as connection:
-        return connection.execute(sql, parameters).fetchall()
-
-
 def accounts(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
 
 
-def check_at_ioc(ioc: IocProcess, said: dict[str, Any], one: dict[str, Any]) -> None:
+def check_at_ioc(ioc: BenchIoc, said: GatewayReport, one: dict[str, Any]) -> None:
     """What the IOC has of a gateway is its account: each value of the counter once, but for those declared lost."""
     assert (one["stored"], one["accepted"]) == (0, one["delivered"] + sum(one["lost"].values()))
-    (epoch,) = said["epochs"]
-    assert (epoch["epoch"], epoch["high"], epoch["cumulative"]) == (one["epoch"], one["high"], one["high"])
-    assert (epoch["gaps"], epoch["declared"]) == ([], epoch["lost"])
-    assert (said["readings"], said["changed"]) == (one["delivered"], 0)
-    assert said["declared_lost_readings"] == sum(one["lost"].values())
-    found = rows(
-        ioc.db, "SELECT value FROM reading WHERE gateway = ? AND point = 'count' ORDER BY time_ms", one["gateway"]
+    (epoch,) = said.epochs
+    assert (epoch.epoch, epoch.high, epoch.cumulative) == (one["epoch"], one["high"], one["high"])
+    assert (epoch.gaps, epoch.declared) == ([], epoch.lost)
+    assert (said.readings, said.changed) == (one["delivered"], 0)
+    assert said.declared_lost_readings == sum(one["lost"].values())
+    found = ioc.query(
+        "SELECT value FROM reading WHERE gateway = ? AND point = 'count' ORDER BY time_ms", one["gateway"]
     )
     counts = [int(value) for (value,) in found]
     assert counts == sorted(set(counts))
@@ -85,7 +65,7 @@ def check_at_ioc(ioc: IocProcess, said: dict[str, Any], one: dict[str, Any]) -> 
 
 
 def test_over_faults_outages_and_a_broker_that_is_killed_the_account_is_that_of_the_ioc(
-    broker: Mosquitto, ioc: IocProcess, tmp_path: Path
+    broker: BenchBroker, ioc: BenchIoc, tmp_path: Path
 ) -> None:
     faults = ",".join(f"{name}=0.03" for name in NAMES)
     how = ["--rate", 10, "--seconds", 6, "--outage", "3,0.5", "--drain", 30, "--faults", faults, "--seed", 3]
@@ -101,62 +81,57 @@ def test_over_faults_outages_and_a_broker_that_is_killed_the_account_is_that_of_
         broker.start()
         account = last_line(process)
     said = ioc.stop()
-    assert (account["balanced"], account["stored"], said["gaps"]) == (True, 0, 0)
+    assert (account["balanced"], account["stored"], said.gaps) == (True, 0, 0)
     assert account["outages"] > 5
     assert set(NAMES) == account["faults"].keys()
-    of = {one["gateway"]: one for one in said["gateways"]}
+    of = {one.gateway: one for one in said.gateways}
     assert len(of) == 12
     for one in accounts(tmp_path / "accounts"):
         check_at_ioc(ioc, of[one["gateway"]], one)
-    assert said["malformed"].keys() == {"json", "schema", "gateway"}
-    assert rows(ioc.db, "SELECT count(*) FROM reading WHERE time_ms < 1700000000000") == [(0,)], "times are made right"
+    assert said.malformed.keys() == {"json", "schema", "gateway"}
+    assert ioc.query("SELECT count(*) FROM reading WHERE time_ms < 1700000000000") == [(0,)], "times are made right"
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 def test_all_that_is_on_the_wire_is_of_the_contract(
-    protocol: str, broker: Mosquitto, ioc: IocProcess, tmp_path: Path
+    protocol: Literal["5", "3.1.1"], broker: BenchBroker, ioc: BenchIoc, tmp_path: Path
 ) -> None:
-    recorder = Recorder(broker.port, protocol)
+    recorder = broker.record()
     how = ["--rate", 10, "--protocol", protocol, "--outage", "1.5,0.3", "--events", 1, "--points", 40]
     with started(fleet(4, broker.port, *how, "--every", 0.2), tmp_path / "log") as process:
         ready_line(process)
         wait_until(lambda: {"event", "data", "health"} <= lanes(recorder), 20, "events, data and health")
-        wait_until(lambda: ask(broker.port, protocol) or "result" in lanes(recorder), 20, "results")
+        wait_until(lambda: ask(broker, protocol) or "result" in lanes(recorder), 20, "results")
         assert process.stdout
         while json.loads(process.stdout.readline())["report"]["outages"] < 3:
             pass
         account = json.loads(stop(process).splitlines()[-1])["account"]
     said = ioc.stop()
     recorder.stop()
-    assert recorder.check() >= {"birth", "device_birth", "status", "data", "event", "result", "health"}
+    assert definitions_of(recorder.messages) >= {"birth", "device_birth", "status", "data", "event", "result", "health"}
     assert "backfill" in lanes(recorder)
-    assert (said["malformed"], said["gaps"], said["lost"]) == ({}, 0, 0)
+    assert (said.malformed, said.gaps, said.lost) == ({}, 0, 0)
     assert (account["accepted"], account["stored"]) == (account["delivered"], 0)
-    assert said["readings"] == account["delivered"]
+    assert said.readings == account["delivered"]
     check_statuses(recorder, protocol)
 
 
-def lanes(recorder: Recorder) -> set[str]:
+def lanes(recorder: BenchClient) -> set[str]:
     """The last levels of the topics until now."""
     return {one.topic.rpartition("/")[2] for one in list(recorder.messages)}
 
 
-def ask(port: int, protocol: str) -> None:
+def ask(broker: BenchBroker, protocol: Literal["5", "3.1.1"]) -> None:
     """A command, and a replay of everything; a gateway may be away."""
-    client = paho.Client(
-        paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5 if protocol == "5" else paho.MQTTv311, client_id="ask"
-    )
-    client.connect("127.0.0.1", port)
-    client.loop_start()
+    client = broker.client(client_id="ask", protocol=protocol)
     command = {"v": 1, "id": "c1", "command": "ping", "time_ms": 1}
     replay = {"v": 1, "id": "r1", "time_ms": 1, "from_ms": 0, "to_ms": 2**50}
     for name, message in (("cmd", command), ("replay", replay)):
-        client.publish(f"ocg/v1/sim-0002/down/{name}", json.dumps(message), qos=1).wait_for_publish(10)
-    client.disconnect()
-    client.loop_stop()
+        client.publish(f"ocg/v1/sim-0002/down/{name}", json.dumps(message).encode())
+    client.stop()
 
 
-def check_statuses(recorder: Recorder, protocol: str) -> None:
+def check_statuses(recorder: BenchClient, protocol: str) -> None:
     """A gateway that is cut off is online again; the last of each says that it went in order."""
     last: dict[str, dict[str, Any]] = {}
     whys: set[str] = set()
@@ -169,7 +144,7 @@ def check_statuses(recorder: Recorder, protocol: str) -> None:
     assert whys == ({"connect", "stop"} if protocol == "5" else {"connect", "stop", "will"}), "MQTT 5 waits 30 s"
 
 
-def test_an_ioc_that_is_not_there_costs_nothing_but_time(broker: Mosquitto, ioc: IocProcess, tmp_path: Path) -> None:
+def test_an_ioc_that_is_not_there_costs_nothing_but_time(broker: BenchBroker, ioc: BenchIoc, tmp_path: Path) -> None:
     with started(fleet(3, broker.port, "--rate", 10, "--every", 0.2, "--drain", 30), tmp_path / "log") as process:
         ready_line(process)
         assert process.stdout
@@ -179,11 +154,11 @@ def test_an_ioc_that_is_not_there_costs_nothing_but_time(broker: Mosquitto, ioc:
         ioc.start()
         account = json.loads(stop(process, 40).splitlines()[-1])["account"]
     after = ioc.stop()
-    assert before["readings"] < after["readings"] == account["delivered"] == account["accepted"]
-    assert (after["gaps"], after["lost"], after["malformed"]) == (0, 0, {})
+    assert before.readings < after.readings == account["delivered"] == account["accepted"]
+    assert (after.gaps, after.lost, after.malformed) == (0, 0, {})
 
 
-def test_what_could_not_be_delivered_is_in_the_account_as_stored(broker: Mosquitto, tmp_path: Path) -> None:
+def test_what_could_not_be_delivered_is_in_the_account_as_stored(broker: BenchBroker, tmp_path: Path) -> None:
     command = fleet(2, broker.port, "--rate", 10, "--ack", "ioc", "--seconds", 1, "--drain", 0.2)
     with started(command, tmp_path / "log") as process:
         ready_line(process)
@@ -200,7 +175,7 @@ def test_it_waits_for_a_broker_and_says_why_and_can_be_ended_meanwhile(tmp_path:
 
 
 @pytest.mark.skipif(not KIT.is_dir(), reason="no checkout")
-def test_each_gateway_may_have_a_certificate_of_its_own(mosquitto: str, tmp_path: Path) -> None:
+def test_each_gateway_may_have_a_certificate_of_its_own(bench: Bench, tmp_path: Path) -> None:
     certificates = Certificates(tmp_path / "pki")
     names = ["load-0001", "load-0002"]
     for arguments in (("ca",), ("broker", "localhost"), *(("gateway", name) for name in names)):
@@ -214,7 +189,7 @@ def test_each_gateway_may_have_a_certificate_of_its_own(mosquitto: str, tmp_path
         "--key-file",
         own / "key.pem",
     ]
-    kit = KitBroker(mosquitto, tmp_path / "etc", certificates)
+    kit = KitBroker(bench, tmp_path / "etc", certificates)
     kit.start()
     try:
         more = [
@@ -276,7 +251,7 @@ def test_what_cannot_be_is_refused_with_what_to_write(
 
 
 def test_an_account_that_does_not_balance_is_said_and_fails(
-    broker: Mosquitto, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    broker: BenchBroker, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     real = Outbox.add
 
@@ -298,23 +273,20 @@ async def test_a_fleet_that_has_done_nothing_balances() -> None:
 
 
 @pytest.mark.soak
-def test_a_thousand_gateways_on_one_core(broker: Mosquitto, tmp_path: Path) -> None:
+def test_a_thousand_gateways_on_one_core(bench: Bench, broker: BenchBroker, tmp_path: Path) -> None:
     """What it cost is printed. Broker and IOC are kept to the last core, the fleet to the first."""
     cores = psutil.Process().cpu_affinity()
-    ingest = python_module(
-        "simulators", "ioc", "--broker", f"mqtt://127.0.0.1:{broker.port}", "--json", "--every", "999"
-    )
+    ioc = bench.ioc(broker, "--every", "999")
     command = fleet(1000, broker.port, "--seconds", 60, "--drain", 60, "--points", 10)
-    with started(ingest, tmp_path / "log") as ioc, started(command, tmp_path / "log") as process:
+    with started(command, tmp_path / "log") as process:
         for one in psutil.Process().children():
             one.cpu_affinity(cores[:1] if one.pid == process.pid else cores[-1:])
-        ready_line(ioc)
         print(f"\n{ready_line(process)}")
         out, _ = process.communicate(timeout=180)
-        at_ioc = json.loads(stop(ioc).splitlines()[-1])["report"]
+        at_ioc = ioc.stop()
     for line in out.splitlines()[:-1]:
         said = json.loads(line)["report"]
         print({key: said[key] for key in ("cpu_pct", "accepted", "delivered", "puback_ms", "ack_ms")})
     account = json.loads(out.splitlines()[-1])["account"]
     assert (process.returncode, account["stored"], account["lost"]) == (0, 0, {})
-    assert account["accepted"] == account["delivered"] == at_ioc["readings"] > 500_000
+    assert account["accepted"] == account["delivered"] == at_ioc.readings > 500_000

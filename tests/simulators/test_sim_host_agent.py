@@ -6,10 +6,8 @@ Its device counts its answers, so a reading that is missing shows at the IOC.
 import asyncio
 import json
 import signal
-import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +15,9 @@ import pytest
 from agent_config import HEAD
 from counting import PROFILE, CountingDevices, counting_devices
 from host_needs import lacking
-from ioc_process import IocProcess
-from processes import Mosquitto
 
 from simulators.host import FAULTS, Machine, host
-from simulators.testing import MakeModbusDevice
+from simulators.testing import Bench, BenchBroker, BenchIoc, MakeModbusDevice
 
 pytestmark = pytest.mark.skipif(bool(lacking()), reason=lacking())
 MIB = 1024 * 1024
@@ -53,11 +49,11 @@ interval_s = 0.1
 class Site:
     """A broker, the reference IOC and a device that counts."""
 
-    def __init__(self, folder: Path, broker: Mosquitto, devices: CountingDevices) -> None:
+    def __init__(self, folder: Path, broker: BenchBroker, ioc: BenchIoc, devices: CountingDevices) -> None:
         self._folder = folder
         self._broker = broker
         self._devices = devices
-        self.ioc = IocProcess(folder, broker.port, ack_every_s=0.2)
+        self.ioc = ioc
 
     def config(self, machine: Machine) -> Path:
         """A configuration whose folders are those of the machine."""
@@ -69,8 +65,7 @@ class Site:
         return file
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
-        with closing(sqlite3.connect(f"file:{self.ioc.db}?mode=ro", uri=True)) as db:
-            return db.execute(sql).fetchall()
+        return self.ioc.query(sql)
 
     @property
     def served(self) -> set[int]:
@@ -98,24 +93,9 @@ async def until(condition: Callable[[], Any], machine: Machine, what: str) -> No
 
 
 @pytest.fixture
-def site(tmp_path: Path, mosquitto: str, modbus_device: MakeModbusDevice) -> Iterator[Site]:
-    broker = Mosquitto(mosquitto, tmp_path)
-    with _running(broker):
-        one = Site(tmp_path, broker, counting_devices(modbus_device, [UNIT]))
-        one.ioc.start()
-        try:
-            yield one
-        finally:
-            one.ioc.kill()
-
-
-@contextmanager
-def _running(broker: Mosquitto) -> Iterator[None]:
-    broker.start()
-    try:
-        yield
-    finally:
-        broker.kill()
+def site(tmp_path: Path, bench: Bench, broker: BenchBroker, modbus_device: MakeModbusDevice) -> Site:
+    devices = counting_devices(modbus_device, [UNIT])
+    return Site(tmp_path, broker, bench.ioc(broker, ack_every_s=0.2), devices)
 
 
 async def test_the_agent_outlives_every_fault_of_its_machine_and_loses_nothing(

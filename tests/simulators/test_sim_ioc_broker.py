@@ -3,8 +3,6 @@
 import asyncio
 import json
 import math
-import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
@@ -14,7 +12,6 @@ from typing import Any
 
 import pytest
 
-from simulators.broker import Broker, broker
 from simulators.ioc.db import Database
 from simulators.ioc.ingest import Ingest
 from simulators.ioc.mqtt import RECEIVE_MAXIMUM, Session, connect
@@ -24,7 +21,7 @@ from simulators.ioc.report import report
 from simulators.ioc.service import ACK_EVERY_S, IocService
 from simulators.mqtt.address import parse_broker
 from simulators.mqtt.client import BrokerDown, Will
-from simulators.processes import child
+from simulators.testing import Bench, BenchBroker, BenchIoc
 
 PICTURE = bytes(range(256)) * 400
 PART_BYTES = 48 * 1024
@@ -34,16 +31,16 @@ TIMEOUT_S = 10.0
 
 
 @pytest.fixture(params=["mosquitto", "amqtt"])
-async def mqtt(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Broker]:
-    async with broker(tmp_path, embedded=request.param == "amqtt") as one:
-        assert one.name == request.param
-        yield one
+def mqtt(request: pytest.FixtureRequest, bench: Bench) -> BenchBroker:
+    one = bench.broker(embedded=request.param == "amqtt")
+    assert one.name == request.param
+    return one
 
 
 class Ioc:
     """A running IOC; `ready` is set at each connection."""
 
-    def __init__(self, mqtt: Broker, ack_every_s: float = 0.1, pictures: Pictures | None = None) -> None:
+    def __init__(self, mqtt: BenchBroker, ack_every_s: float = 0.1, pictures: Pictures | None = None) -> None:
         self.database = Database(None)
         self.database.open()
         self.ingest = Ingest(self.database, pictures=pictures)
@@ -58,7 +55,7 @@ class Ioc:
 
 
 @pytest.fixture
-async def ioc(mqtt: Broker) -> AsyncIterator[Ioc]:
+async def ioc(mqtt: BenchBroker) -> AsyncIterator[Ioc]:
     one = Ioc(mqtt)
     async with asyncio.timeout(TIMEOUT_S):
         await one.ready.wait()
@@ -69,7 +66,7 @@ async def ioc(mqtt: Broker) -> AsyncIterator[Ioc]:
 class Gateway:
     """A client that hears what the IOC says."""
 
-    def __init__(self, mqtt: Broker) -> None:
+    def __init__(self, mqtt: BenchBroker) -> None:
         self._mqtt = mqtt
         self._stack = AsyncExitStack()
         self.session: Session | None = None
@@ -121,7 +118,7 @@ class Gateway:
 
 
 @pytest.fixture
-async def gateway(mqtt: Broker) -> AsyncIterator[Gateway]:
+async def gateway(mqtt: BenchBroker) -> AsyncIterator[Gateway]:
     one = Gateway(mqtt)
     await one.open()
     yield one
@@ -156,7 +153,7 @@ async def test_more_messages_flow_than_may_be_on_their_way_at_once(ioc: Ioc, gat
 
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
-async def test_acks_come_at_most_once_a_second(mqtt: Broker, gateway: Gateway) -> None:
+async def test_acks_come_at_most_once_a_second(mqtt: BenchBroker, gateway: Gateway) -> None:
     ioc = Ioc(mqtt, ACK_EVERY_S)
     await _until(ioc.ready.is_set)
     loop = asyncio.get_running_loop()
@@ -173,7 +170,7 @@ async def test_acks_come_at_most_once_a_second(mqtt: Broker, gateway: Gateway) -
 
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
-async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: Broker, gateway: Gateway) -> None:
+async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: BenchBroker, gateway: Gateway) -> None:
     one = Ioc(mqtt)
     await _until(lambda: gateway.newest(STATE).get("online"))
     assert gateway.newest(STATE)["ack"] is True
@@ -184,7 +181,7 @@ async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: Broke
 @pytest.mark.parametrize("said", [b'{"v":1,"online":false,"time_ms":1,"ack":true}', b"", b"rubbish"])
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
 async def test_a_late_will_of_an_ioc_that_has_died_is_gainsaid(
-    mqtt: Broker, ioc: Ioc, gateway: Gateway, said: bytes
+    mqtt: BenchBroker, ioc: Ioc, gateway: Gateway, said: bytes
 ) -> None:
     await _until(lambda: gateway.newest(STATE).get("online"))
     heard = len(gateway.heard[STATE])
@@ -198,10 +195,10 @@ async def test_a_late_will_of_an_ioc_that_has_died_is_gainsaid(
 
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
-async def test_the_ioc_comes_back_after_the_broker_was_killed(mqtt: Broker, ioc: Ioc) -> None:
-    await mqtt.kill()
+async def test_the_ioc_comes_back_after_the_broker_was_killed(mqtt: BenchBroker, ioc: Ioc) -> None:
+    mqtt.kill()
     ioc.ready.clear()
-    await mqtt.start()
+    mqtt.start()
     async with asyncio.timeout(TIMEOUT_S):
         await ioc.ready.wait()
     gateway = Gateway(mqtt)
@@ -224,7 +221,7 @@ def test_a_url_that_is_no_broker_is_refused_and_no_password_is_taken_from_it(url
 
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
-async def test_a_client_that_leaves_in_order_leaves_no_will(mqtt: Broker, gateway: Gateway) -> None:
+async def test_a_client_that_leaves_in_order_leaves_no_will(mqtt: BenchBroker, gateway: Gateway) -> None:
     assert gateway.session
     gateway.session.subscribe("x/#")
     address = parse_broker(mqtt.url)
@@ -243,7 +240,7 @@ def _pictures(folder: Path) -> list[Path]:
     return sorted((folder / "gw-1").rglob("*.jpg"))
 
 
-async def test_a_picture_arrives_in_parts(mqtt: Broker, gateway: Gateway, tmp_path: Path) -> None:
+async def test_a_picture_arrives_in_parts(mqtt: BenchBroker, gateway: Gateway, tmp_path: Path) -> None:
     pictures = Pictures(PictureFiles(tmp_path / "pictures"))
     pictures.open()
     ioc = Ioc(mqtt, pictures=pictures)
@@ -266,40 +263,39 @@ async def test_a_picture_arrives_in_parts(mqtt: Broker, gateway: Gateway, tmp_pa
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
 async def test_an_ioc_that_is_killed_between_two_parts_goes_on_with_the_picture(
-    mqtt: Broker, gateway: Gateway, tmp_path: Path
+    bench: Bench, mqtt: BenchBroker, gateway: Gateway
 ) -> None:
-    files = ["--db", str(tmp_path / "ioc.db"), "--pictures", str(tmp_path / "pictures")]
-    argv = [sys.executable, "-m", "simulators", "ioc", "--broker", mqtt.url, "--json", "--every", "0.1", *files]
-    async with child("ioc", argv, tmp_path / "ioc.log") as ioc:
-        assert (await ioc.ready())["pictures"] == str(tmp_path / "pictures")
-        await _until(lambda: gateway.newest(STATE).get("online"))
-        gateway.send_snapshot(1, ONE)
-        gateway.send_part(ONE, 1)
-        gateway.send_part(ONE, 3)
-        await _until(lambda: _missing(ioc.lines[-1]) == [[[2, 2]]])
-        await ioc.stop(signal.SIGKILL)
+    ioc = bench.ioc(mqtt, "--every", "0.1")
+    await _until(lambda: gateway.newest(STATE).get("online"))
+    gateway.send_snapshot(1, ONE)
+    gateway.send_part(ONE, 1)
+    gateway.send_part(ONE, 3)
+    await _until(lambda: _missing(ioc) == [[(2, 2)]])
+    ioc.kill()
     await _until(lambda: gateway.newest(STATE).get("online") is False)
-    async with child("ioc", argv, tmp_path / "ioc.log") as ioc:
-        await _until(lambda: gateway.newest(STATE).get("online"))
-        gateway.send_part(ONE, 2)
-        await _until(lambda: _pictures(tmp_path / "pictures"))
-        assert await ioc.stop() == 0
-        assert ioc.lines[-1]["report"]["pictures"]["complete"] == 1
-    (file,) = _pictures(tmp_path / "pictures")
+    ioc.start()
+    await _until(lambda: gateway.newest(STATE).get("online"))
+    gateway.send_part(ONE, 2)
+    await _until(lambda: _pictures(ioc.pictures))
+    said = ioc.stop().pictures
+    assert said is not None
+    assert said.complete == 1
+    (file,) = _pictures(ioc.pictures)
     assert file.read_bytes() == PICTURE
 
 
-def _missing(line: dict[str, Any]) -> list[Any]:
-    return [one["missing"] for one in line.get("report", {}).get("pictures", {}).get("missing", [])]
+def _missing(ioc: BenchIoc) -> list[list[tuple[int, int]]]:
+    said = ioc.report
+    return [one.missing for one in said.pictures.missing] if said and said.pictures else []
 
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
-async def test_pictures_expire_while_there_is_no_broker_too(mqtt: Broker, tmp_path: Path) -> None:
+async def test_pictures_expire_while_there_is_no_broker_too(mqtt: BenchBroker, tmp_path: Path) -> None:
     now_ms = [time.time_ns() // 1_000_000]
     pictures = Pictures(PictureFiles(tmp_path / "pictures"), lambda: now_ms[0])
     pictures.open()
     pictures.part("gw-1", ONE, 1, b"x")
-    await mqtt.kill()
+    mqtt.kill()
     ioc = Ioc(mqtt, pictures=pictures)
     now_ms[0] += 86_400_000
     ioc.ingest._swept_s -= 3_600
@@ -309,7 +305,7 @@ async def test_pictures_expire_while_there_is_no_broker_too(mqtt: Broker, tmp_pa
 
 @pytest.mark.parametrize("mqtt", ["mosquitto"], indirect=True)
 async def test_a_folder_that_fails_ends_the_ioc_and_a_part_that_it_did_not_keep_stays_with_the_broker(
-    mqtt: Broker, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    mqtt: BenchBroker, gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_args: Any) -> None:
         raise OSError(28, "No space left on device")

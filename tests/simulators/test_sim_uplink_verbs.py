@@ -23,7 +23,7 @@ def client(port: int) -> paho.Client:
     ("arguments", "name", "protocol"), [((), "mosquitto", "5"), (("--embedded",), "amqtt", "3.1.1")]
 )
 def test_the_broker_says_where_it_is_and_ends_with_everything_it_started(
-    arguments: tuple[str, ...], name: str, protocol: str, mosquitto: str, tmp_path: Path
+    arguments: tuple[str, ...], name: str, protocol: str, tmp_path: Path
 ) -> None:
     with started(python_module("simulators", "broker", *arguments), tmp_path / "log") as process:
         ready = ready_line(process)
@@ -36,7 +36,7 @@ def test_the_broker_says_where_it_is_and_ends_with_everything_it_started(
         socket.create_connection(("127.0.0.1", ready["port"]), 5)
 
 
-def test_through_the_proxy_connections_go_wrong_until_it_is_told_to_let_them(tmp_path: Path, mosquitto: str) -> None:
+def test_through_the_proxy_connections_go_wrong_until_it_is_told_to_let_them(tmp_path: Path) -> None:
     with started(python_module("simulators", "broker"), tmp_path / "log") as broker:
         port = ready_line(broker)["port"]
         command = ["proxy", "--broker-port", str(port), "--faults", "cut,rst", "--seed", "3", "--longest", "0.1"]

@@ -1,7 +1,6 @@
 """The broker kit of docs/broker/ on this machine: its certificates, and a real broker with the configuration it ships."""
 
 import os
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,7 @@ from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from types import ModuleType
 
-from processes import Mosquitto
+from simulators.testing import Bench, BenchIoc, BrokerOptions
 
 KIT = Path(__file__).parents[2] / "docs" / "broker"
 GATEWAYS = ("prove-a", "prove-b")
@@ -76,13 +75,14 @@ def site_certificates(folder: Path) -> Certificates:
     return made
 
 
-class KitBroker(Mosquitto):
+class KitBroker:
     """A broker as the kit ships it: nothing but paths, user and port is changed in its configuration."""
 
-    def __init__(self, binary: str, folder: Path, certificates: Certificates) -> None:
+    def __init__(self, bench: Bench, folder: Path, certificates: Certificates) -> None:
         folder.mkdir(exist_ok=True)
-        super().__init__(binary, folder)
         self.folder = folder
+        self._broker = bench.broker(start=False)
+        self.port = self._broker.port
         self.acl = (KIT / "acl").read_text(encoding="ascii")
         self.config = shipped(folder, self.port)
         for name in ("certs", "lib"):
@@ -104,21 +104,26 @@ class KitBroker(Mosquitto):
         data = b"".join(file.read_bytes() for file in files)
         (self.folder / "certs" / (name or files[0].name)).write_bytes(data)
 
+    def ioc(self, bench: Bench, pki: Path, *options: str) -> BenchIoc:
+        """The reference IOC with the certificate of the ingest."""
+        own = pki / "services" / "ioc-ingest"
+        files = (f"--{name}-file={own / name}.pem" for name in ("ca", "cert", "key"))
+        return bench.ioc(self._broker, *files, *options, url=f"mqtts://localhost:{self.port}")
+
     def start(self) -> None:
         (self.folder / "acl").write_text(self.acl, encoding="ascii")
-        self._config.write_text(self.config, encoding="ascii")
-        super().start()
+        self._broker.change(BrokerOptions(config=self.config))
+        self._broker.start()
 
     def stop(self) -> None:
         """End it in order: what it has to keep is saved."""
-        if self._process:
-            self._process.terminate()
-            self._process.wait(10)
-            self._process = None
+        self._broker.stop()
+
+    def kill(self) -> None:
+        self._broker.kill()
 
     def reload(self) -> None:
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
+        self._broker.reload()
 
 
 def shipped(folder: Path, port: int) -> str:

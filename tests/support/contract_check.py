@@ -6,11 +6,14 @@ The table of topics is read from docs/contract/README.md, so that the document, 
 import json
 import re
 import zlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jsonschema
+
+from simulators.testing import Message
 
 CONTRACT = Path(__file__).resolve().parents[2] / "docs" / "contract"
 SCHEMA = json.loads((CONTRACT / "ocg-1.schema.json").read_text(encoding="utf-8"))
@@ -86,6 +89,21 @@ def faults_of(topic: str, payload: bytes, qos: int, *, retain: bool) -> list[str
     faults += [f"retain is {retain}"] if retain != row.retain else []
     faults += _payload_faults(row, topic, payload)
     return [f"{topic}: {fault}: {payload[:80]!r}" for fault in faults]
+
+
+def definitions_of(messages: Iterable[Message], *, version_5: bool = True) -> set[str]:
+    """What a client of the test has overheard is what the contract allows; gives the definitions of it.
+
+    On MQTT 3.1.1 the retain flag of what is published is not passed on, and the embedded broker delivers with the QoS
+    of the subscription: there neither is checked.
+    """
+    faults, definitions = [], set()
+    for topic, payload, qos, retain in messages:
+        flags = (qos, retain) if version_5 else flags_of(topic)
+        faults += faults_of(topic, payload, flags[0], retain=flags[1])
+        definitions.add(definition_of(topic) or "blob")
+    assert faults == [], faults[:3]
+    return definitions
 
 
 def _payload_faults(row: Topic, topic: str, payload: bytes) -> list[str]:

@@ -26,8 +26,8 @@ def words(unit: int, address: int, count: int) -> tuple[int, ...]:
     return tuple(numbered_word(unit, "holding", place) for place in range(address, address + count))
 
 
-def options(device: SimulatedDevice, timeout_s: float = 0.1) -> ModbusOptions:
-    """How a driver finds a device."""
+def options(device: SimulatedDevice, timeout_s: float = 0.3) -> ModbusOptions:
+    """How a driver finds a device. It answers from another thread: a busy machine may take some tens of ms for that."""
     link = device.link
     kind = link["transport"]
     if kind in ("rtu", "ascii"):

@@ -1,4 +1,4 @@
-"""Processes that a test starts and ends itself: a broker, and command lines with a ready line."""
+"""Processes that a test starts and ends itself: command lines, with or without a ready line."""
 
 import json
 import os
@@ -13,13 +13,6 @@ from pathlib import Path
 from typing import Any
 
 Popen = subprocess.Popen[str]
-
-
-def free_port() -> int:
-    """A TCP port of loopback that was free a moment ago."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @contextmanager
@@ -69,61 +62,6 @@ def stop(process: Popen, seconds: float = 20) -> str:
     out, _ = process.communicate(timeout=seconds)
     assert process.returncode == 0, f"{process.args} exited {process.returncode}"
     return out
-
-
-class Mosquitto:
-    """A real broker on loopback that can be killed and started again on the same port."""
-
-    def __init__(self, binary: str, folder: Path, *, max_queued_messages: int = 0) -> None:
-        self.port = free_port()
-        self._binary = binary
-        self._config = folder / "mosquitto.conf"
-        self._config.write_text(
-            f"listener {self.port} 127.0.0.1\nallow_anonymous true\npersistence false\n"
-            f"max_queued_messages {max_queued_messages}\n",
-            encoding="ascii",
-        )
-        self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def _command(self) -> list[str]:
-        return [self._binary, "-c", str(self._config)]
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(self._command, stderr=subprocess.DEVNULL)
-        wait_until(self._answers, 15, f"{type(self).__name__} answers")
-
-    def kill(self) -> None:
-        if self._process:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
-
-    def reload(self) -> None:
-        """Read access rules and passwords again."""
-        assert self._process
-        self._process.send_signal(signal.SIGHUP)
-
-    def pause(self) -> None:
-        """It is there and says nothing, until `resume`."""
-        assert self._process
-        self._process.send_signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process
-        self._process.send_signal(signal.SIGCONT)
-
-    def _answers(self) -> bool:
-        with socket.socket() as sock:
-            return sock.connect_ex(("127.0.0.1", self.port)) == 0
-
-
-class Amqtt(Mosquitto):
-    """The embedded broker, which knows MQTT 3.1.1 only."""
-
-    @property
-    def _command(self) -> list[str]:
-        return python_module("simulators.amqtt_broker", "--port", str(self.port))
 
 
 def python_module(name: str, *arguments: str | os.PathLike[str]) -> list[str]:

@@ -7,15 +7,16 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from simulators.certificates import Authority, Pair, self_signed
-from processes import Mosquitto, closed_port, wait_until
+from processes import closed_port
+
+from simulators.testing import Authority, Bench, BenchBroker, BrokerOptions, Pair, self_signed
 
 GATEWAY = "dng-hc-01"
 HERE = "IP:127.0.0.1"
@@ -27,18 +28,17 @@ Uplink = dict[str, Any]
 class TlsLab:
     """Certificates, made when they are first asked for."""
 
-    def __init__(self, folder: Path, mosquitto: str) -> None:
+    def __init__(self, bench: Bench, folder: Path) -> None:
         self.folder = folder
-        self._mosquitto = mosquitto
-        self._brokers = 0
+        self._bench = bench
 
     @cached_property
     def city(self) -> Authority:
-        return Authority(self.folder / "city", "City CA")
+        return self._bench.authority("City CA")
 
     @cached_property
     def stranger(self) -> Authority:
-        return Authority(self.folder / "stranger", "Another CA")
+        return self._bench.authority("Another CA")
 
     @cached_property
     def server(self) -> Pair:
@@ -71,41 +71,18 @@ class TlsLab:
         path.chmod(mode)
         return path
 
-    @contextmanager
     def broker(
-        self, pair: Pair | None, more: str = "", *, mutual: bool = False, plain_port: int = 0
-    ) -> Iterator[Mosquitto]:
-        """A broker that shows `pair`; plain without one. `mutual`: it wants a certificate of the city from us.
-
-        `more` are lines of its configuration. It has a listener on `plain_port` as well, where one is given.
-        """
-        self._brokers += 1
-        folder = self.folder / f"broker-{self._brokers}"
-        folder.mkdir()
-        broker = Mosquitto(self._mosquitto, folder)
-        lines = "user root\n" + (f"certfile {pair.certificate}\nkeyfile {pair.key}\n" if pair else "")
-        if mutual:
-            lines += f"cafile {self.city.certificate}\nrequire_certificate true\nuse_identity_as_username true\n"
-        beside = f"listener {plain_port} 127.0.0.1\nallow_anonymous true\n" if plain_port else ""
-        config = folder / "mosquitto.conf"
-        text = config.read_text(encoding="ascii")
-        if more:
-            text = text.replace("allow_anonymous true\n", "")
-        config.write_text(f"{text}{lines}{more}{beside}", encoding="ascii")
-        broker.start()
-        if plain_port:
-            wait_until(lambda: _takes(plain_port), 10, "the plain listener answers")
-        try:
-            yield broker
-        finally:
-            broker.kill()
-
-    def login(self, password: str) -> str:
-        """Lines of a broker that knows the gateway by `password`."""
-        users = self.folder / "users"
-        command = ["mosquitto_passwd", "-b", "-c", str(users), GATEWAY, password]
-        subprocess.run(command, check=True, capture_output=True)
-        return f"allow_anonymous false\npassword_file {users}\n"
+        self,
+        pair: Pair | None,
+        *,
+        mutual: bool = False,
+        client_ca: Path | None = None,
+        users: Mapping[str, str] | None = None,
+        acl: str = "",
+    ) -> BenchBroker:
+        """A broker that shows `pair`; plain without one. `mutual`: it wants a certificate of the city from us."""
+        client_ca = self.city.certificate if mutual else client_ca
+        return self._bench.broker(BrokerOptions(certificate=pair, client_ca=client_ca, users=users or {}, acl=acl))
 
     def trusting(self, port: int, **more: Any) -> Uplink:
         """Settings that trust the city."""
@@ -114,11 +91,6 @@ class TlsLab:
     def presenting(self, pair: Pair) -> Uplink:
         """Settings that show a certificate."""
         return {"cert_file": str(pair.certificate), "key_file": str(pair.key)}
-
-
-def _takes(port: int) -> bool:
-    with socket.socket() as sock:
-        return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
 @contextmanager
@@ -237,7 +209,7 @@ class Faults:
         return self._lab.trusting(port)
 
     def tls_closed(self) -> Uplink:
-        return self._lab.trusting(self._stack.enter_context(self._lab.broker(None)).port)
+        return self._lab.trusting(self._lab.broker(None).port)
 
     def tls_silent(self) -> Uplink:
         return self._lab.trusting(self._stack.enter_context(silent_port()), connect_timeout_s=0.5)
@@ -340,10 +312,10 @@ class Faults:
         return self._showing(self._lab.server) | uplink
 
     def _showing(self, pair: Pair) -> Uplink:
-        return self._lab.trusting(self._stack.enter_context(self._lab.broker(pair)).port)
+        return self._lab.trusting(self._lab.broker(pair).port)
 
     def _presenting(self, own: Pair | None) -> Uplink:
-        broker = self._stack.enter_context(self._lab.broker(self._lab.server, mutual=True))
+        broker = self._lab.broker(self._lab.server, mutual=True)
         return self._lab.trusting(broker.port) | (self._lab.presenting(own) if own else {})
 
     def _with_key(self, key: Path) -> Uplink:
@@ -351,7 +323,7 @@ class Faults:
 
     def _with_password(self, password: bytes, mode: int = 0o600) -> Uplink:
         """For a broker that knows the gateway by `PASSWORD`."""
-        broker = self._stack.enter_context(self._lab.broker(self._lab.server, self._lab.login(PASSWORD)))
+        broker = self._lab.broker(self._lab.server, users={GATEWAY: PASSWORD})
         file = self._lab.text("password", password, mode)
         return self._lab.trusting(broker.port, username=GATEWAY, password_file=str(file))
 

@@ -1,11 +1,8 @@
 """What was read, what passed, what the IOC has: and whether all of it agrees."""
 
 import json
-import sqlite3
 from collections import Counter
 from collections.abc import Callable
-from contextlib import closing
-from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -14,8 +11,10 @@ from store_lab import decode
 from agent.model import Account, Event, Scan
 from agent.store import Store
 from drivers.api import Reading
+from simulators.ioc.report import Report
 from simulators.proxy.faults import Direction
 from simulators.proxy.packets import Publish
+from simulators.testing import BenchIoc
 
 GATEWAY: Final = "dng-hc-01"
 COUNTED: Final = tuple(f"ocg/v1/{GATEWAY}/up/{lane}" for lane in ("data", "backfill", "event", "result"))
@@ -61,7 +60,10 @@ class Truth:
 
 
 class Arrivals:
-    """What passed one place of the way, by epoch and number; `changed` are those that came again with other bytes."""
+    """What passed one place of the way, by epoch and number; `changed` are those that came again with other bytes.
+
+    It passes in the thread of the way.
+    """
 
     def __init__(self, direction: Direction) -> None:
         self.counts: Counter[tuple[str, int]] = Counter()
@@ -86,23 +88,23 @@ class Arrivals:
 class IocAccount:
     """What the IOC has in its database, and what it said last."""
 
-    def __init__(self, db: Path, report: dict[str, Any]) -> None:
-        self._db = db
+    def __init__(self, ioc: BenchIoc, report: Report) -> None:
+        self._ioc = ioc
         self._report = report
-        [self._gateway] = report["gateways"]
-        [self._epoch] = self._gateway["epochs"]
+        [self._gateway] = report.gateways
+        [self._epoch] = self._gateway.epochs
 
     def check_numbers(self, store: Store, *, lost: bool) -> None:
         """All numbers have arrived, and nothing that the IOC did not understand."""
         epoch = self._epoch
-        assert (epoch["epoch"], epoch["cumulative"], epoch["gaps"]) == (store.epoch, store.high, [])
-        assert lost or epoch["lost"] == 0
-        assert (self._report["malformed"], self._gateway["changed"]) == ({}, 0)
+        assert (epoch.epoch, epoch.cumulative, epoch.gaps) == (store.epoch, store.high, [])
+        assert lost or epoch.lost == 0
+        assert (self._report.malformed, self._gateway.changed) == ({}, 0)
 
     def check_readings(self, truth: Truth, account: Account) -> None:
         """Each value that was read is there once and right; as many may be missing as are declared lost."""
         lost = sum(account.lost.values())
-        rows = self._rows("SELECT device, point, time_ms, value, quality FROM reading ORDER BY time_ms")
+        rows = self._ioc.query("SELECT device, point, time_ms, value, quality FROM reading ORDER BY time_ms")
         found = {(device, point, time_ms): json.loads(value) for device, point, time_ms, value, _ in rows}
         wrong = {key: value for key, value in found.items() if truth.values.get(key) != value}
         missing = sorted(set(truth.values) - set(found), key=lambda key: key[2])
@@ -121,35 +123,28 @@ class IocAccount:
     def events(self, type_: str) -> list[dict[str, Any]]:
         """The events of one type."""
         return [
-            json.loads(body) for (body,) in self._rows(f"SELECT body FROM event WHERE type = '{type_}' ORDER BY id")
+            json.loads(body)
+            for (body,) in self._ioc.query(f"SELECT body FROM event WHERE type = '{type_}' ORDER BY id")
         ]
 
     def results(self) -> list[dict[str, Any]]:
         """What became of the replays that were asked for, in the order of the answers."""
-        return [json.loads(body) for (body,) in self._rows("SELECT body FROM result ORDER BY message")]
+        return [json.loads(body) for (body,) in self._ioc.query("SELECT body FROM result ORDER BY message")]
 
     def check_duplicates(self, arrived: Arrivals, *, uncut: bool) -> None:
         """What reached the IOC more than once is one message, and one duplicate for each time it came again.
 
         `uncut`: its own connection never ended; else what was on its way to it may have been lost there.
         """
-        rows = messages(self._db)
+        rows = messages(self._ioc)
         assert rows <= arrived.counts
         assert not uncut or rows == arrived.counts
-        assert self._epoch["received"] == len(rows)
-        assert self._epoch["duplicates"] == rows.total() - len(rows)
-
-    def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return _rows(self._db, sql)
+        assert self._epoch.received == len(rows)
+        assert self._epoch.duplicates == rows.total() - len(rows)
 
 
-def messages(db: Path) -> Counter[tuple[str, int]]:
+def messages(ioc: BenchIoc) -> Counter[tuple[str, int]]:
     """How often each message came, as the IOC has counted: one row, and one for each time that it came again."""
-    once = [(epoch, seq) for epoch, seq in _rows(db, "SELECT epoch, seq FROM message")]
+    once = [(epoch, seq) for epoch, seq in ioc.query("SELECT epoch, seq FROM message")]
     assert len(set(once)) == len(once)
-    return Counter([*once, *((epoch, seq) for epoch, seq in _rows(db, "SELECT epoch, seq FROM duplicate"))])
-
-
-def _rows(db: Path, sql: str) -> list[tuple[Any, ...]]:
-    with closing(sqlite3.connect(f"file:{db}?mode=ro", uri=True)) as opened:
-        return opened.execute(sql).fetchall()
+    return Counter([*once, *((epoch, seq) for epoch, seq in ioc.query("SELECT epoch, seq FROM duplicate"))])

@@ -10,12 +10,11 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final, Literal
 
-from ioc_process import IocProcess
-from processes import Mosquitto
 from uplink_account import Arrivals, IocAccount, Truth, messages
 
 from agent.app import store_config
@@ -25,8 +24,9 @@ from agent.model import Event, Result
 from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning
+from simulators.ioc.report import Report
 from simulators.proxy.faults import Fault
-from simulators.proxy.proxy import Proxy, proxy
+from simulators.testing import Bench, BenchBroker, BenchIoc, BrokerOptions, Way
 
 Protocol = Literal["5", "3.1.1"]
 QUIET_S: Final = 120.0
@@ -87,10 +87,10 @@ class UplinkLab:
     truth: Truth
     store: Store
     publisher: Publisher
-    broker: Mosquitto
-    way: Proxy
-    ioc_way: Proxy
-    ioc: IocProcess
+    broker: BenchBroker
+    way: Way
+    ioc_way: Way
+    ioc: BenchIoc
     sent: Arrivals
     arrived: Arrivals
     protocol: Protocol
@@ -140,7 +140,7 @@ class UplinkLab:
         """Kill it; everything that was retained is gone."""
         self.tell(f"broker killed for {away_s:.2f} s")
         self.ioc_uncut = self.broker_runs = False
-        self.broker.kill()
+        await asyncio.to_thread(self.broker.kill)
         await asyncio.sleep(away_s)
         await self._start_broker()
 
@@ -163,7 +163,7 @@ class UplinkLab:
         """Everything that is sealed has arrived, and its readings are counted."""
         await self.until(lambda: not self.store.stats().undelivered, QUIET_S, "everything has arrived")
 
-    async def finish(self) -> dict[str, Any]:
+    async def finish(self) -> Report:
         """End all faults, wait until all has arrived, stop in order; gives the IOC's last report."""
         self.tell("all faults end")
         self.reading.cancel()
@@ -180,13 +180,13 @@ class UplinkLab:
             await self._wait_taken()
         return await asyncio.to_thread(self.ioc.stop)
 
-    def check(self, report: dict[str, Any], *, dead: bool = False) -> IocAccount:
+    def check(self, report: Report, *, dead: bool = False) -> IocAccount:
         """Nothing lost, nothing wrong, nothing twice, every account agrees. `dead`: some were refused for good."""
         account = self.store.account()
         assert account.balanced, account
         assert account.stored == 0, account
         assert set(account.lost) == ({"rejected"} if dead else set()), account
-        ioc = IocAccount(self.ioc.db, report)
+        ioc = IocAccount(self.ioc, report)
         ioc.check_readings(self.truth, account)
         ioc.check_events(self.truth, lost=dead)
         ioc.check_numbers(self.store, lost=dead)
@@ -207,7 +207,7 @@ class UplinkLab:
     async def _wait_taken(self) -> None:
         """The IOC has taken all that has reached it, and the broker has nothing more for it."""
         end_s, passed = time.monotonic() + QUIET_S, -1
-        while self.arrived.counts.total() != passed or messages(self.ioc.db).total() != passed:
+        while self.arrived.counts.total() != passed or messages(self.ioc).total() != passed:
             assert time.monotonic() < end_s, f"the IOC has not taken all of {passed} messages"
             passed = self.arrived.counts.total()
             await asyncio.sleep(0.2)
@@ -226,11 +226,11 @@ class UplinkLab:
 async def uplink_lab(
     folder: Path,
     runtime: Path,
-    mosquitto: str,
+    bench: Bench,
     *,
     seed: int,
     protocol: Protocol = "5",
-    max_queued_messages: int = 0,
+    max_queued_messages: int = 100_000,
     batch_interval_s: float = 0.05,
     ack_every_s: float | None = 0.3,
     ioc_faults: Sequence[Fault] = (),
@@ -238,39 +238,30 @@ async def uplink_lab(
     """Everything runs; where the test fails it says the seed and what has happened so far."""
     random, clock = Random(seed), SteadyClock()
     truth, sent, arrived = Truth(random, clock.mono_ns, clock.time_ms), Arrivals("up"), Arrivals("down")
-    broker = Mosquitto(mosquitto, folder, max_queued_messages=max_queued_messages)
-    await asyncio.to_thread(broker.start)
-    async with (
-        proxy(broker.port, seed=seed, watch=sent.watch) as way,
-        proxy(broker.port, seed=seed + 1, watch=arrived.watch) as ioc_way,
-    ):
-        ioc = IocProcess(folder, ioc_way.port, ack_every_s)
-        ioc_way.faults = iter([ioc_faults])
-        file, data = folder / "agent.toml", folder / "data"
-        text = CONFIG.format(
-            data=data, runtime=runtime, port=way.port, protocol=protocol, batch_interval_s=batch_interval_s
-        )
-        file.write_text(text, encoding="utf-8")
-        settings = load_configuration(file).settings
-        try:
-            await asyncio.to_thread(ioc.start)
-            async with open_store(store_config(settings), clock, random) as store:
-                tuning = Tuning(decide_s=0.1, barrier_s=1.0, silence_s=0.6)
-                publisher = Publisher(settings, store, clock, lambda: _soon(random), random=random, tuning=tuning)
-                store.on_sealed = publisher.on_sealed
-                lab = UplinkLab(
-                    random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
-                )  # fmt: skip
-                publisher.notices.event, publisher.notices.result = lab.report, lab.answer
-                async with _running(lab):
-                    try:
-                        yield lab
-                    except BaseException:
-                        print(f"\nseed {seed}, MQTT {protocol}; {lab.figures()}", *lab.so_far, sep="\n")
-                        raise
-        finally:
-            ioc.kill()
-            broker.kill()
+    broker = await asyncio.to_thread(bench.broker, BrokerOptions(max_queued_messages=max_queued_messages))
+    way, ioc_way = broker.way(seed=seed, watch=sent.watch), broker.way(seed=seed + 1, watch=arrived.watch)
+    ioc_way.meet(ioc_faults)
+    file, data = folder / "agent.toml", folder / "data"
+    text = CONFIG.format(
+        data=data, runtime=runtime, port=way.port, protocol=protocol, batch_interval_s=batch_interval_s
+    )
+    file.write_text(text, encoding="utf-8")
+    settings = load_configuration(file).settings
+    ioc = await asyncio.to_thread(partial(bench.ioc, ioc_way, "--every", "3600", ack_every_s=ack_every_s))
+    async with open_store(store_config(settings), clock, random) as store:
+        tuning = Tuning(decide_s=0.1, barrier_s=1.0, silence_s=0.6)
+        publisher = Publisher(settings, store, clock, lambda: _soon(random), random=random, tuning=tuning)
+        store.on_sealed = publisher.on_sealed
+        lab = UplinkLab(
+            random, truth, store, publisher, broker, way, ioc_way, ioc, sent, arrived, protocol
+        )  # fmt: skip
+        publisher.notices.event, publisher.notices.result = lab.report, lab.answer
+        async with _running(lab):
+            try:
+                yield lab
+            except BaseException:
+                print(f"\nseed {seed}, MQTT {protocol}; {lab.figures()}", *lab.so_far, sep="\n")
+                raise
 
 
 @asynccontextmanager

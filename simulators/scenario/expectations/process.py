@@ -30,7 +30,7 @@ class Runs(Expectation, frozen=True, kw_only=True):
 
 
 class ExitCode(Expectation, frozen=True, kw_only=True):
-    """After SIGTERM the gateway ends with this `code`, within `within_s`; `by_itself`: without SIGTERM, of its start."""
+    """After SIGTERM the gateway ends with this `code`, within `within_s`; `by_itself`: of its start, without it."""
 
     that: ClassVar[str] = "exit"
 

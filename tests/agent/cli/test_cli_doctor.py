@@ -20,6 +20,7 @@ from agent.uplink.errors import UplinkDown
 from agent.uplink.faults import FAULTS, Fault, filled
 from agent.uplink.mqtt import MqttOptions, Will, connect
 from agent.uplink.mqtt.tls import trial
+from simulators.testing import Bench
 
 CONFIG = (
     """\
@@ -50,8 +51,8 @@ def write_config(folder: Path, uplink: Uplink) -> Path:
 
 
 @pytest.fixture
-def lab(mosquitto: str, tmp_path: Path) -> TlsLab:
-    return TlsLab(tmp_path, mosquitto)
+def lab(bench: Bench, tmp_path: Path) -> TlsLab:
+    return TlsLab(bench, tmp_path)
 
 
 @pytest.fixture
@@ -106,29 +107,29 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_where_all_is_good_it_says_so_line_by_line(lab: TlsLab, doctor: Doctor) -> None:
-    with lab.broker(lab.server, mutual=True) as broker:
-        uplink = lab.trusting(broker.port) | lab.presenting(lab.own)
-        exit_code, text = doctor(uplink, "--json")
-        found = findings(text)
-        assert exit_code == 0
-        good = {"file", "name", "port", "own_certificate", "tls", "certificate", "login"}
-        assert {check for check, finding in found.items() if finding["state"] == "ok"} >= good
-        assert "TLSv1.3" in found["tls"]["what"]
-        assert str(lab.city.certificate) in found["tls"]["what"]
-        assert "City CA" in found["certificate"]["what"]
-        assert found["publish"]["state"] == found["ioc"]["state"] == "warn"
-        assert "nobody listens" in found["publish"]["what"]
-        exit_code, text = doctor(uplink, lang="vi")
-        assert exit_code == 0
-        assert "được phép gửi" in text
-        assert "login" not in findings(doctor(uplink, "--json", "--no-login")[1])
+    broker = lab.broker(lab.server, mutual=True)
+    uplink = lab.trusting(broker.port) | lab.presenting(lab.own)
+    exit_code, text = doctor(uplink, "--json")
+    found = findings(text)
+    assert exit_code == 0
+    good = {"file", "name", "port", "own_certificate", "tls", "certificate", "login"}
+    assert {check for check, finding in found.items() if finding["state"] == "ok"} >= good
+    assert "TLSv1.3" in found["tls"]["what"]
+    assert str(lab.city.certificate) in found["tls"]["what"]
+    assert "City CA" in found["certificate"]["what"]
+    assert found["publish"]["state"] == found["ioc"]["state"] == "warn"
+    assert "nobody listens" in found["publish"]["what"]
+    exit_code, text = doctor(uplink, lang="vi")
+    assert exit_code == 0
+    assert "được phép gửi" in text
+    assert "login" not in findings(doctor(uplink, "--json", "--no-login")[1])
 
 
 @pytest.mark.usefixtures("impatient")
 def test_a_certificate_that_ends_soon_or_has_another_name_is_a_warning(lab: TlsLab, doctor: Doctor) -> None:
     own = lab.city.issue("another", days=12.5)
-    with lab.broker(lab.city.issue("broker", names="IP:127.0.0.1", days=3.5)) as broker:
-        exit_code, text = doctor(lab.trusting(broker.port) | lab.presenting(own), "--json")
+    broker = lab.broker(lab.city.issue("broker", names="IP:127.0.0.1", days=3.5))
+    exit_code, text = doctor(lab.trusting(broker.port) | lab.presenting(own), "--json")
     found = findings(text)
     assert exit_code == 0
     assert {check: found[check]["state"] for check in ("own_certificate", "own_name", "certificate")} == {
@@ -140,9 +141,8 @@ def test_a_certificate_that_ends_soon_or_has_another_name_is_a_warning(lab: TlsL
 
 @pytest.mark.usefixtures("impatient")
 def test_a_broker_that_forbids_to_publish_is_a_failure(lab: TlsLab, doctor: Doctor) -> None:
-    acl = lab.text("acl", f"topic read ocg/v1/{GATEWAY}/up/status\n", 0o700)
-    with lab.broker(lab.server, f"allow_anonymous true\nacl_file {acl}\n") as broker:
-        exit_code, text = doctor(lab.trusting(broker.port), "--json")
+    broker = lab.broker(lab.server, acl=f"topic read ocg/v1/{GATEWAY}/up/status\n")
+    exit_code, text = doctor(lab.trusting(broker.port), "--json")
     assert exit_code == 1
     assert "not_authorised (0x87)" in findings(text)["publish"]["what"]
 
@@ -150,40 +150,40 @@ def test_a_broker_that_forbids_to_publish_is_a_failure(lab: TlsLab, doctor: Doct
 @pytest.mark.usefixtures("impatient")
 def test_a_visit_leaves_commands_at_the_broker_and_the_truth_as_status(lab: TlsLab, doctor: Doctor) -> None:
     """The gateway has vanished a moment ago, with the retained word that it is online and a Will that is due."""
-    with lab.broker(lab.server) as broker:
-        uplink = lab.trusting(broker.port)
+    broker = lab.broker(lab.server)
+    uplink = lab.trusting(broker.port)
 
-        async def vanish_and_be_commanded() -> None:
-            def given(client_id: str) -> MqttOptions:
-                return MqttOptions(client_id=client_id, will=Will(STATUS, b"{}"), **uplink)
+    async def vanish_and_be_commanded() -> None:
+        def given(client_id: str) -> MqttOptions:
+            return MqttOptions(client_id=client_id, will=Will(STATUS, b"{}"), **uplink)
 
-            async with connect(given(GATEWAY), nothing) as session:
-                await session.subscribe((COMMAND,), timeout_s=5)
-                online = {"v": 1, "online": True, "why": "connect"}
-                await session.publish(STATUS, json.dumps(online).encode(), retain=True, timeout_s=5)
-                session.close()
-            async with connect(given("ioc"), nothing) as ioc:
-                await ioc.publish(COMMAND, b"ping", timeout_s=5)
-                await ioc.publish("ocg/v1/ioc/state", IOC, retain=True, timeout_s=5)
-                await ioc.disconnect(with_will=False)
+        async with connect(given(GATEWAY), nothing) as session:
+            await session.subscribe((COMMAND,), timeout_s=5)
+            online = {"v": 1, "online": True, "why": "connect"}
+            await session.publish(STATUS, json.dumps(online).encode(), retain=True, timeout_s=5)
+            session.close()
+        async with connect(given("ioc"), nothing) as ioc:
+            await ioc.publish(COMMAND, b"ping", timeout_s=5)
+            await ioc.publish("ocg/v1/ioc/state", IOC, retain=True, timeout_s=5)
+            await ioc.disconnect(with_will=False)
 
-        asyncio.run(vanish_and_be_commanded())
-        exit_code, text = doctor(uplink, "--json")
-        assert exit_code == 0
-        assert findings(text)["ioc"]["what"] == "the IOC is online, and acknowledges"
-        assert "behind that of the IOC" in findings(text)["clock"]["what"]
+    asyncio.run(vanish_and_be_commanded())
+    exit_code, text = doctor(uplink, "--json")
+    assert exit_code == 0
+    assert findings(text)["ioc"]["what"] == "the IOC is online, and acknowledges"
+    assert "behind that of the IOC" in findings(text)["clock"]["what"]
 
-        heard: dict[str, bytes] = {}
+    heard: dict[str, bytes] = {}
 
-        async def come_back() -> None:
-            will = Will(STATUS, b"{}")
-            async with connect(MqttOptions(client_id=GATEWAY, will=will, **uplink), heard.__setitem__) as session:
-                await session.subscribe((STATUS,), timeout_s=5)
-                await until(lambda: {STATUS, COMMAND} <= heard.keys())
+    async def come_back() -> None:
+        will = Will(STATUS, b"{}")
+        async with connect(MqttOptions(client_id=GATEWAY, will=will, **uplink), heard.__setitem__) as session:
+            await session.subscribe((STATUS,), timeout_s=5)
+            await until(lambda: {STATUS, COMMAND} <= heard.keys())
 
-        asyncio.run(come_back())
-        assert heard[COMMAND] == b"ping"
-        assert json.loads(heard[STATUS]) == {"v": 1, "online": False, "why": "will"}
+    asyncio.run(come_back())
+    assert heard[COMMAND] == b"ping"
+    assert json.loads(heard[STATUS]) == {"v": 1, "online": False, "why": "will"}
 
 
 async def until(condition: Callable[[], Any]) -> None:
@@ -239,8 +239,8 @@ def test_nobody_logs_in_beside_an_agent_that_may_not_be_asked(
         raise PermissionError
 
     monkeypatch.setattr(broker_checks, "ask_agent", forbidden)
-    with lab.broker(None) as broker:
-        exit_code, text = doctor(lab.trusting(broker.port) | {"tls": False}, "--json")
+    broker = lab.broker(None)
+    exit_code, text = doctor(lab.trusting(broker.port) | {"tls": False}, "--json")
     assert exit_code == 0
     assert findings(text)["login"]["state"] == "warn"
     assert "publish" not in findings(text)
@@ -249,11 +249,11 @@ def test_nobody_logs_in_beside_an_agent_that_may_not_be_asked(
 def test_who_may_not_read_the_key_is_told_to_use_sudo(
     lab: TlsLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    broker = lab.broker(lab.server)
     fault = Fault("file_unreadable", {"file": "/etc/oc-agent/gw.key", "detail": "Permission denied"})
     monkeypatch.setattr(broker_checks, "trial", lambda options: trial.Trial(UplinkDown.by(fault)))
     monkeypatch.setattr(broker_checks.os, "geteuid", lambda: 1000)
-    with lab.broker(lab.server) as broker:
-        exit_code, text = doctor(lab.trusting(broker.port), lang="vi")
+    exit_code, text = doctor(lab.trusting(broker.port), lang="vi")
     assert exit_code == 1
     assert "/etc/oc-agent/gw.key: không đọc được (Permission denied)" in text
     assert "dùng sudo" in text

@@ -1,4 +1,4 @@
-"""A broker of one's own, and the helpers beside this file. Everything that the agent publishes here is checked."""
+"""The helpers beside this file. Everything that the agent publishes here is checked."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -7,21 +7,11 @@ from typing import Any
 
 import pytest
 from contract_check import faults_of
-from processes import Mosquitto
 
 from agent.clock import SystemClock
 from agent.uplink.mqtt import MqttSession
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-
-@pytest.fixture
-def broker(mosquitto: str, tmp_path: Path) -> Iterator[Mosquitto]:
-    """A mosquitto that runs."""
-    server = Mosquitto(mosquitto, tmp_path)
-    server.start()
-    yield server
-    server.kill()
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from simulators.certificates import Authority, Pair
 
 from agent.uplink.mqtt.tls.certificate import certificate_in, certificate_of
+from simulators.certificates import Authority, Pair
 
 
 def _openssl(file: Path, *arguments: str) -> str:

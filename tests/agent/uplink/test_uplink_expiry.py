@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from simulators.certificates import Authority
 from fake_clock import FakeClock
 from uplink_helpers import settings
 
@@ -15,6 +14,7 @@ from agent.model import Event
 from agent.settings import Settings
 from agent.uplink.expiry import DAY_MS, FILE_NAME, ExpiryWatch, Told, due
 from agent.uplink.mqtt.tls.certificate import Certificate, certificate_in
+from simulators.certificates import Authority
 
 CERTIFICATE = Certificate(name="a", issuer="b", begins_ms=0, expires_ms=100 * DAY_MS, fingerprint="f")
 

@@ -4,15 +4,15 @@ import asyncio
 import json
 import socket
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from processes import Mosquitto, closed_port
-from uplink_helpers import GATEWAY, AclMosquitto, Ioc, until
+from processes import closed_port
+from uplink_helpers import GATEWAY, listener, until
 
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.mqtt import MqttOptions, Will, connect
+from simulators.testing import Bench, BenchBroker, BrokerOptions, Pair
 
 STATUS = f"ocg/v1/{GATEWAY}/up/status"
 
@@ -27,54 +27,44 @@ def nothing(topic: str, payload: bytes) -> None:
     pass
 
 
-async def test_a_puback_gives_the_reason_code(broker: Mosquitto) -> None:
+async def test_a_puback_gives_the_reason_code(broker: BenchBroker) -> None:
     async with connect(options(broker.port), nothing) as session:
         assert await session.publish("nobody/listens", b"1", timeout_s=5) == 0x10
-        ioc = await asyncio.to_thread(Ioc, broker.port, ("here",))
+        ioc = await listener(broker, "here")
         assert await session.publish("here", b"2", timeout_s=5) == 0x00
         await until(lambda: ioc.messages == [("here", b"2")])
         ioc.close()
 
 
-async def test_a_publish_that_the_acl_denies_is_answered_0x87(mosquitto: str, tmp_path: Path) -> None:
-    broker = AclMosquitto(mosquitto, tmp_path, f"topic readwrite allowed/#\ntopic write {STATUS}\n")
-    broker.start()
-    try:
-        async with connect(options(broker.port), nothing) as session:
-            assert await session.publish("forbidden", b"1", timeout_s=5) == 0x87
-            assert await session.publish("allowed/x", b"1", timeout_s=5) == 0x10
-    finally:
-        broker.kill()
+async def test_a_publish_that_the_acl_denies_is_answered_0x87(bench: Bench) -> None:
+    broker = bench.broker(BrokerOptions(acl=f"topic readwrite allowed/#\ntopic write {STATUS}\n"))
+    async with connect(options(broker.port), nothing) as session:
+        assert await session.publish("forbidden", b"1", timeout_s=5) == 0x87
+        assert await session.publish("allowed/x", b"1", timeout_s=5) == 0x10
 
 
-async def test_the_brokers_limits_are_known(broker: Mosquitto) -> None:
+async def test_the_brokers_limits_are_known(broker: BenchBroker) -> None:
     async with connect(options(broker.port), nothing) as session:
         assert session.limits.receive_maximum == 20
 
 
-async def test_on_3_1_1_there_are_no_limits_and_every_publish_succeeds(broker: Mosquitto) -> None:
+async def test_on_3_1_1_there_are_no_limits_and_every_publish_succeeds(broker: BenchBroker) -> None:
     async with connect(options(broker.port, protocol="3.1.1"), nothing) as session:
         assert await session.publish("nobody/listens", b"1", timeout_s=5) == 0
         assert session.limits.receive_maximum == 65_535
 
 
-async def test_a_message_over_the_brokers_limit_is_rejected_before_it_is_sent(mosquitto: str, tmp_path: Path) -> None:
-    broker = Mosquitto(mosquitto, tmp_path)
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(config.read_text(encoding="ascii") + "max_packet_size 1000\n", encoding="ascii")
-    broker.start()
-    try:
-        async with connect(options(broker.port), nothing) as session:
-            assert session.limits.maximum_packet_size == 1000
-            with pytest.raises(MessageRejected) as err:
-                session.send("t", b"x" * 1000)
-            assert err.value.reason_code == 0x95
-            assert await session.publish("t", b"x" * 900, timeout_s=5) == 0x10
-    finally:
-        broker.kill()
+async def test_a_message_over_the_brokers_limit_is_rejected_before_it_is_sent(bench: Bench) -> None:
+    broker = bench.broker(BrokerOptions(lines="max_packet_size 1000"))
+    async with connect(options(broker.port), nothing) as session:
+        assert session.limits.maximum_packet_size == 1000
+        with pytest.raises(MessageRejected) as err:
+            session.send("t", b"x" * 1000)
+        assert err.value.reason_code == 0x95
+        assert await session.publish("t", b"x" * 900, timeout_s=5) == 0x10
 
 
-async def test_every_publish_in_flight_fails_when_the_broker_is_killed(broker: Mosquitto) -> None:
+async def test_every_publish_in_flight_fails_when_the_broker_is_killed(broker: BenchBroker) -> None:
     async with connect(options(broker.port), nothing) as session:
         futures = [session.send("t", b"x" * 1000) for _ in range(200)]
         broker.kill()
@@ -87,8 +77,8 @@ async def test_every_publish_in_flight_fails_when_the_broker_is_killed(broker: M
             session.send("t", b"late")
 
 
-async def test_nothing_published_before_a_connection_is_ever_sent_on_it(broker: Mosquitto) -> None:
-    ioc = await asyncio.to_thread(Ioc, broker.port, ("t",))
+async def test_nothing_published_before_a_connection_is_ever_sent_on_it(broker: BenchBroker) -> None:
+    ioc = await listener(broker, "t")
     async with connect(options(broker.port), nothing) as session:
         session.close()
         with pytest.raises(UplinkDown):
@@ -114,25 +104,19 @@ async def test_a_broker_that_never_answers_is_given_up_in_time() -> None:
                 pass
 
 
-async def test_a_refusal_is_told_apart(mosquitto: str, tmp_path: Path) -> None:
-    broker = Mosquitto(mosquitto, tmp_path)
-    config = tmp_path / "mosquitto.conf"
-    config.write_text(config.read_text(encoding="ascii").replace("allow_anonymous true", "allow_anonymous false"))
-    broker.start()
-    try:
-        for protocol in ("5", "3.1.1"):
-            with pytest.raises(UplinkDown, match="refuses us: Not authorized") as err:
-                async with connect(options(broker.port, protocol=protocol), nothing):
-                    pass
-            assert type(err.value).__name__ == "UplinkRefused"
-    finally:
-        broker.kill()
+async def test_a_refusal_is_told_apart(bench: Bench) -> None:
+    broker = bench.broker(BrokerOptions(users={"somebody": "else"}))
+    for protocol in ("5", "3.1.1"):
+        with pytest.raises(UplinkDown, match="refuses us: Not authorized") as err:
+            async with connect(options(broker.port, protocol=protocol), nothing):
+                pass
+        assert type(err.value).__name__ == "UplinkRefused"
 
 
 async def test_a_goodbye_without_will_is_silent_and_leaving_without_goodbye_lets_the_will_speak(
-    broker: Mosquitto,
+    broker: BenchBroker,
 ) -> None:
-    ioc = await asyncio.to_thread(Ioc, broker.port, (STATUS, "mark"))
+    ioc = await listener(broker, STATUS, "mark")
     async with connect(options(broker.port), nothing) as session:
         await session.disconnect(with_will=False)
         assert session.closed.done()
@@ -143,8 +127,8 @@ async def test_a_goodbye_without_will_is_silent_and_leaving_without_goodbye_lets
     ioc.close()
 
 
-async def test_a_reconnect_within_the_delay_publishes_no_will(broker: Mosquitto) -> None:
-    ioc = await asyncio.to_thread(Ioc, broker.port, (STATUS, "mark"))
+async def test_a_reconnect_within_the_delay_publishes_no_will(broker: BenchBroker) -> None:
+    ioc = await listener(broker, STATUS, "mark")
     async with connect(options(broker.port), nothing) as session:
         session.close()
     async with connect(options(broker.port), nothing) as session:
@@ -155,11 +139,11 @@ async def test_a_reconnect_within_the_delay_publishes_no_will(broker: Mosquitto)
     ioc.close()
 
 
-async def test_what_is_said_while_we_are_away_for_a_moment_arrives_when_we_are_back(broker: Mosquitto) -> None:
+async def test_what_is_said_while_we_are_away_for_a_moment_arrives_when_we_are_back(broker: BenchBroker) -> None:
     async with connect(options(broker.port), nothing) as session:
         await session.subscribe(("a",), timeout_s=5)
         session.close()
-    ioc = await asyncio.to_thread(Ioc, broker.port, ("x",))
+    ioc = await listener(broker, "x")
     await asyncio.to_thread(ioc.say, "a", b"meanwhile", retain=False)
     heard: list[bytes] = []
     async with connect(options(broker.port), lambda _topic, payload: heard.append(payload)):
@@ -201,7 +185,7 @@ async def test_paho_holds_nothing_back_the_window_is_the_callers() -> None:
         assert session.in_flight == 100
 
 
-async def test_messages_arrive_by_subscription(broker: Mosquitto) -> None:
+async def test_messages_arrive_by_subscription(broker: BenchBroker) -> None:
     heard: list[tuple[str, bytes]] = []
     async with connect(options(broker.port), lambda topic, payload: heard.append((topic, payload))) as session:
         await session.subscribe(("a/#", "b"), timeout_s=5)
@@ -209,7 +193,7 @@ async def test_messages_arrive_by_subscription(broker: Mosquitto) -> None:
         await until(lambda: heard == [("a/1", b"x")])
 
 
-async def test_a_publish_waits_for_room_in_the_brokers_window(broker: Mosquitto) -> None:
+async def test_a_publish_waits_for_room_in_the_brokers_window(broker: BenchBroker) -> None:
     async with connect(options(broker.port), nothing) as session:
         most = 0
 
@@ -225,7 +209,7 @@ async def test_a_publish_waits_for_room_in_the_brokers_window(broker: Mosquitto)
         assert most <= 20
 
 
-async def test_the_message_expiry_reaches_the_broker(broker: Mosquitto) -> None:
+async def test_the_message_expiry_reaches_the_broker(broker: BenchBroker) -> None:
     async with connect(options(broker.port), nothing) as session:
         assert await session.send("t", json.dumps({}).encode(), retain=True, expiry_s=1) == 0x10
 
@@ -243,18 +227,12 @@ class TlsFiles:
 
 
 @pytest.fixture
-def tls_broker(mosquitto: str, tmp_path: Path) -> Iterator[tuple[Mosquitto, TlsFiles]]:
+def tls_broker(bench: Bench, tmp_path: Path) -> tuple[BenchBroker, TlsFiles]:
     files = TlsFiles(tmp_path)
-    broker = Mosquitto(mosquitto, tmp_path)
-    config = tmp_path / "mosquitto.conf"
-    text = config.read_text(encoding="ascii") + f"user root\ncertfile {files.cert}\nkeyfile {files.key}\n"
-    config.write_text(text, encoding="ascii")
-    broker.start()
-    yield broker, files
-    broker.kill()
+    return bench.broker(BrokerOptions(certificate=Pair(files.key, files.cert))), files
 
 
-async def test_over_tls_messages_flow_both_ways(tls_broker: tuple[Mosquitto, TlsFiles]) -> None:
+async def test_over_tls_messages_flow_both_ways(tls_broker: tuple[BenchBroker, TlsFiles]) -> None:
     broker, files = tls_broker
     heard: list[bytes] = []
     given = options(broker.port, tls=True, ca_file=str(files.cert))
@@ -265,7 +243,9 @@ async def test_over_tls_messages_flow_both_ways(tls_broker: tuple[Mosquitto, Tls
         await until(lambda: len(heard) == 20)
 
 
-async def test_a_certificate_that_cannot_be_verified_is_refused_by_name(tls_broker: tuple[Mosquitto, TlsFiles]) -> None:
+async def test_a_certificate_that_cannot_be_verified_is_refused_by_name(
+    tls_broker: tuple[BenchBroker, TlsFiles],
+) -> None:
     broker, files = tls_broker
     for ca_file in ("", str(files.stranger)):
         with pytest.raises(UplinkDown, match=r"certificate is not accepted: .*self.signed"):
@@ -273,7 +253,7 @@ async def test_a_certificate_that_cannot_be_verified_is_refused_by_name(tls_brok
                 pass
 
 
-async def test_a_file_that_is_missing_is_said_by_name(tls_broker: tuple[Mosquitto, TlsFiles], tmp_path: Path) -> None:
+async def test_a_file_that_is_missing_is_said_by_name(tls_broker: tuple[BenchBroker, TlsFiles], tmp_path: Path) -> None:
     broker, _ = tls_broker
     with pytest.raises(UplinkDown, match="No such file"):
         async with connect(options(broker.port, tls=True, ca_file=str(tmp_path / "no.pem")), nothing):

@@ -3,20 +3,20 @@
 import asyncio
 from pathlib import Path
 
-from scripted_broker import Connack, ScriptedBroker
 from uplink_helpers import MemorySource, ready, running, until
 
 from agent.uplink.lanes.payload_limit import LIMIT_FILE, PayloadLimit
+from simulators.scripted_broker import Connack, ScriptedBroker
 
 
 async def test_the_limit_of_the_broker_counts_after_a_restart_in_an_outage(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
-    scripted.connacks = [Connack(properties={"maximum_packet_size": 9_000})]
-    async with running(scripted, MemorySource(), tmp_path) as publisher:
+    scripted_broker.connacks = [Connack(properties={"maximum_packet_size": 9_000})]
+    async with running(scripted_broker, MemorySource(), tmp_path) as publisher:
         await until(lambda: ready(publisher) and (tmp_path / LIMIT_FILE).exists())
     source = MemorySource()
-    async with running(scripted, source, tmp_path, port=1):
+    async with running(scripted_broker, source, tmp_path, port=1):
         await until(lambda: source.limit is not None)
     assert source.limit is not None
     assert 8_000 < source.limit < 9_000

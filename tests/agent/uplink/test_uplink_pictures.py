@@ -7,13 +7,13 @@ from random import Random
 import pytest
 from fake_clock import FakeClock
 from picture_samples import PRIVACY, taken
-from processes import Mosquitto
-from scripted_broker import Published, ScriptedBroker
 from uplink_helpers import GATEWAY, Ioc, MemorySource, listener, ready, running, until
 
 from agent.store.pictures import PART_BYTES, PictureShelf
 from agent.uplink.downlink.messages import Command
 from agent.uplink.pictures import CUTS
+from simulators.scripted_broker import Published, ScriptedBroker
+from simulators.testing import BenchBroker
 
 DATA = bytes(range(256)) * 600
 
@@ -36,7 +36,7 @@ def blobs(ioc: Ioc) -> list[tuple[str, bytes]]:
 
 
 async def test_a_picture_goes_out_in_parts_that_give_it_again(
-    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+    broker: BenchBroker, tmp_path: Path, shelf: PictureShelf
 ) -> None:
     ioc = await listener(broker)
     async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
@@ -54,7 +54,7 @@ async def test_a_picture_goes_out_in_parts_that_give_it_again(
 
 
 async def test_nothing_is_sent_while_the_ioc_is_offline_and_everything_after(
-    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+    broker: BenchBroker, tmp_path: Path, shelf: PictureShelf
 ) -> None:
     ioc = await listener(broker)
     await asyncio.to_thread(ioc.state, online=False)
@@ -69,7 +69,7 @@ async def test_nothing_is_sent_while_the_ioc_is_offline_and_everything_after(
     ioc.close()
 
 
-async def test_a_picture_that_nobody_receives_is_kept(broker: Mosquitto, tmp_path: Path, shelf: PictureShelf) -> None:
+async def test_a_picture_that_nobody_receives_is_kept(broker: BenchBroker, tmp_path: Path, shelf: PictureShelf) -> None:
     put(shelf)
     async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
         await until(lambda: ready(publisher))
@@ -80,7 +80,7 @@ async def test_a_picture_that_nobody_receives_is_kept(broker: Mosquitto, tmp_pat
 
 
 async def test_a_picture_that_nobody_received_goes_as_soon_as_the_ioc_is_there(
-    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+    broker: BenchBroker, tmp_path: Path, shelf: PictureShelf
 ) -> None:
     put(shelf)
     async with running(broker, MemorySource(), tmp_path, shelf=shelf) as publisher:
@@ -94,7 +94,7 @@ async def test_a_picture_that_nobody_received_goes_as_soon_as_the_ioc_is_there(
 
 
 async def test_on_3_1_1_pictures_wait_until_the_ioc_has_said_that_it_is_there(
-    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+    broker: BenchBroker, tmp_path: Path, shelf: PictureShelf
 ) -> None:
     put(shelf)
     async with running(broker, MemorySource(), tmp_path, protocol="3.1.1", shelf=shelf) as publisher:
@@ -104,7 +104,7 @@ async def test_on_3_1_1_pictures_wait_until_the_ioc_has_said_that_it_is_there(
 
 
 async def test_a_picture_that_was_cut_off_is_sent_again_as_a_whole(
-    broker: Mosquitto, tmp_path: Path, shelf: PictureShelf
+    broker: BenchBroker, tmp_path: Path, shelf: PictureShelf
 ) -> None:
     ioc = await listener(broker)
     put(shelf, DATA * 20)
@@ -126,7 +126,7 @@ async def test_a_picture_that_was_cut_off_is_sent_again_as_a_whole(
 
 
 async def test_a_picture_at_which_connections_end_waits_while_others_go(
-    scripted: ScriptedBroker, tmp_path: Path, shelf: PictureShelf
+    scripted_broker: ScriptedBroker, tmp_path: Path, shelf: PictureShelf
 ) -> None:
     for _ in range(2):
         put(shelf, DATA)
@@ -134,19 +134,19 @@ async def test_a_picture_at_which_connections_end_waits_while_others_go(
 
     def answer(message: Published) -> int | None:
         if f"/{bad}/2" in message.topic:
-            scripted.link.end()
+            scripted_broker.link.end()
             return None
         return 0
 
-    scripted.answer = answer
-    async with running(scripted, MemorySource(), tmp_path, shelf=shelf, ack="broker"):
+    scripted_broker.answer = answer
+    async with running(scripted_broker, MemorySource(), tmp_path, shelf=shelf, ack="broker"):
         await until(lambda: [kept.id for kept in shelf.waiting()] == [bad], 20, what="the other one")
-        assert len(scripted.links) == CUTS + 1
+        assert len(scripted_broker.links) == CUTS + 1
         await asyncio.sleep(0.3)
-        assert len(scripted.links) == CUTS + 1, "and the connection holds"
+        assert len(scripted_broker.links) == CUTS + 1, "and the connection holds"
 
 
-async def test_a_command_of_the_ioc_is_heard_where_somebody_obeys(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_command_of_the_ioc_is_heard_where_somebody_obeys(broker: BenchBroker, tmp_path: Path) -> None:
     ioc = await listener(broker)
     heard: list[Command] = []
     async with running(broker, MemorySource(), tmp_path) as publisher:

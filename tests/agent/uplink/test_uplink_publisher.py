@@ -6,12 +6,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from simulators.certificates import self_signed
-from processes import Mosquitto
 from uplink_helpers import (
     EPOCH,
     GATEWAY,
-    AclMosquitto,
     MemorySource,
     listener,
     ready,
@@ -20,11 +17,12 @@ from uplink_helpers import (
 )
 
 from agent.model import Event
+from simulators.testing import Bench, BenchBroker, BrokerOptions, self_signed
 
 STATUS = f"ocg/v1/{GATEWAY}/up/status"
 
 
-async def test_in_mode_broker_a_puback_marks_delivered(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_in_mode_broker_a_puback_marks_delivered(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="broker") as publisher:
         await until(lambda: ready(publisher))
@@ -36,7 +34,7 @@ async def test_in_mode_broker_a_puback_marks_delivered(broker: Mosquitto, tmp_pa
     ioc.close()
 
 
-async def test_in_mode_ioc_only_the_iocs_ack_marks_delivered(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_in_mode_ioc_only_the_iocs_ack_marks_delivered(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="ioc") as publisher:
         await until(lambda: ready(publisher))
@@ -50,7 +48,7 @@ async def test_in_mode_ioc_only_the_iocs_ack_marks_delivered(broker: Mosquitto, 
     ioc.close()
 
 
-async def test_auto_follows_the_retained_state_of_the_ioc(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_auto_follows_the_retained_state_of_the_ioc(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     await asyncio.to_thread(ioc.state)
     async with running(broker, source, tmp_path) as publisher:
@@ -66,7 +64,7 @@ async def test_auto_follows_the_retained_state_of_the_ioc(broker: Mosquitto, tmp
 
 
 async def test_a_new_process_takes_no_puback_for_delivery_before_it_knows_the_ioc(
-    broker: Mosquitto, tmp_path: Path
+    broker: BenchBroker, tmp_path: Path
 ) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, decide_s=60) as publisher:
@@ -80,7 +78,7 @@ async def test_a_new_process_takes_no_puback_for_delivery_before_it_knows_the_io
     ioc.close()
 
 
-async def test_on_3_1_1_the_iocs_ack_is_required(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_on_3_1_1_the_iocs_ack_is_required(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, protocol="3.1.1") as publisher:
         await until(lambda: ready(publisher))
@@ -92,7 +90,7 @@ async def test_on_3_1_1_the_iocs_ack_is_required(broker: Mosquitto, tmp_path: Pa
     ioc.close()
 
 
-async def test_nothing_is_sent_while_the_ioc_is_offline(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_nothing_is_sent_while_the_ioc_is_offline(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     await asyncio.to_thread(ioc.state, online=False)
     async with running(broker, source, tmp_path, ack="broker") as publisher:
@@ -108,7 +106,7 @@ async def test_nothing_is_sent_while_the_ioc_is_offline(broker: Mosquitto, tmp_p
 
 
 async def test_without_a_subscriber_nothing_is_delivered_and_it_is_tried_again(
-    broker: Mosquitto, tmp_path: Path
+    broker: BenchBroker, tmp_path: Path
 ) -> None:
     source = MemorySource()
     async with running(broker, source, tmp_path, ack="broker") as publisher:
@@ -121,31 +119,26 @@ async def test_without_a_subscriber_nothing_is_delivered_and_it_is_tried_again(
         ioc.close()
 
 
-async def test_a_forbidden_topic_raises_an_alarm_drops_nothing_and_recovers(mosquitto: str, tmp_path: Path) -> None:
+async def test_a_forbidden_topic_raises_an_alarm_drops_nothing_and_recovers(bench: Bench, tmp_path: Path) -> None:
     common = f"topic write {STATUS}\ntopic read ocg/v1/#\ntopic write ocg/v1/{GATEWAY}/up/birth/#\n"
-    broker = AclMosquitto(mosquitto, tmp_path, common)
-    broker.start()
+    broker = bench.broker(BrokerOptions(acl=common))
     source = MemorySource()
-    try:
-        ioc = await listener(broker)
-        async with running(broker, source, tmp_path, ack="broker") as publisher:
-            await until(lambda: ready(publisher))
-            source.seal()
-            await until(lambda: publisher.state().alarm)
-            assert "not_authorised (0x87)" in publisher.state().alarm
-            assert source.delivered == []
-            broker.acl_file.write_text("topic readwrite #\n", encoding="ascii")
-            broker.reload()
-            await until(lambda: source.delivered == [1])
-            source.seal()
-            await until(lambda: publisher.state().alarm == "")
-        ioc.close()
-    finally:
-        broker.kill()
+    ioc = await listener(broker)
+    async with running(broker, source, tmp_path, ack="broker") as publisher:
+        await until(lambda: ready(publisher))
+        source.seal()
+        await until(lambda: publisher.state().alarm)
+        assert "not_authorised (0x87)" in publisher.state().alarm
+        assert source.delivered == []
+        broker.change(BrokerOptions(acl="topic readwrite #\n"))
+        await until(lambda: source.delivered == [1])
+        source.seal()
+        await until(lambda: publisher.state().alarm == "")
+    ioc.close()
 
 
 async def test_nothing_is_lost_when_the_broker_is_killed_with_publishes_in_flight(
-    broker: Mosquitto, tmp_path: Path
+    broker: BenchBroker, tmp_path: Path
 ) -> None:
     source = MemorySource()
     for _ in range(200):
@@ -164,7 +157,7 @@ async def test_nothing_is_lost_when_the_broker_is_killed_with_publishes_in_fligh
     ioc.close()
 
 
-async def test_the_uplink_resumes_within_a_second_of_the_brokers_return(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_the_uplink_resumes_within_a_second_of_the_brokers_return(broker: BenchBroker, tmp_path: Path) -> None:
     source = MemorySource()
     async with running(broker, source, tmp_path, ack="broker") as publisher:
         await until(lambda: ready(publisher))
@@ -180,7 +173,7 @@ async def test_the_uplink_resumes_within_a_second_of_the_brokers_return(broker: 
 
 
 async def test_live_goes_before_the_backlog_and_the_backlog_goes_oldest_first(
-    broker: Mosquitto, tmp_path: Path
+    broker: BenchBroker, tmp_path: Path
 ) -> None:
     source = MemorySource()
     for _ in range(300):
@@ -197,7 +190,7 @@ async def test_live_goes_before_the_backlog_and_the_backlog_goes_oldest_first(
     ioc.close()
 
 
-async def test_what_is_not_acknowledged_is_sent_again_with_the_same_bytes(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_what_is_not_acknowledged_is_sent_again_with_the_same_bytes(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="ioc", resend_s=0.5) as publisher:
         await until(lambda: ready(publisher))
@@ -208,7 +201,7 @@ async def test_what_is_not_acknowledged_is_sent_again_with_the_same_bytes(broker
     ioc.close()
 
 
-async def test_an_ack_that_cannot_be_true_changes_nothing(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_an_ack_that_cannot_be_true_changes_nothing(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="ioc") as publisher:
         await until(lambda: ready(publisher))
@@ -228,7 +221,7 @@ async def test_an_ack_that_cannot_be_true_changes_nothing(broker: Mosquitto, tmp
     ioc.close()
 
 
-async def test_status_and_births_are_said_at_each_connection(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_status_and_births_are_said_at_each_connection(broker: BenchBroker, tmp_path: Path) -> None:
     source = MemorySource()
     (tmp_path / "announced.json").write_text('{"devices":["gone-1"],"config":"00000000"}', encoding="utf-8")
     ioc = await listener(broker)
@@ -251,7 +244,7 @@ async def test_status_and_births_are_said_at_each_connection(broker: Mosquitto, 
 
 
 async def test_a_changed_configuration_is_told_once_also_where_that_cannot_be_remembered(
-    broker: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    broker: BenchBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "announced.json").write_text('{"devices":[],"config":"00000000"}', encoding="utf-8")
     monkeypatch.setattr("agent.uplink.remembered.write_durably", _no_room)
@@ -273,7 +266,7 @@ def _no_room(path: Path, data: bytes) -> None:
     raise OSError(28, "No space left on device")
 
 
-async def test_a_late_will_is_answered_by_saying_online_again(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_late_will_is_answered_by_saying_online_again(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker, STATUS), MemorySource()
     async with running(broker, source, tmp_path) as publisher:
         await until(lambda: ready(publisher))
@@ -283,7 +276,7 @@ async def test_a_late_will_is_answered_by_saying_online_again(broker: Mosquitto,
     ioc.close()
 
 
-async def test_a_second_gateway_with_our_id_is_a_security_event(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_second_gateway_with_our_id_is_a_security_event(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source, events = await listener(broker, STATUS), MemorySource(), list[Event]()
     async with running(broker, source, tmp_path) as publisher:
         publisher.notices.event = events.append
@@ -305,7 +298,7 @@ async def test_a_second_gateway_with_our_id_is_a_security_event(broker: Mosquitt
     ioc.close()
 
 
-async def test_drain_delivers_says_offline_and_disconnects(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_drain_delivers_says_offline_and_disconnects(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="broker") as publisher:
         await until(lambda: ready(publisher))
@@ -319,7 +312,7 @@ async def test_drain_delivers_says_offline_and_disconnects(broker: Mosquitto, tm
     ioc.close()
 
 
-async def test_drain_takes_no_longer_than_it_may(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_drain_takes_no_longer_than_it_may(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="ioc", drain_s=0.3) as publisher:
         await until(lambda: ready(publisher))
@@ -331,7 +324,7 @@ async def test_drain_takes_no_longer_than_it_may(broker: Mosquitto, tmp_path: Pa
     ioc.close()
 
 
-async def test_drain_without_a_broker_returns_at_once(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_drain_without_a_broker_returns_at_once(broker: BenchBroker, tmp_path: Path) -> None:
     source = MemorySource()
     broker.kill()
     async with running(broker, source, tmp_path) as publisher:
@@ -341,7 +334,7 @@ async def test_drain_without_a_broker_returns_at_once(broker: Mosquitto, tmp_pat
 
 
 async def test_health_without_a_connection_waits_for_one_and_only_the_newest_goes(
-    broker: Mosquitto, tmp_path: Path
+    broker: BenchBroker, tmp_path: Path
 ) -> None:
     source = MemorySource()
     ioc = await listener(broker)
@@ -363,7 +356,7 @@ async def test_health_without_a_connection_waits_for_one_and_only_the_newest_goe
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_a_cancelled_publisher_never_leaves_an_online_status(
-    broker: Mosquitto, tmp_path: Path, protocol: str
+    broker: BenchBroker, tmp_path: Path, protocol: str
 ) -> None:
     ioc, source = await listener(broker, STATUS), MemorySource()
     async with running(broker, source, tmp_path, protocol=protocol) as publisher:
@@ -375,25 +368,19 @@ async def test_a_cancelled_publisher_never_leaves_an_online_status(
 
 
 async def test_a_certificate_refused_for_its_dates_is_said_with_the_clock_and_taken_when_the_time_has_come(
-    mosquitto: str, tmp_path: Path
+    bench: Bench, tmp_path: Path
 ) -> None:
     now = datetime.now(UTC)
-    key, certificate = self_signed(tmp_path / "tls", now + timedelta(seconds=3), now + timedelta(days=1))
-    broker = Mosquitto(mosquitto, tmp_path)
-    with (tmp_path / "mosquitto.conf").open("a", encoding="ascii") as file:
-        file.write(f"user root\ncertfile {certificate}\nkeyfile {key}\n")
-    broker.start()
-    try:
-        async with running(broker, MemorySource(), tmp_path, tls=True, ca_file=str(certificate)) as publisher:
-            error = await until(lambda: publisher.state().error)
-            assert "certificate is not yet valid; the clock of this gateway says 2" in error
-            assert datetime.now(UTC) < now + timedelta(seconds=4)
-            await until(lambda: ready(publisher))
-    finally:
-        broker.kill()
+    pair = self_signed(tmp_path / "tls", now + timedelta(seconds=3), now + timedelta(days=1))
+    broker = bench.broker(BrokerOptions(certificate=pair))
+    async with running(broker, MemorySource(), tmp_path, tls=True, ca_file=str(pair.certificate)) as publisher:
+        error = await until(lambda: publisher.state().error)
+        assert "certificate is not yet valid; the clock of this gateway says 2" in error
+        assert datetime.now(UTC) < now + timedelta(seconds=4)
+        await until(lambda: ready(publisher))
 
 
-async def test_batches_that_are_there_again_are_sent_at_once(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_batches_that_are_there_again_are_sent_at_once(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     async with running(broker, source, tmp_path, ack="broker", resend_s=600) as publisher:
         await until(lambda: ready(publisher))

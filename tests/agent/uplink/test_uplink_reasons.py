@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from scripted_broker import Connack, ScriptedBroker
 from uplink_helpers import GATEWAY, MemorySource, ready, running, until
 
 from agent.model import Event
@@ -14,6 +13,7 @@ from agent.uplink import publisher as publisher_module
 from agent.uplink.errors import UplinkDown, UplinkRefused
 from agent.uplink.mqtt import MqttOptions, Will, connect
 from agent.uplink.reasons import end_text
+from simulators.scripted_broker import Connack, ScriptedBroker
 
 SLOW, SOON = UplinkRefused, UplinkDown
 CONNACKS = [
@@ -82,9 +82,14 @@ RETURN_CODES = [
 ]
 
 
-def options(scripted: ScriptedBroker, protocol: Any = "5") -> MqttOptions:
+def options(scripted_broker: ScriptedBroker, protocol: Any = "5") -> MqttOptions:
     return MqttOptions(
-        host="127.0.0.1", port=scripted.port, client_id=GATEWAY, will=Will("bye", b""), tls=False, protocol=protocol
+        host="127.0.0.1",
+        port=scripted_broker.port,
+        client_id=GATEWAY,
+        will=Will("bye", b""),
+        tls=False,
+        protocol=protocol,
     )
 
 
@@ -96,11 +101,11 @@ def nothing(topic: str, payload: bytes) -> None:
     ("code", "name", "advice"), CONNACKS, ids=lambda given: f"{given:#x}" if isinstance(given, int) else ""
 )
 async def test_a_refusal_is_said_by_name_with_what_to_try(
-    scripted: ScriptedBroker, code: int, name: str, advice: str
+    scripted_broker: ScriptedBroker, code: int, name: str, advice: str
 ) -> None:
-    scripted.connacks = [Connack(code)]
+    scripted_broker.connacks = [Connack(code)]
     with pytest.raises(UplinkRefused, match=rf"refuses us: {name} \(0x{code:02X}\)") as err:
-        async with connect(options(scripted), nothing):
+        async with connect(options(scripted_broker), nothing):
             pass
     assert advice in err.value.reason
     assert err.value.code == code
@@ -108,21 +113,21 @@ async def test_a_refusal_is_said_by_name_with_what_to_try(
 
 @pytest.mark.parametrize(("said", "code", "advice"), RETURN_CODES)
 async def test_a_return_code_of_3_1_1_is_said_by_name_with_what_to_try(
-    scripted: ScriptedBroker, said: int, code: int, advice: str
+    scripted_broker: ScriptedBroker, said: int, code: int, advice: str
 ) -> None:
-    scripted.connacks = [Connack(said)]
+    scripted_broker.connacks = [Connack(said)]
     with pytest.raises(UplinkRefused, match=f"refuses us: .*0x{code:02X}.*") as err:
-        async with connect(options(scripted, "3.1.1"), nothing):
+        async with connect(options(scripted_broker, "3.1.1"), nothing):
             pass
     assert advice in err.value.reason
     assert err.value.code == code
 
 
-async def test_a_broker_that_knows_3_1_1_only_is_said_with_what_to_set(scripted: ScriptedBroker) -> None:
+async def test_a_broker_that_knows_3_1_1_only_is_said_with_what_to_set(scripted_broker: ScriptedBroker) -> None:
     """Such a broker answers a CONNECT of MQTT 5 as it would one of its own time: return code 1, no properties."""
-    scripted.connacks = [Connack(1)]
+    scripted_broker.connacks = [Connack(1)]
     with pytest.raises(UplinkRefused, match=r'Unsupported protocol version .* set uplink\.protocol = "3\.1\.1"'):
-        async with connect(options(scripted), nothing):
+        async with connect(options(scripted_broker), nothing):
             pass
 
 
@@ -130,11 +135,11 @@ async def test_a_broker_that_knows_3_1_1_only_is_said_with_what_to_set(scripted:
     ("code", "name", "advice", "kind"), DISCONNECTS, ids=lambda given: f"{given:#x}" if isinstance(given, int) else ""
 )
 async def test_an_end_is_said_by_name_and_tried_again_as_fast_as_makes_sense(
-    scripted: ScriptedBroker, code: int, name: str, advice: str, kind: type[UplinkDown]
+    scripted_broker: ScriptedBroker, code: int, name: str, advice: str, kind: type[UplinkDown]
 ) -> None:
-    async with connect(options(scripted), nothing) as session:
+    async with connect(options(scripted_broker), nothing) as session:
         future = session.send("t", b"x")
-        scripted.link.end(code)
+        scripted_broker.link.end(code)
         down = await asyncio.wait_for(asyncio.shield(session.closed), 5)
     assert f"ended the connection: {name} (0x{code:02X})" in down.reason
     assert advice in down.reason
@@ -155,24 +160,26 @@ def test_every_code_that_a_server_may_send_is_known() -> None:
         assert standard(packet) <= {row[0] for row in tested}
 
 
-async def test_what_the_broker_adds_in_words_is_said(scripted: ScriptedBroker) -> None:
+async def test_what_the_broker_adds_in_words_is_said(scripted_broker: ScriptedBroker) -> None:
     said = {"reason": "moving house", "server_reference": "ioc2.example.vn:8883"}
-    scripted.connacks = [Connack(0x9C, said)]
+    scripted_broker.connacks = [Connack(0x9C, said)]
     with pytest.raises(UplinkRefused, match=r"it says: moving house, ioc2\.example\.vn:8883"):
-        async with connect(options(scripted), nothing):
+        async with connect(options(scripted_broker), nothing):
             pass
 
 
 @pytest.mark.parametrize("code", [0x00, 0x10, 0x80, 0x83, 0x87, 0x89, 0x90, 0x91, 0x95, 0x96, 0x97, 0x99, 0xEE])
-async def test_every_code_of_a_puback_is_heard_and_ends_no_connection(scripted: ScriptedBroker, code: int) -> None:
+async def test_every_code_of_a_puback_is_heard_and_ends_no_connection(
+    scripted_broker: ScriptedBroker, code: int
+) -> None:
     """0x89, 0x95 and 0x96 are not listed for PUBACK (MQTT 5, 3.4.2.1), and brokers send them all the same."""
-    scripted.answer = lambda message: code
-    async with connect(options(scripted), nothing) as session:
+    scripted_broker.answer = lambda message: code
+    async with connect(options(scripted_broker), nothing) as session:
         assert await session.publish("t", b"x", timeout_s=5) == code
         assert await session.publish("t", b"x", timeout_s=5) == code
 
 
-async def test_what_answers_and_is_no_mqtt_is_said(scripted: ScriptedBroker) -> None:
+async def test_what_answers_and_is_no_mqtt_is_said(scripted_broker: ScriptedBroker) -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readexactly(2)
         writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 200\r\n\r\n" + b"x" * 200)
@@ -181,30 +188,32 @@ async def test_what_answers_and_is_no_mqtt_is_said(scripted: ScriptedBroker) -> 
 
     server = await asyncio.start_server(play, "127.0.0.1", 0)
     async with server:
-        scripted.port = server.sockets[0].getsockname()[1]
+        scripted_broker.port = server.sockets[0].getsockname()[1]
         with pytest.raises(UplinkRefused, match="no MQTT 5"):
-            async with connect(options(scripted), nothing):
+            async with connect(options(scripted_broker), nothing):
                 pass
 
 
-async def test_a_broker_that_closes_instead_of_answering_is_said_with_what_to_look_at(scripted: ScriptedBroker) -> None:
-    scripted.connacks = [Connack(None)]
-    opening = asyncio.ensure_future(connect(options(scripted), nothing).__aenter__())
-    await until(lambda: scripted.links)
-    scripted.link.end()
+async def test_a_broker_that_closes_instead_of_answering_is_said_with_what_to_look_at(
+    scripted_broker: ScriptedBroker,
+) -> None:
+    scripted_broker.connacks = [Connack(None)]
+    opening = asyncio.ensure_future(connect(options(scripted_broker), nothing).__aenter__())
+    await until(lambda: scripted_broker.links)
+    scripted_broker.link.end()
     with pytest.raises(UplinkDown, match=r"before it answered: .*an MQTT port, and does the broker speak MQTT 5\?"):
         await opening
 
 
-async def test_the_state_says_why_there_is_no_connection(scripted: ScriptedBroker, tmp_path: Path) -> None:
-    scripted.connacks = [Connack(0x84)]
-    async with running(scripted, MemorySource(), tmp_path) as publisher:
+async def test_the_state_says_why_there_is_no_connection(scripted_broker: ScriptedBroker, tmp_path: Path) -> None:
+    scripted_broker.connacks = [Connack(0x84)]
+    async with running(scripted_broker, MemorySource(), tmp_path) as publisher:
         await until(lambda: 'set uplink.protocol = "3.1.1"' in publisher.state().error)
         assert not publisher.state().connected
 
 
 async def test_after_a_takeover_a_minute_passes_and_the_ioc_is_told(
-    scripted: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scripted_broker: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
     sleep = asyncio.sleep
@@ -215,18 +224,18 @@ async def test_after_a_takeover_a_minute_passes_and_the_ioc_is_told(
 
     monkeypatch.setattr(publisher_module.asyncio, "sleep", counted)
     events: list[Event] = []
-    async with running(scripted, MemorySource(), tmp_path) as publisher:
+    async with running(scripted_broker, MemorySource(), tmp_path) as publisher:
         publisher.notices.event = events.append
         await until(lambda: ready(publisher))
-        scripted.link.end(0x8E)
+        scripted_broker.link.end(0x8E)
         await until(lambda: events)
-        await until(lambda: len(scripted.links) == 2)
+        await until(lambda: len(scripted_broker.links) == 2)
     assert 60.0 in waits
     assert [event.type for event in events] == ["security.takeover"]
 
 
 async def test_a_busy_broker_is_asked_more_slowly_each_time(
-    scripted: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scripted_broker: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     waits: list[float] = []
     sleep = asyncio.sleep
@@ -236,9 +245,9 @@ async def test_a_busy_broker_is_asked_more_slowly_each_time(
         await sleep(0)
 
     monkeypatch.setattr(publisher_module.asyncio, "sleep", counted)
-    scripted.connacks = [Connack(code) for code in (0x88, 0x89, 0x97, 0x9F) * 3]
-    async with running(scripted, MemorySource(), tmp_path):
-        await until(lambda: len(scripted.links) >= 10)
+    scripted_broker.connacks = [Connack(code) for code in (0x88, 0x89, 0x97, 0x9F) * 3]
+    async with running(scripted_broker, MemorySource(), tmp_path):
+        await until(lambda: len(scripted_broker.links) >= 10)
     backoff = [seconds for seconds in waits if seconds >= 0.5][:10]
     assert all(0.5 * min(60, 2**n) <= s <= min(60, 2**n) for n, s in enumerate(backoff))
 

@@ -2,15 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from simulators.certificates import Authority, Pair
-from processes import Mosquitto, free_port
 from tls_lab import GATEWAY, HERE, PASSWORD, TlsLab
-from uplink_helpers import Ioc, MemorySource, at_work, quick, ready, settings, until
+from uplink_helpers import Ioc, MemorySource, at_work, listener, quick, ready, settings, until
 
 from agent.clock import SystemClock
 from agent.uplink.errors import UplinkDown
@@ -21,11 +20,12 @@ from agent.uplink.mqtt.credentials import credentials, renewed
 from agent.uplink.mqtt.tls import trial as trials
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning
+from simulators.testing import Authority, Bench, BenchBroker, Pair
 
 
 @pytest.fixture
-def lab(mosquitto: str, tmp_path: Path) -> TlsLab:
-    return TlsLab(tmp_path, mosquitto)
+def lab(bench: Bench, tmp_path: Path) -> TlsLab:
+    return TlsLab(bench, tmp_path)
 
 
 class Desk:
@@ -66,13 +66,9 @@ def desk(lab: TlsLab) -> Desk:
     return desk
 
 
-@contextmanager
-def _broker(lab: TlsLab, desk: Desk) -> Iterator[tuple[Mosquitto, int]]:
-    """Mutual TLS for gateways, and a plain listener for the IOC of the test."""
-    port = free_port()
-    more = f"cafile {desk.trusted_by_broker}\nrequire_certificate true\nuse_identity_as_username true\n"
-    with lab.broker(desk.broker, more, plain_port=port) as broker:
-        yield broker, port
+def _broker(lab: TlsLab, desk: Desk) -> BenchBroker:
+    """Mutual TLS for gateways, and a plain port for the IOC of the test."""
+    return lab.broker(desk.broker, client_ca=desk.trusted_by_broker)
 
 
 @asynccontextmanager
@@ -116,54 +112,54 @@ async def test_certificates_and_authorities_are_renewed_without_losing_a_message
     monkeypatch.setattr(trials, "ALERT_S", 0.2)
     caplog.set_level(logging.INFO)
     source = MemorySource()
-    with _broker(lab, desk) as (broker, plain):
-        ioc = await asyncio.to_thread(Ioc, plain)
-        await asyncio.to_thread(ioc.state)
-        async with _running(broker.port, source, desk.folder, desk.uplink) as publisher:
-            end = asyncio.Event()
-            sealing, acknowledging = (asyncio.create_task(work) for work in (_seal(source), _acknowledge(ioc, end)))
-            await _renewed(publisher, 1)
-            second = lab.city.issue(GATEWAY, file="second")
-            desk.put(desk.gateway.key, second.key)
-            await until(lambda: "not taken up yet" in caplog.text, what="half of a pair is seen")
-            assert "is not the key of the certificate" in caplog.text
-            assert publisher.state().connection == 1
-            desk.put(desk.gateway.certificate, second.certificate)
-            await _renewed(publisher, 2)
-            desk.put(desk.trusted, lab.city.certificate, lab.stranger.certificate)
-            await _renewed(publisher, 3)
-            desk.put_pair(desk.gateway, lab.stranger.issue(GATEWAY))
-            await _renewed(publisher, 4)
-            sealing.cancel()
-            await until(lambda: not source.batches, 20, "all is delivered")
-            end.set()
-            await acknowledging
-            heard = ioc.seqs("data", "backfill")
-            assert {*heard} == {*source.delivered} == {*range(1, source.high + 1)}
-            print(f"{source.high} batches, {len(heard) - source.high} twice")
-            assert len(heard) - source.high <= 3 * MAX_WINDOW
-            assert [said["why"] for said in ioc.said("status")] == ["connect"] * 4
-            assert not [record for record in caplog.records if record.levelno > logging.WARNING]
-            ioc.close()
-            desk.put_pair(desk.broker, lab.stranger.issue("broker", names=HERE))
-            broker.kill()
-            broker.start()  # Mosquitto 2.0.11 takes up a new certificate in no other way
-            await _renewed(publisher, 5)
+    broker = _broker(lab, desk)
+    ioc = await listener(broker)
+    await asyncio.to_thread(ioc.state)
+    async with _running(broker.port, source, desk.folder, desk.uplink) as publisher:
+        end = asyncio.Event()
+        sealing, acknowledging = (asyncio.create_task(work) for work in (_seal(source), _acknowledge(ioc, end)))
+        await _renewed(publisher, 1)
+        second = lab.city.issue(GATEWAY, file="second")
+        desk.put(desk.gateway.key, second.key)
+        await until(lambda: "not taken up yet" in caplog.text, what="half of a pair is seen")
+        assert "is not the key of the certificate" in caplog.text
+        assert publisher.state().connection == 1
+        desk.put(desk.gateway.certificate, second.certificate)
+        await _renewed(publisher, 2)
+        desk.put(desk.trusted, lab.city.certificate, lab.stranger.certificate)
+        await _renewed(publisher, 3)
+        desk.put_pair(desk.gateway, lab.stranger.issue(GATEWAY))
+        await _renewed(publisher, 4)
+        sealing.cancel()
+        await until(lambda: not source.batches, 20, "all is delivered")
+        end.set()
+        await acknowledging
+        heard = ioc.seqs("data", "backfill")
+        assert {*heard} == {*source.delivered} == {*range(1, source.high + 1)}
+        print(f"{source.high} batches, {len(heard) - source.high} twice")
+        assert len(heard) - source.high <= 3 * MAX_WINDOW
+        assert [said["why"] for said in ioc.said("status")] == ["connect"] * 4
+        assert not [record for record in caplog.records if record.levelno > logging.WARNING]
+        ioc.close()
+        desk.put_pair(desk.broker, lab.stranger.issue("broker", names=HERE))
+        broker.kill()
+        broker.start()  # mosquitto 2.0.11 takes up a new certificate in no other way
+        await _renewed(publisher, 5)
 
 
 async def test_a_new_certificate_that_the_broker_refuses_costs_no_connection(
     lab: TlsLab, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     source = MemorySource()
-    with _broker(lab, desk) as (broker, _):
-        async with _running(broker.port, source, desk.folder, desk.uplink) as publisher:
-            await _renewed(publisher, 1)
-            desk.put_pair(desk.gateway, Authority(lab.folder / "third").issue(GATEWAY))
-            await until(lambda: "it does not know who signed it" in caplog.text, what="the refusal is said")
-            assert publisher.state().connected
-            assert source.connections == 1
-            desk.put_pair(desk.gateway, lab.city.issue(GATEWAY, file="good"))
-            await _renewed(publisher, 2)
+    broker = _broker(lab, desk)
+    async with _running(broker.port, source, desk.folder, desk.uplink) as publisher:
+        await _renewed(publisher, 1)
+        desk.put_pair(desk.gateway, Authority(lab.folder / "third").issue(GATEWAY))
+        await until(lambda: "it does not know who signed it" in caplog.text, what="the refusal is said")
+        assert publisher.state().connected
+        assert source.connections == 1
+        desk.put_pair(desk.gateway, lab.city.issue(GATEWAY, file="good"))
+        await _renewed(publisher, 2)
     assert caplog.text.count("not taken up yet") <= 2  # the mismatch of a moment may be seen as well
 
 
@@ -180,31 +176,30 @@ async def test_files_that_are_written_again_as_they_were_are_not_new(lab: TlsLab
 
 async def test_a_trial_takes_over_no_connection(lab: TlsLab, desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trials, "ALERT_S", 0.2)
-    with _broker(lab, desk) as (broker, _):
-        given = options(broker.port, desk)
-        async with connect(given, lambda topic, payload: None) as session:
-            assert await asyncio.to_thread(trials.trial, given) == (None, "TLSv1.3")
-            assert await session.publish("t", b"still here", timeout_s=5) == 0x10
-            assert not session.closed.done()
+    broker = _broker(lab, desk)
+    given = options(broker.port, desk)
+    async with connect(given, lambda topic, payload: None) as session:
+        assert await asyncio.to_thread(trials.trial, given) == (None, "TLSv1.3")
+        assert await session.publish("t", b"still here", timeout_s=5) == 0x10
+        assert not session.closed.done()
 
 
 async def test_a_password_ends_before_its_newline_and_a_new_one_is_taken_up(
     lab: TlsLab, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(trials, "ALERT_S", 0.2)
-    with lab.broker(lab.server, lab.login(PASSWORD)) as broker:
-        file = lab.text("password", f"{PASSWORD}\r\n")
-        uplink = {"tls": True, "ca_file": str(lab.city.certificate), "username": GATEWAY, "password_file": str(file)}
-        async with _running(broker.port, MemorySource(), lab.folder, uplink) as publisher:
-            await _renewed(publisher, 1)
-            file.chmod(0o644)
-            file.write_text("Phuong-Hoa-1976\n")
-            await until(lambda: "everybody on this machine may read" in caplog.text, what="the open file is refused")
-            assert publisher.state().connected
-            lab.login("Phuong-Hoa-1976")
-            broker.reload()
-            file.chmod(0o600)
-            await _renewed(publisher, 2)
+    broker = lab.broker(lab.server, users={GATEWAY: PASSWORD})
+    file = lab.text("password", f"{PASSWORD}\r\n")
+    uplink = {"tls": True, "ca_file": str(lab.city.certificate), "username": GATEWAY, "password_file": str(file)}
+    async with _running(broker.port, MemorySource(), lab.folder, uplink) as publisher:
+        await _renewed(publisher, 1)
+        file.chmod(0o644)
+        file.write_text("Phuong-Hoa-1976\n")
+        await until(lambda: "everybody on this machine may read" in caplog.text, what="the open file is refused")
+        assert publisher.state().connected
+        broker.change(replace(broker.options, users={GATEWAY: "Phuong-Hoa-1976"}))
+        file.chmod(0o600)
+        await _renewed(publisher, 2)
     assert "1975" not in caplog.text
     assert "1976" not in caplog.text
 
@@ -224,7 +219,7 @@ async def test_the_same_bytes_are_never_tried(lab: TlsLab, desk: Desk, monkeypat
     assert tried
 
 
-async def test_a_pause_lets_nothing_new_go_and_opens_when_all_is_answered(broker: Mosquitto) -> None:
+async def test_a_pause_lets_nothing_new_go_and_opens_when_all_is_answered(broker: BenchBroker) -> None:
     will = Will(f"ocg/v1/{GATEWAY}/up/status", b"{}")
     given = MqttOptions(host="127.0.0.1", port=broker.port, client_id=GATEWAY, will=will, tls=False)
     async with connect(given, lambda topic, payload: None) as session:
@@ -244,11 +239,11 @@ async def test_another_fault_is_said_in_the_log_though_the_connection_never_came
     lab: TlsLab, desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     desk.put_pair(desk.broker, lab.expired("broker", HERE))
-    with _broker(lab, desk) as (broker, _):
-        async with _running(broker.port, MemorySource(), desk.folder, desk.uplink) as publisher:
-            await until(lambda: publisher.state().fault, what="the first fault")
-            broker.kill()
-            await until(lambda: "Connection refused" in publisher.state().error, what="the second fault")
+    broker = _broker(lab, desk)
+    async with _running(broker.port, MemorySource(), desk.folder, desk.uplink) as publisher:
+        await until(lambda: publisher.state().fault, what="the first fault")
+        broker.kill()
+        await until(lambda: "Connection refused" in publisher.state().error, what="the second fault")
     said = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert len(said) == 2
     assert "certificate has expired" in said[0]

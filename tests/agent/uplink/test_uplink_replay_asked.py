@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from processes import Mosquitto
 from uplink_helpers import EPOCH, GATEWAY, Ioc, MemorySource, listener, ready, running, until
 
 from agent.model import Event, Result
+from simulators.testing import BenchBroker
 
 REPLAY = f"ocg/v1/{GATEWAY}/down/replay"
 
@@ -23,7 +23,7 @@ async def say(ioc: Ioc, topic: str, message: dict[str, Any], *, retain: bool = F
 
 
 async def test_the_ioc_asks_over_the_broker_and_gets_the_batches_and_their_results(
-    broker: Mosquitto, tmp_path: Path
+    broker: BenchBroker, tmp_path: Path
 ) -> None:
     ioc, source, results = await listener(broker), MemorySource(), list[Result]()
     async with running(broker, source, tmp_path, ack="broker") as publisher:
@@ -44,7 +44,7 @@ async def test_the_ioc_asks_over_the_broker_and_gets_the_batches_and_their_resul
     ioc.close()
 
 
-async def test_a_replay_survives_a_restart_of_the_gateway(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_replay_survives_a_restart_of_the_gateway(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     for _ in range(5):
         source.seal()
@@ -68,7 +68,7 @@ async def test_a_replay_survives_a_restart_of_the_gateway(broker: Mosquitto, tmp
 
 
 async def test_a_clock_that_differs_from_the_iocs_raises_an_alarm_and_is_not_set(
-    broker: Mosquitto, tmp_path: Path, wall_ms: Callable[[], int]
+    broker: BenchBroker, tmp_path: Path, wall_ms: Callable[[], int]
 ) -> None:
     ioc, events = await listener(broker), list[Event]()
     behind = {"v": 1, "online": True, "time_ms": wall_ms() + 120_000, "ack": False}

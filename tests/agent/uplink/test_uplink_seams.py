@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 from fake_clock import FakeClock
-from processes import Mosquitto
 from store_lab import Lab
 from uplink_helpers import listener, quick, settings, until
 
@@ -28,6 +27,7 @@ from agent.uplink.formats import Lane, Message, Moment, Why
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning
 from drivers.api import Reading
+from simulators.testing import Bench
 
 
 class Lines:
@@ -118,11 +118,11 @@ class Follower:
 
 
 async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_for_the_other(
-    mosquitto: str, lab: Lab, tmp_path: Path
+    bench: Bench, lab: Lab, tmp_path: Path
 ) -> None:
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-    brokers = [Mosquitto(mosquitto, tmp_path / name) for name in ("one", "two")]
+    brokers = [bench.broker(start=False) for _ in range(2)]
     lab.clock = FakeClock()
     async with lab.open() as store, AsyncExitStack() as stack:
         follower = Follower(store)
@@ -139,7 +139,6 @@ async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_f
 
         store.on_sealed = sealed
         brokers[1].start()
-        stack.callback(brokers[1].kill)
         lines = await listener(brokers[1], "other/lines")
         stack.callback(lines.close)
         tasks = [asyncio.create_task(uplink.run(), name="uplink") for uplink in (first, second)]
@@ -149,7 +148,6 @@ async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_f
             assert store.stats().undelivered == 10, "the first has its own cursor"
             brokers[1].kill()
             brokers[0].start()
-            stack.callback(brokers[0].kill)
             ioc = await listener(brokers[0])
             stack.callback(ioc.close)
             await asyncio.to_thread(ioc.state, ack=False)

@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mqtt_packets import Published
-from scripted_broker import Connack, ScriptedBroker
 from uplink_helpers import MemorySource, running, until
 
 from agent.clock import NS_PER_S, SystemClock
 from agent.uplink.lanes import suspicion as suspicion_module
 from agent.uplink.lanes.suspicion import CUTS, MAX_SUSPECTS, POSTPONED_S, Suspicion
+from simulators.scripted_broker import Connack, Published, ScriptedBroker
 
 S = NS_PER_S
 LATER = round(POSTPONED_S * S)
@@ -111,12 +110,12 @@ def test_condemned_is_only_what_was_alone_at_an_end_that_blames_a_message_and_su
         assert sum(seq in suspicion for seq in range(401)) <= MAX_SUSPECTS
 
 
-def ends_at_long_ones(scripted: ScriptedBroker, code: int | None) -> Callable[[Published], int | None]:
+def ends_at_long_ones(scripted_broker: ScriptedBroker, code: int | None) -> Callable[[Published], int | None]:
     """A broker with a limit that it does not tell: it ends the connection, with `code` or without a word."""
 
     def answer(message: Published) -> int | None:
         if message.packet_bytes > HIDDEN_LIMIT:
-            scripted.link.end(code)
+            scripted_broker.link.end(code)
             return None
         return 0
 
@@ -131,139 +130,143 @@ def backlog(source: MemorySource) -> set[int]:
 
 
 async def test_a_batch_for_which_the_broker_disconnects_with_0x95_is_put_aside_and_the_rest_flows(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
-    scripted.answer = ends_at_long_ones(scripted, 0x95)
+    scripted_broker.answer = ends_at_long_ones(scripted_broker, 0x95)
     source = MemorySource()
     long = backlog(source)
-    async with running(scripted, source, tmp_path, ack="broker") as publisher:
+    async with running(scripted_broker, source, tmp_path, ack="broker") as publisher:
         await until(lambda: not source.batches, 20)
         assert set(source.dead) == long
         assert set(source.delivered) == set(range(1, 31)) - long
         assert publisher.state().dead == 2
-        assert len(scripted.links) <= 8
+        assert len(scripted_broker.links) <= 8
         source.seal()
         await until(lambda: source.delivered[-1] == 31)
 
 
 @pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 async def test_a_batch_at_which_the_connection_is_cut_without_a_word_is_put_off_never_lost_and_the_rest_flows(
-    scripted: ScriptedBroker, tmp_path: Path, protocol: str
+    scripted_broker: ScriptedBroker, tmp_path: Path, protocol: str
 ) -> None:
-    scripted.answer = ends_at_long_ones(scripted, None)
+    scripted_broker.answer = ends_at_long_ones(scripted_broker, None)
     source = MemorySource()
     long = backlog(source)
-    async with running(scripted, source, tmp_path, ack="broker", protocol=protocol) as publisher:
+    async with running(scripted_broker, source, tmp_path, ack="broker", protocol=protocol) as publisher:
         suspicion = publisher._route.suspicion
         await until(lambda: set(source.batches) == long, 20)
         await until(lambda: suspicion.next(SystemClock().mono_ns()) is None, 20)
         assert all(seq in suspicion for seq in long)
         source.seal()
         await until(lambda: source.delivered[-1] == 31)
-        links = len(scripted.links)
+        links = len(scripted_broker.links)
         assert links <= 20
         for _ in range(10):
             source.seal()
             await asyncio.sleep(0.02)
         await until(lambda: set(source.batches) == long)
         assert source.dead == []
-        assert len(scripted.links) == links, "what is put off cuts no connection"
+        assert len(scripted_broker.links) == links, "what is put off cuts no connection"
 
 
 async def test_what_was_put_off_goes_when_the_way_is_free_again(
-    scripted: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    scripted_broker: ScriptedBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(suspicion_module, "POSTPONED_S", 1.0)
-    scripted.answer = ends_at_long_ones(scripted, None)
+    scripted_broker.answer = ends_at_long_ones(scripted_broker, None)
     source = MemorySource()
     source.seal(size=10_000)
     source.seal()
-    async with running(scripted, source, tmp_path, ack="broker"):
-        await until(lambda: len(scripted.links) == 2 + CUTS + 1)
+    async with running(scripted_broker, source, tmp_path, ack="broker"):
+        await until(lambda: len(scripted_broker.links) == 2 + CUTS + 1)
         await until(lambda: set(source.batches) == {1})
-        scripted.answer = lambda message: 0
+        scripted_broker.answer = lambda message: 0
         await until(lambda: not source.batches)
         assert source.dead == []
 
 
 async def test_long_packets_that_hang_on_the_way_do_not_keep_the_short_ones_from_flowing(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
     """A black hole for long packets: nobody answers them, and nothing that is sent behind them arrives."""
 
     def answer(message: Published) -> int | None:
-        hangs = any(m.packet_bytes > HIDDEN_LIMIT for m in scripted.link.published)
+        hangs = any(m.packet_bytes > HIDDEN_LIMIT for m in scripted_broker.link.published)
         return None if hangs else 0
 
-    scripted.answer = answer
+    scripted_broker.answer = answer
     source = MemorySource()
     for number in range(1, 6):
         source.seal(size=10_000 if number == 2 else 0)
-    async with running(scripted, source, tmp_path, ack="broker", silence_s=0.2):
+    async with running(scripted_broker, source, tmp_path, ack="broker", silence_s=0.2):
         await until(lambda: set(source.batches) == {2}, 20)
         assert source.dead == []
 
 
 async def test_a_long_batch_is_put_aside_at_once_where_the_broker_tells_its_limit(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
-    scripted.connacks = [Connack(properties={"maximum_packet_size": HIDDEN_LIMIT})]
+    scripted_broker.connacks = [Connack(properties={"maximum_packet_size": HIDDEN_LIMIT})]
     source = MemorySource()
     long = backlog(source)
-    async with running(scripted, source, tmp_path, ack="broker"):
+    async with running(scripted_broker, source, tmp_path, ack="broker"):
         await until(lambda: not source.batches)
-    assert (set(source.dead), len(scripted.links)) == (long, 1)
+    assert (set(source.dead), len(scripted_broker.links)) == (long, 1)
 
 
 async def test_a_batch_that_the_broker_refuses_by_puback_as_too_large_is_put_aside_and_the_rest_flows(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
-    scripted.answer = lambda message: 0x95 if message.packet_bytes > HIDDEN_LIMIT else 0
+    scripted_broker.answer = lambda message: 0x95 if message.packet_bytes > HIDDEN_LIMIT else 0
     source = MemorySource()
     long = backlog(source)
-    async with running(scripted, source, tmp_path, ack="broker") as publisher:
+    async with running(scripted_broker, source, tmp_path, ack="broker") as publisher:
         await until(lambda: not source.batches)
         assert publisher.state().rejected == {"too_large": 2}
-    assert (set(source.dead), len(scripted.links)) == (long, 1)
+    assert (set(source.dead), len(scripted_broker.links)) == (long, 1)
 
 
-async def test_the_store_is_told_what_the_broker_and_the_ioc_take(scripted: ScriptedBroker, tmp_path: Path) -> None:
-    scripted.connacks = [Connack(properties={"maximum_packet_size": 20_000}), Connack()]
+async def test_the_store_is_told_what_the_broker_and_the_ioc_take(
+    scripted_broker: ScriptedBroker, tmp_path: Path
+) -> None:
+    scripted_broker.connacks = [Connack(properties={"maximum_packet_size": 20_000}), Connack()]
     source = MemorySource()
     state = b'{"v":1,"online":true,"ack":false,"time_ms":1795432700000'
-    async with running(scripted, source, tmp_path, ack="broker"):
+    async with running(scripted_broker, source, tmp_path, ack="broker"):
         await until(lambda: source.limit == 20_000 - 18 - len("ocg/v1/dng-hc-01/up/backfill"))
-        scripted.link.say("ocg/v1/ioc/state", state + b',"max_bytes":8000}')
+        scripted_broker.link.say("ocg/v1/ioc/state", state + b',"max_bytes":8000}')
         await until(lambda: source.limit == 8_000)
-        scripted.link.say("ocg/v1/ioc/state", state + b',"max_bytes":64}')
+        scripted_broker.link.say("ocg/v1/ioc/state", state + b',"max_bytes":64}')
         await until(lambda: source.limit == 20_000 - 46)
-        scripted.link.end()
+        scripted_broker.link.end()
         await until(lambda: source.limit is None)
 
 
 async def test_a_batch_that_was_sealed_before_the_ioc_said_what_it_takes_is_sent_and_not_lost(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
-    scripted.retained["ocg/v1/ioc/state"] = b'{"v":1,"online":true,"time_ms":1795432700000,"max_bytes":5000}'
+    scripted_broker.retained["ocg/v1/ioc/state"] = b'{"v":1,"online":true,"time_ms":1795432700000,"max_bytes":5000}'
     source = MemorySource()
     long = backlog(source)
-    async with running(scripted, source, tmp_path, ack="broker"):
+    async with running(scripted_broker, source, tmp_path, ack="broker"):
         await until(lambda: not source.batches)
     assert (source.dead, long <= set(source.delivered)) == ([], True)
 
 
 async def test_a_batch_is_not_condemned_for_a_picture_that_was_in_flight_beside_it(
-    scripted: ScriptedBroker, tmp_path: Path
+    scripted_broker: ScriptedBroker, tmp_path: Path
 ) -> None:
-    scripted.answer = lambda message: 0 if message.retain else None
+    scripted_broker.answer = lambda message: 0 if message.retain else None
     source = MemorySource()
     source.seal()
-    async with running(scripted, source, tmp_path, ack="broker") as publisher:
-        await until(lambda: scripted.links and [m.name for m in scripted.link.published].count("backfill") == 1)
+    async with running(scripted_broker, source, tmp_path, ack="broker") as publisher:
+        await until(
+            lambda: scripted_broker.links and [m.name for m in scripted_broker.link.published].count("backfill") == 1
+        )
         assert publisher._session
         publisher._session.send("a/picture", b"x" * HIDDEN_LIMIT)
-        await until(lambda: len(scripted.link.unanswered) == 2)
-        scripted.answer = lambda message: 0
-        scripted.link.end(0x95)
+        await until(lambda: len(scripted_broker.link.unanswered) == 2)
+        scripted_broker.answer = lambda message: 0
+        scripted_broker.link.end(0x95)
         await until(lambda: source.delivered == [1])
         assert source.dead == []

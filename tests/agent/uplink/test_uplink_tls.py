@@ -9,13 +9,14 @@ from tls_lab import GATEWAY, Faults, TlsLab
 from agent.uplink.errors import NotTheTime, UplinkDown, UplinkRefused
 from agent.uplink.faults import FAULTS
 from agent.uplink.mqtt import MqttOptions, Will, connect
+from simulators.testing import Bench
 
 WILL = Will(f"ocg/v1/{GATEWAY}/up/status", b'{"online":false}')
 
 
 @pytest.fixture
-def lab(mosquitto: str, tmp_path: Path) -> TlsLab:
-    return TlsLab(tmp_path, mosquitto)
+def lab(bench: Bench, tmp_path: Path) -> TlsLab:
+    return TlsLab(bench, tmp_path)
 
 
 def nothing(topic: str, payload: bytes) -> None:

@@ -5,13 +5,13 @@ import ssl
 from pathlib import Path
 
 import pytest
-from processes import Mosquitto
 from tls_lab import GATEWAY, TlsLab
 from uplink_helpers import MemorySource, listener, ready, running, until
 from websocket_proxy import websocket_proxy
 
 from agent.uplink.errors import UplinkDown
 from agent.uplink.mqtt import MqttOptions, Will, connect
+from simulators.testing import Bench, BenchBroker
 
 WILL = Will(f"ocg/v1/{GATEWAY}/up/status", b"{}")
 
@@ -22,8 +22,8 @@ def options(port: int, **changes: object) -> MqttOptions:
 
 
 @pytest.fixture
-def tls(mosquitto: str, tmp_path: Path) -> tuple[ssl.SSLContext, dict[str, object]]:
-    lab = TlsLab(tmp_path, mosquitto)
+def tls(bench: Bench, tmp_path: Path) -> tuple[ssl.SSLContext, dict[str, object]]:
+    lab = TlsLab(bench, tmp_path)
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(lab.server.certificate, lab.server.key)
     return context, {"tls": True, "ca_file": str(lab.city.certificate)}
@@ -40,19 +40,19 @@ async def _both_ways(given: MqttOptions) -> None:
         await session.disconnect(with_will=False)
 
 
-async def test_messages_of_all_sizes_flow_both_ways(broker: Mosquitto) -> None:
+async def test_messages_of_all_sizes_flow_both_ways(broker: BenchBroker) -> None:
     async with websocket_proxy(broker.port) as port:
         await _both_ways(options(port))
 
 
-async def test_and_over_tls(broker: Mosquitto, tls: tuple[ssl.SSLContext, dict[str, object]]) -> None:
+async def test_and_over_tls(broker: BenchBroker, tls: tuple[ssl.SSLContext, dict[str, object]]) -> None:
     async with websocket_proxy(broker.port, context=tls[0]) as port:
         await _both_ways(options(port, **tls[1]))
 
 
 @pytest.mark.parametrize("secure", [False, True])
 async def test_frames_stay_whole_where_the_line_is_slower_than_we_are(
-    broker: Mosquitto, tls: tuple[ssl.SSLContext, dict[str, object]], secure: bool
+    broker: BenchBroker, tls: tuple[ssl.SSLContext, dict[str, object]], secure: bool
 ) -> None:
     context, more = tls if secure else (None, {})
     async with (
@@ -64,7 +64,7 @@ async def test_frames_stay_whole_where_the_line_is_slower_than_we_are(
         assert set(await asyncio.gather(*futures)) == {0x10}
 
 
-async def test_a_wrong_path_is_said_by_name(broker: Mosquitto) -> None:
+async def test_a_wrong_path_is_said_by_name(broker: BenchBroker) -> None:
     async with websocket_proxy(broker.port, path="/elsewhere") as port:
         with pytest.raises(UplinkDown) as caught:
             async with connect(options(port, connect_timeout_s=1.5), lambda topic, payload: None):
@@ -75,7 +75,7 @@ async def test_a_wrong_path_is_said_by_name(broker: Mosquitto) -> None:
     assert "uplink.path" in caught.value.reason
 
 
-async def test_a_publisher_delivers_through_it(broker: Mosquitto, tmp_path: Path) -> None:
+async def test_a_publisher_delivers_through_it(broker: BenchBroker, tmp_path: Path) -> None:
     ioc, source = await listener(broker), MemorySource()
     for _ in range(50):
         source.seal(size=3_000)

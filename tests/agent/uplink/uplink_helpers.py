@@ -1,17 +1,13 @@
-"""What the uplink's tests share: a store in memory, settings, a listening client, a broker with its own ACL."""
+"""What the uplink's tests share: a store in memory, settings, an IOC that a test plays."""
 
 import asyncio
 import json
-import threading
 import time
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol
-
-import paho.mqtt.client as paho
-from processes import Mosquitto
 
 from agent.clock import SystemClock
 from agent.model import Batch, BatchKind, SeqRange
@@ -27,6 +23,7 @@ from agent.settings import (
 from agent.uplink.pictures import Shelf
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning
+from simulators.testing import BenchBroker, BenchClient
 
 GATEWAY = "dng-hc-01"
 EPOCH = "9f3c1a7be2d04455"
@@ -158,25 +155,19 @@ async def until(condition: Callable[[], Any], seconds: float = 10.0, what: str =
 
 
 class Ioc:
-    """A client beside the agent: sees everything, may acknowledge."""
+    """A client beside the agent that a test plays: sees everything, may acknowledge."""
 
-    def __init__(self, port: int, topics: Sequence[str] = ("ocg/v1/#",), will: bytes | None = None) -> None:
-        self.messages: list[tuple[str, bytes]] = []
-        self._client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5, client_id="")
-        self._client.on_message = lambda _c, _d, m: self.messages.append((m.topic, bytes(m.payload)))
-        if will:
-            self._client.will_set("ocg/v1/ioc/state", will, qos=1, retain=True)
-        granted = threading.Event()
-        self._client.on_subscribe = lambda *_: granted.set()
-        self._client.on_connect = lambda client, *_: client.subscribe([(topic, 1) for topic in topics])
-        self._client.reconnect_delay_set(1, 1)
-        self._client.connect("127.0.0.1", port)
-        self._client.loop_start()
-        assert granted.wait(5)
+    def __init__(self, client: BenchClient) -> None:
+        self._client = client
+
+    @property
+    def messages(self) -> list[tuple[str, bytes]]:
+        """What came, in order of arrival: topic and payload."""
+        return [(message.topic, message.payload) for message in self._client.messages]
 
     def say(self, topic: str, message: Any, *, retain: bool = True) -> None:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
-        self._client.publish(topic, payload, qos=1, retain=retain).wait_for_publish(5)
+        self._client.publish(topic, payload, retain=retain)
 
     def state(self, *, online: bool = True, ack: bool = True) -> None:
         self.say("ocg/v1/ioc/state", {"v": 1, "online": online, "time_ms": 1, "ack": ack})
@@ -196,26 +187,12 @@ class Ioc:
         return [said(payload) for heard, payload in self.messages if heard == topic and payload]
 
     def close(self) -> None:
-        self._client.disconnect()
-        self._client.loop_stop()
+        self._client.stop()
 
 
 def said(payload: bytes) -> dict[str, Any]:
     """A payload as JSON."""
     return dict(json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload))
-
-
-class AclMosquitto(Mosquitto):
-    """A broker that forbids writing what does not match `acl`."""
-
-    def __init__(self, binary: str, folder: Path, acl: str) -> None:
-        super().__init__(binary, folder)
-        self.acl_file = folder / "acl"
-        self.acl_file.write_text(acl, encoding="ascii")
-        self.acl_file.chmod(0o700)
-        config = folder / "mosquitto.conf"
-        text = config.read_text(encoding="ascii").replace("max_queued_messages 0\n", "")  # 2.0.11 cuts denied clients
-        config.write_text(f"{text}user root\nacl_file {self.acl_file}\n", encoding="ascii")
 
 
 class Listening(Protocol):
@@ -267,5 +244,5 @@ def ready(publisher: Publisher) -> bool:
     return publisher.state().connected and publisher._hearing.sender is not None
 
 
-async def listener(broker: Mosquitto, *topics: str) -> Ioc:
-    return await asyncio.to_thread(Ioc, broker.port, topics or ("ocg/v1/#",))
+async def listener(broker: BenchBroker, *topics: str) -> Ioc:
+    return Ioc(await asyncio.to_thread(broker.client, *(topics or ("ocg/v1/#",))))

@@ -18,7 +18,7 @@ from simulators.modbus.framing import rtu_frame
 from simulators.modbus.image import numbered_word
 
 KINDS = ("rtu", "rtu-over-tcp", "ascii", "tcp", "udp")
-T = 0.1
+T = 0.2
 
 
 def points(*addresses: int, table: str = "holding") -> list[ModbusPoint]:
@@ -318,7 +318,7 @@ async def test_a_device_that_is_silent_on_a_bad_address_is_told_from_a_dead_one(
     device.image.ignore(addresses={bad})
     found: dict[str, Any] = {}
     rounds = silent_rounds = 0
-    async with open_link(options(device, 0.05)) as link:
+    async with open_link(options(device, 0.1)) as link:
         while found.get(f"p{bad}") != "cfg":
             rounds += 1
             assert rounds < 30
@@ -338,7 +338,7 @@ async def test_a_dead_device_raises_at_every_round_and_learns_nothing(numbered: 
     device = numbered("tcp")
     plan = compile_plan(profile_of([]), points(*range(8)))
     device.fault("no_reply")
-    async with open_link(options(device, 0.03)) as link:
+    async with open_link(options(device, 0.06)) as link:
         for _ in range(25):
             before = link.stats.requests
             with pytest.raises(NoReply):
@@ -355,7 +355,7 @@ async def test_a_hole_that_is_silent_costs_no_point(numbered: MakeNumbered) -> N
     device = numbered("tcp")
     plan = compile_plan(profile_of([], max_gap=4), points(0, 1, 5, 6, 20))
     device.image.ignore(addresses={3})
-    async with open_link(options(device, 0.03)) as link:
+    async with open_link(options(device, 0.06)) as link:
         for _ in range(12):
             try:
                 found = right(await read(link, plan))

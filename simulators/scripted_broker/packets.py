@@ -1,10 +1,12 @@
-"""MQTT 5 and 3.1.1 packets as bytes, for the broker that tests play. Knows no library; source: OASIS MQTT 5.0 and 3.1.1.
+"""MQTT 5 and 3.1.1 packets as bytes, for the broker that tests play. Knows no library.
 
-Strict on what a client sends: whatever the standard forbids raises `BadPacket`.
+Strict on what a client sends: whatever the standard (OASIS MQTT 5.0 and 3.1.1) forbids raises `BadPacket`. That is why
+it shares nothing with `simulators.proxy.packets`, which lets pass what it does not have to understand.
 """
 
 import asyncio
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -38,15 +40,19 @@ class BadPacket(Exception):
     """The client sent what the standard forbids."""
 
 
-class Reader:
+class _Reader:
     """The body of a packet, read from its beginning."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._at = 0
 
+    @property
+    def left(self) -> int:
+        return len(self._data) - self._at
+
     def take(self, count: int) -> bytes:
-        if count > len(self._data) - self._at:
+        if count > self.left:
             raise BadPacket("a packet ends too early")
         self._at += count
         return self._data[self._at - count : self._at]
@@ -58,7 +64,7 @@ class Reader:
         return self.take(self.number("H")).decode()
 
     def rest(self) -> bytes:
-        return self.take(len(self._data) - self._at)
+        return self.take(self.left)
 
     def properties(self) -> dict[str, Any]:
         length = shift = 0
@@ -68,8 +74,8 @@ class Reader:
             shift += 7
             if byte < 0x80:
                 break
-        inner, found = Reader(self.take(length)), dict[str, Any]()
-        while inner._at < length:
+        inner, found = _Reader(self.take(length)), dict[str, Any]()
+        while inner.left:
             number = inner.number("B")
             if number not in _BY_ID:
                 raise BadPacket(f"property 0x{number:02X}, which no test expects")
@@ -80,7 +86,8 @@ class Reader:
         return found
 
 
-def packed_properties(properties: dict[str, Any]) -> bytes:
+def packed_properties(properties: Mapping[str, Any]) -> bytes:
+    """Properties of MQTT 5 by their names in `PROPERTIES`; raises `KeyError`."""
     body = b""
     for name, value in properties.items():
         number, form = PROPERTIES[name]
@@ -89,6 +96,7 @@ def packed_properties(properties: dict[str, Any]) -> bytes:
 
 
 def packet(type_: int, body: bytes = b"", flags: int = 0) -> bytes:
+    """A whole packet."""
     return bytes((type_ << 4 | flags,)) + _length(len(body)) + body
 
 
@@ -158,7 +166,8 @@ class Published:
 
 
 def parse_connect(body: bytes) -> Connect:
-    reader = Reader(body)
+    """The body of a CONNECT."""
+    reader = _Reader(body)
     if reader.text() != "MQTT":
         raise BadPacket("the protocol is not MQTT")
     version, flags, keepalive_s = reader.number("B"), reader.number("B"), reader.number("H")
@@ -175,7 +184,8 @@ def parse_connect(body: bytes) -> Connect:
 
 
 def parse_publish(flags: int, body: bytes, packet_bytes: int, version: int) -> Published:
-    reader, qos = Reader(body), flags >> 1 & 3
+    """The body of a PUBLISH; its alias is not looked up yet."""
+    reader, qos = _Reader(body), flags >> 1 & 3
     topic = reader.text()
     mid = reader.number("H") if qos else 0
     properties = reader.properties() if version == 5 else {}
@@ -183,12 +193,13 @@ def parse_publish(flags: int, body: bytes, packet_bytes: int, version: int) -> P
 
 
 def parse_subscribe(body: bytes, version: int) -> tuple[int, list[str]]:
-    reader = Reader(body)
+    """The packet identifier and the topics of a SUBSCRIBE."""
+    reader = _Reader(body)
     mid = reader.number("H")
     if version == 5:
         reader.properties()
     topics = []
-    while reader._at < len(body):
+    while reader.left:
         topics.append(reader.text())
         reader.number("B")
     return mid, topics
