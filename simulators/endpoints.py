@@ -6,6 +6,14 @@ import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+from typing import Final
+
+_LOWEST: Final = 10_000
+_TRIES: Final = 100
+_RANDOM: Final = SystemRandom()
+_given: set[int] = set()
 
 
 class CannotServe(Exception):
@@ -43,8 +51,33 @@ async def listen(
 
 
 def free_port(host: str = "127.0.0.1") -> int:
-    """A TCP port that was free a moment ago, for programs that cannot be given port 0."""
+    """A TCP port that was free a moment ago, for programs that cannot be given port 0; never the same twice.
+
+    Below those that the kernel gives to whoever connects: none of them takes it before it is listened on.
+    """
+    for port in (_RANDOM.randrange(_LOWEST, _ephemeral()) for _ in range(_TRIES)):
+        if port not in _given and _is_free(host, port):
+            _given.add(port)
+            return port
     with socket.socket() as probe:
         probe.bind((host, 0))
         number: int = probe.getsockname()[1]
         return number
+
+
+def _is_free(host: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def _ephemeral() -> int:
+    """The first port that the kernel gives away (ip(7))."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError):
+        first = 32_768
+    return max(first, _LOWEST + 1_000)

@@ -160,3 +160,10 @@ async def test_when_the_server_ends_its_clients_are_cut_off(
         assert (await asyncio.to_thread(mbap_request, sock, 1, bytes.fromhex("0400000002")))[:2] == b"\x04\x04"
     with sock:
         assert await asyncio.to_thread(sock.recv, 1) == b""
+
+
+def test_a_free_port_is_none_that_whoever_connects_could_be_given_and_none_comes_twice() -> None:
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    ports = [free_port() for _ in range(300)]
+    assert len(set(ports)) == len(ports)
+    assert all(1_023 < port < first for port in ports)

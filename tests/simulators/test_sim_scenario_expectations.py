@@ -314,6 +314,7 @@ CASES: list[tuple[str, dict[str, Any], Evidence, Evidence]] = [
     ("latency", {"p50_s": 2, "max_s": 10}, seen((), LATE_LIVE), seen((), [])),
     ("latency", {"max_s": 2}, seen((), [changed(one, live=False) if one in LATE_LIVE and one not in GOOD else one for one in LATE_LIVE]), seen((), LATE_LIVE)),
     ("lost", {}, seen(events=DOWN), seen(events=LOST)),
+    ("lost", {}, seen(events=[Event("data.lost", ms(20), readings=0)]), seen(events=[Event("data.lost", ms(20))])),
     ("lost", {"at_most": 7, "reasons": ("full",)}, seen(events=LOST), seen(events=[Event("data.lost", ms(20), reason="age", readings=1)])),
     ("lost", {"at_least": 5}, seen(events=LOST), seen()),
     ("account", {}, seen(account=BALANCED, at_ioc=8), seen(account=BALANCED, at_ioc=7)),

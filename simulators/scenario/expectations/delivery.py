@@ -81,7 +81,10 @@ class Latency(OfDevices, frozen=True, kw_only=True):
 
 
 class Lost(Timed, frozen=True, kw_only=True):
-    """How many readings the gateway declares lost by `data.lost`, and for which `reasons`; without keys: none."""
+    """How many readings the gateway declares lost by `data.lost`, and for which `reasons`; without keys: none.
+
+    An event that cannot say how many counts as one.
+    """
 
     that: ClassVar[str] = "lost"
     contract_only: ClassVar[bool] = True
@@ -94,7 +97,7 @@ class Lost(Timed, frozen=True, kw_only=True):
         lost = Counter[str]()
         for one in evidence.events:
             if one.name == "data.lost" and self.holds(evidence, one.time_ms):
-                lost[one.reason or "no reason"] += one.readings or 0
+                lost[one.reason or "no reason"] += 1 if one.readings is None else one.readings
         unknown = [reason for reason in lost if self.reasons and reason not in self.reasons]
         high = self.at_most if self.at_most is not None or self.at_least else 0
         why = f" for {', '.join(self.reasons)}" if self.reasons else ""
