@@ -63,6 +63,8 @@ class Excuses:
             return "read in vain, as the gateway says itself, while a fault was on the link"
         if self._is_unsure(one):
             return f"served up to {told.unsure_s:g} s after a failure on the same link, and as soon followed by another"
+        if self._is_one_of_several(one):
+            return "read more than once in an interval, of which one has arrived"
         return ""
 
     def _is_coming_back(self, one: Served) -> bool:
@@ -79,6 +81,22 @@ class Excuses:
         near = self._served.near(one.device, one.point, one.time_ms - around, one.time_ms + around)
         others = (other for other in near if other.time_ms != one.time_ms)
         return any(arrived(self._evidence, self._index, other, self._told.close_s * 1_000) for other in others)
+
+    def _is_one_of_several(self, one: Served) -> bool:
+        """Its neighbours have arrived, no further apart than one interval: it was read for another point beside it.
+
+        Where a reading was lost they are two intervals apart. How often another gateway reads only it knows.
+        """
+        facts = self._evidence.devices[one.device]
+        if not (self._evidence.contract and facts.asked):
+            return False
+        apart_ms = 1.5 * facts.intervals_s.get(one.point, facts.interval_s) * 1_000
+        near = self._served.near(one.device, one.point, one.time_ms - apart_ms, one.time_ms + apart_ms)
+        close_ms = self._told.close_s * 1_000
+        times = [o.time_ms for o in near if o is not one and arrived(self._evidence, self._index, o, close_ms)]
+        before = max((at_ms for at_ms in times if at_ms <= one.time_ms), default=None)
+        after = min((at_ms for at_ms in times if at_ms >= one.time_ms), default=None)
+        return before is not None and after is not None and after - before <= apart_ms
 
     def _is_of_a_failed_round(self, one: Served) -> bool:
         """A gateway may throw away the whole of a round of which a part has failed."""

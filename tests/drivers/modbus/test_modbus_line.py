@@ -25,7 +25,7 @@ from simulators.testing import SimulatedDevice
 KINDS = ("rtu", "rtu-over-tcp", "ascii", "tcp", "udp")
 UNNUMBERED = KINDS[:3]
 T = 0.1
-SLOW_T = 2 * T
+SLOW_T = 4 * T
 """For replies that must come just in time: a busy machine may be late by some tens of milliseconds."""
 Reply = list[tuple[float, bytes]]
 
@@ -170,11 +170,11 @@ async def test_a_reply_that_came_late_while_the_agent_stood_still_is_no_value(
 
     device = numbered(kind)
     device.script(script)
-    async with open_line(options(device, T)) as line:
+    async with open_line(options(device, SLOW_T)) as line:
         assert not await ask(line, 0)
-        late = threading.Timer(2 * T, lambda: device.line.say(replies[0]))
+        late = threading.Timer(2 * SLOW_T, lambda: device.line.say(replies[0]))
         late.start()
-        asyncio.get_running_loop().call_later(T, time.sleep, line_module.LATE_MAX * T)
+        asyncio.get_running_loop().call_later(SLOW_T, time.sleep, line_module.LATE_MAX * SLOW_T)
         assert await ask(line, 40)
         assert line.stats.late_bytes > 0
         late.join()
