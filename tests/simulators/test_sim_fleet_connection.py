@@ -62,7 +62,7 @@ async def test_the_connection_is_the_contracts(scripted_broker: ScriptedBroker, 
     assert ("message_expiry_s" in data.properties) is version_5
     assert [one.name for one in scripted_broker.published[:3]] == ["birth", "sim-01", "status"]
     assert decoded(named(scripted_broker, "status")[-1].payload)["why"] == "stop"
-    await until(lambda: scripted_broker.link.disconnect)
+    await until(lambda: scripted_broker.link.disconnect is not None)
 
 
 @pytest.mark.parametrize("most", [1, 3, 20])
