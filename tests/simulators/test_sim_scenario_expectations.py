@@ -193,6 +193,16 @@ def test_missing_values_that_were_declared_lost_are_accounted_for_and_no_more_th
         assert judge("nothing_missing", seen(served, arrivals, events=[event])).passed is passes
 
 
+def test_a_loss_that_cannot_be_counted_covers_what_was_served_before_it_and_nothing_later() -> None:
+    served = counting()
+    arrivals = arrive([s for s in served if s.value not in (12.0, 13.0)])
+    for at_s, missing in ((20.0, 0), (12.5, 1), (11.0, 2)):
+        verdict = judge("nothing_missing", seen(served, arrivals, events=[Event("data.lost", ms(at_s))]))
+        assert verdict.passed is (missing == 0), verdict
+        assert verdict.passed or verdict.seen.startswith(f"{missing} of")
+        assert sum(count for rule, count in verdict.excused.items() if "cannot say" in rule) == 2 - missing
+
+
 def test_of_an_instrument_that_sends_by_itself_one_value_in_each_interval_will_do() -> None:
     served = counting()
     facts = {"meter": DeviceFacts("meter", "bus", frozenset(("v",)), 5.0, asked=False)}

@@ -38,10 +38,7 @@ class NothingMissing(Allowing, frozen=True, kw_only=True):
                 excused[rule] += 1
             else:
                 missing.append(one)
-        declared = sum(event.readings or 0 for event in evidence.events if event.name == "data.lost")
-        if missing and len(missing) <= declared:
-            excused["declared lost by the gateway"] = len(missing)
-            missing = []
+        missing = _undeclared(evidence, missing, excused)
         served = found + len(missing) + excused.total()
         seen = f"{len(missing)} of {served} are missing" if missing else f"{found} of {served} arrived"
         if not served:
@@ -72,6 +69,19 @@ class NothingMissing(Allowing, frozen=True, kw_only=True):
             return arrived(evidence, index, one, self.close_s * 1_000)
         interval_s = facts.intervals_s.get(one.point, facts.interval_s)
         return sampled(evidence, index, one, (1.5 * interval_s + self.close_s) * 1_000)
+
+
+def _undeclared(evidence: Evidence, missing: list[Served], excused: Counter[str]) -> list[Served]:
+    """Without what the gateway has declared lost: so many, or where it cannot say how many, what it had until then."""
+    losses = [event for event in evidence.events if event.name == "data.lost"]
+    if missing and len(missing) <= sum(event.readings or 0 for event in losses):
+        excused["declared lost by the gateway"] = len(missing)
+        return []
+    until_ms = max((event.time_ms for event in losses if event.readings is None), default=0)
+    left = [one for one in missing if one.time_ms > until_ms]
+    if len(left) < len(missing):
+        excused["declared lost by the gateway, which cannot say how many"] = len(missing) - len(left)
+    return left
 
 
 def _spoilt(one: Served) -> bool:
