@@ -10,8 +10,8 @@ from pathlib import Path
 from random import Random
 from tempfile import mkdtemp
 
+from simulators.lines.pty import Pty, open_pty
 from simulators.modbus.framing import RtuRequests, rtu_frame
-from simulators.pty import Pty, open_pty
 
 CHARS_AT_ONCE = 8
 BABBLE_EVERY_S = 2.5

@@ -8,8 +8,8 @@ import sys
 from collections.abc import Sequence
 
 from simulators.endpoints import CannotServe
+from simulators.problems import SiteError
 from simulators.processes import ChildFailed
-from simulators.site import SiteError
 from simulators.verbs import broker, check, demo, device, fleet, ioc, proxy, replay, run, tell
 
 VERBS = (run, device, replay, tell, check, ioc, broker, proxy, fleet, demo)

@@ -8,7 +8,7 @@ from simulators.endpoints import CannotServe
 from simulators.lines.line import Line
 from simulators.modbus.link import serve_modbus
 from simulators.serial.link import serve_serial
-from simulators.site import Site, SiteLink
+from simulators.site.reading import Site, SiteLink
 from simulators.world import World
 
 Serve = Callable[[SiteLink, World], AbstractAsyncContextManager[Line]]

@@ -11,7 +11,7 @@ import msgspec
 
 from drivers.api import Value
 from simulators.faults.schedule import Schedule
-from simulators.scripts import Script
+from simulators.faults.scripts import Script
 from simulators.values import UNLIMITED, Limits, Quantity, Values, Waveform, waveform
 
 

@@ -14,7 +14,7 @@ from simulators.camera.models import Camera, PelcoCameras, Vc0706Camera, ViscaCh
 from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer
-from simulators.site import SiteDevice, SiteLink
+from simulators.site.reading import SiteDevice, SiteLink
 from simulators.world import Served, World
 
 

@@ -14,8 +14,8 @@ from simulators.control.tally import Tally
 from simulators.faults.catalogue import FAULTS, FOREVER
 from simulators.faults.fault import EVERYTHING, BadFault, Fault, make_fault, parse_fault
 from simulators.likeness import like
-from simulators.site import Site
-from simulators.site_faults import PLACES, check_on_site
+from simulators.site.faults import PLACES, check_on_site
+from simulators.site.reading import Site
 from simulators.values import BadValue, Channel
 from simulators.world import World
 

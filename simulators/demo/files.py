@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.broker import Broker
+from simulators.brokers.broker import Broker
 from simulators.endpoints import free_port
 
 RAM_DISK = Path("/dev/shm")  # noqa: S108 - only private folders made by mkdtemp go there

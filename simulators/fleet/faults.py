@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import msgspec
 
-from simulators.shares import parse_rates
+from simulators.fleet.shares import parse_rates
 
 FaultName = Literal[
     "doubled", "lost_ack", "reorder", "gap", "unsync", "no_answer", "bad_json", "wrong_version", "wrong_gateway"

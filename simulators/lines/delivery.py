@@ -15,8 +15,8 @@ import msgspec
 
 from simulators.faults.answers import SPOILS, Part, Spoken, meet
 from simulators.faults.fault import Fault
+from simulators.faults.scripts import Said, Script
 from simulators.lines.speaking import Answer
-from simulators.scripts import Said, Script
 from simulators.world import Exchange, World
 
 MAX_WAITING_PARTS: Final = 20_000

@@ -14,8 +14,8 @@ from simulators.lines.delivery import Delivery, Sequencer
 from simulators.lines.following import following
 from simulators.lines.hearing import Ear
 from simulators.lines.line import BANNER, Line, Members
+from simulators.lines.pty import Pty, open_pty
 from simulators.lines.speaking import Answer
-from simulators.pty import Pty, open_pty
 
 
 class PtyLine:

@@ -17,7 +17,7 @@ from simulators.lines.tcp_line import tcp_line
 from simulators.lines.udp_line import udp_line
 from simulators.modbus.registers import ProfileMemory
 from simulators.modbus.units import AsciiUnits, RtuUnits, TcpUnits, Unit, Units
-from simulators.site import SiteDevice, SiteLink
+from simulators.site.reading import SiteDevice, SiteLink
 from simulators.world import Served, World, forget
 
 _SPEAKS: Mapping[str, Callable[[Units], Hearing]] = {

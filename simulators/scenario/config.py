@@ -12,7 +12,7 @@ from drivers.serial.profile import SerialProfile
 from drivers.tomlfile import Section
 from simulators.scenario.evidence import DeviceFacts
 from simulators.scenario.placeholders import HOST, Places
-from simulators.site import Site, SiteDevice
+from simulators.site.reading import Site, SiteDevice
 
 GATEWAY = "scenario"
 INTERVAL_S = 10.0

@@ -5,7 +5,7 @@ import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from simulators.broker import Broker
+from simulators.brokers.broker import Broker
 from simulators.processes import Child, child
 from simulators.scenario.scenario import IocKeys
 

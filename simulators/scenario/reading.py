@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from drivers.tomlfile import Problem, Section, TomlProblem, Tree, load_toml, load_with_drop_ins, merge
+from simulators.problems import SiteError
 from simulators.scenario.addresses import address, simulated, with_address
 from simulators.scenario.arriving import Arrives
 from simulators.scenario.config import agent_config, device_facts
@@ -24,7 +25,7 @@ from simulators.scenario.scenario import (
     SetKeys,
     ValuesKeys,
 )
-from simulators.site import Site, SiteError, read_site
+from simulators.site.reading import Site, read_site
 
 _TABLES: Final = (
     "scenario",

@@ -17,7 +17,7 @@ from simulators.scenario.expectations.process import Output
 from simulators.scenario.expectations.saying import Online
 from simulators.scenario.expectations.verdict import OfDevices, Timed, listed
 from simulators.scenario.scenario import ScenarioKeys
-from simulators.site import Site
+from simulators.site.reading import Site
 
 _ONE_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "value": ("equals", "at_least", "at_most"),

@@ -7,8 +7,8 @@ from drivers.tomlfile import Section
 from simulators.faults.catalogue import FAULTS
 from simulators.faults.fault import EVERYTHING, BadFault, Fault, check_place, make_fault
 from simulators.scenario.scenario import Where
-from simulators.site import Site
-from simulators.site_faults import check_on_site
+from simulators.site.faults import check_on_site
+from simulators.site.reading import Site
 
 UPLINK: Final = "uplink"
 HOST: Final = "host"

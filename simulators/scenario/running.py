@@ -12,12 +12,13 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from simulators.broker import broker
+from simulators.brokers.broker import broker
+from simulators.brokers.mosquitto import BrokerOptions
 from simulators.endpoints import CannotServe
 from simulators.host import HostCannot
 from simulators.kinds import serve_site
-from simulators.mosquitto import BrokerOptions
 from simulators.mqtt.address import parse_broker
+from simulators.problems import SiteError
 from simulators.processes import ChildFailed
 from simulators.proxy.proxy import proxy
 from simulators.scenario.doing import Doings
@@ -33,8 +34,7 @@ from simulators.scenario.scenario import Scenario, Where
 from simulators.scenario.timeline import Window, windows
 from simulators.scenario.trust import make_show
 from simulators.scenario.uplink import Uplink
-from simulators.site import SiteError
-from simulators.toml_text import toml_text
+from simulators.site.toml_text import toml_text
 from simulators.values import BadValue
 
 TAIL_LINES = 20

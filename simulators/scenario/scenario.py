@@ -12,7 +12,7 @@ from simulators.faults.fault import Fault
 from simulators.scenario.arriving import Arrives
 from simulators.scenario.evidence import DeviceFacts
 from simulators.scenario.expectations import Expectation
-from simulators.site import Site
+from simulators.site.reading import Site
 
 Seconds = Annotated[float, msgspec.Meta(gt=0, le=10_000_000, examples=[30.0])]
 SecondsOrZero = Annotated[float, msgspec.Meta(ge=0, le=10_000_000, examples=[0.0])]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import simulators
 from drivers.tomlfile import Problem
-from simulators.site import SiteError
+from simulators.problems import SiteError
 
 
 def scenario_names() -> list[str]:

@@ -10,8 +10,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from simulators.broker import find_mosquitto
-from simulators.certificates import Authority, Pair
+from simulators.brokers.broker import find_mosquitto
+from simulators.brokers.certificates import Authority, Pair
 from simulators.endpoints import free_port
 from simulators.host import HostCannot
 from simulators.scenario.scenario import BrokerKeys

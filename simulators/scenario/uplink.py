@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
-from simulators.broker import Broker
+from simulators.brokers.broker import Broker
 from simulators.faults.fault import Fault
 from simulators.proxy.meddling import Meddling
 from simulators.proxy.pace import Pace

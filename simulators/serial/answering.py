@@ -11,7 +11,7 @@ from drivers.api import DriverSpec, Reading
 from drivers.serial.framing import on_the_wire, with_checksum
 from drivers.serial.profile import ADDRESSES, SerialProfile, Step
 from drivers.serial.requests import request_bytes, step_bytes
-from simulators.captures import captured
+from simulators.captures.reading import captured
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Template, Understanding, templates
 from simulators.world import World

@@ -8,13 +8,13 @@ from drivers.api import Reading
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions
 from drivers.serial.profile import SerialProfile
-from simulators.captures import capture_file
+from simulators.captures.reading import capture_file
 from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer, Deaf
 from simulators.serial.answering import Answering
 from simulators.serial.stream import Stream
-from simulators.site import SiteDevice, SiteLink
+from simulators.site.reading import SiteDevice, SiteLink
 from simulators.world import Served, World
 
 PERIOD_S = 1.0

@@ -6,7 +6,7 @@ from pathlib import Path
 from drivers.api import DriverSpec, Reading
 from drivers.serial.framing import on_the_wire
 from drivers.serial.profile import SerialProfile
-from simulators.captures import captured
+from simulators.captures.reading import captured
 from simulators.endpoints import CannotServe
 from simulators.serial.templates import Understanding, templates
 from simulators.world import World

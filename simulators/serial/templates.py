@@ -14,7 +14,7 @@ from drivers.serial.cutters import end_bytes
 from drivers.serial.fields import patch
 from drivers.serial.framing import Framer, on_the_wire
 from drivers.serial.profile import SerialPoint, SerialProfile
-from simulators.captures import Exchange
+from simulators.captures.reading import Exchange
 from simulators.values import Carries, Channel
 from simulators.world import World
 

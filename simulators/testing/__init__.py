@@ -4,10 +4,10 @@
 its own, so that a test may be written with or without asyncio, and every method may be called from the test.
 """
 
-from simulators.certificates import Authority, Pair, self_signed
+from simulators.brokers.certificates import Authority, Pair, self_signed
+from simulators.brokers.mosquitto import BrokerOptions
 from simulators.faults.fault import BadFault, Fault, make_fault, parse_fault
 from simulators.modbus.image import Counter, RegisterImage
-from simulators.mosquitto import BrokerOptions
 from simulators.mqtt.client import BrokerDown, Message, Will
 from simulators.processes import ChildFailed
 from simulators.scripted_broker import Connack, ScriptedBroker

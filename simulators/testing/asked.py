@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from simulators.faults.fault import EVERYTHING, Fault
-from simulators.scripts import NotAfter, Say, Script, at_any_time
+from simulators.faults.scripts import NotAfter, Say, Script, at_any_time
 from simulators.testing.faults import FaultBoard
 from simulators.testing.records import Records
 from simulators.testing.stage import Stage, wait_until

@@ -10,8 +10,9 @@ import msgspec
 
 from drivers.modbus.options import ModbusOptions
 from drivers.serial_line import SerialLine
-from simulators.broker import DEFAULT_OPTIONS, broker
-from simulators.certificates import Authority
+from simulators.brokers.broker import DEFAULT_OPTIONS, broker
+from simulators.brokers.certificates import Authority
+from simulators.brokers.mosquitto import BrokerOptions
 from simulators.ioc.service import ACK_EVERY_S
 from simulators.kinds import serve_lines
 from simulators.lines.line import Line, Members
@@ -19,10 +20,9 @@ from simulators.lines.opening import open_line
 from simulators.modbus.image import Contents, RegisterImage
 from simulators.modbus.link import modbus_unit, open_units
 from simulators.modbus.units import Unit
-from simulators.mosquitto import BrokerOptions
-from simulators.one_device import Place, one_device
 from simulators.scripted_broker import ScriptedBroker
-from simulators.site import SiteLink, load_site
+from simulators.site.one_device import Place, one_device
+from simulators.site.reading import SiteLink, load_site
 from simulators.testing.asked import Hands
 from simulators.testing.brokers import BenchBroker
 from simulators.testing.devices import SimulatedDevice

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Literal
 
-from simulators.broker import Broker
-from simulators.mosquitto import BrokerOptions
+from simulators.brokers.broker import Broker
+from simulators.brokers.mosquitto import BrokerOptions
 from simulators.mqtt.client import Will
 from simulators.proxy.meddling import Watch
 from simulators.proxy.proxy import nobody, proxy

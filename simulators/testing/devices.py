@@ -7,9 +7,9 @@ from typing import Any
 from drivers.api import Value
 from simulators.faults.fault import EVERYTHING
 from simulators.modbus.image import RegisterImage
+from simulators.site.toml_text import toml_text
 from simulators.testing.asked import Asked
 from simulators.testing.lines import SimulatedLine
-from simulators.toml_text import toml_text
 from simulators.world import Exchange, Served
 
 

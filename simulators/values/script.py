@@ -19,7 +19,7 @@ from typing import Final
 
 from drivers.api import Value
 from drivers.tomlfile import Problem
-from simulators.site import SiteError
+from simulators.problems import SiteError
 from simulators.values.board import BadValue, Channel, Values
 from simulators.values.waveforms import Waveform
 

@@ -10,7 +10,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from simulators.broker import broker
+from simulators.brokers.broker import broker
 from simulators.output import show_line, stop_signal
 
 

@@ -19,12 +19,12 @@ from typing import Any
 from drivers.tomlfile import Problem
 from simulators.faults.catalogue import FAULTS
 from simulators.output import show_text, stop_signal
+from simulators.problems import SiteError
 from simulators.scenario.junit import as_junit
 from simulators.scenario.placeholders import Places
 from simulators.scenario.report import CheckReport, ScenarioReport, as_json, as_text
 from simulators.scenario.running import Options, read, run_scenario
 from simulators.scenario.shipped import scenario_file, scenario_names
-from simulators.site import SiteError
 
 TAKES_COMMAND = True
 INTERRUPTED = 130

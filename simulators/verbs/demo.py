@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from simulators.broker import Broker, broker
+from simulators.brokers.broker import Broker, broker
 from simulators.demo.account import Account, AgentAccount, account, as_text
 from simulators.demo.display import Display, display
 from simulators.demo.files import DemoFolder, demo_folder

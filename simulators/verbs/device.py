@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simulators.one_device import HOST, Place, one_device
-from simulators.site import Site
+from simulators.site.one_device import HOST, Place, one_device
+from simulators.site.reading import Site
 from simulators.verbs.serving import add_world_arguments, serve
 
 LINK = "simulated"

@@ -12,14 +12,14 @@ from itertools import cycle
 from pathlib import Path
 
 from drivers.serial_line import SerialLine
-from simulators.captures import capture_file, captured
+from simulators.captures.reading import capture_file, captured
+from simulators.captures.replaying import Replaying
 from simulators.endpoints import CannotServe, free_port
 from simulators.lines.line import Line, Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer
 from simulators.output import show_line, stop_signal
-from simulators.profiles import profile_file
-from simulators.replaying import Replaying
+from simulators.site.profiles import profile_file
 from simulators.world import World
 
 HOST = "127.0.0.1"

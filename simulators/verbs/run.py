@@ -14,7 +14,7 @@ from pathlib import Path
 from simulators.scenario.placeholders import Places
 from simulators.scenario.reading import read_scenario
 from simulators.scenario.shipped import scenario_file
-from simulators.site import load_site
+from simulators.site.reading import load_site
 from simulators.verbs.serving import Course, add_world_arguments, serve
 
 

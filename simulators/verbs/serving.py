@@ -19,8 +19,9 @@ from simulators.faults.fault import BadFault, Fault, parse_fault, parse_faults
 from simulators.faults.schedule import Schedule
 from simulators.kinds import serve_site
 from simulators.output import show_line, stop_signal, wait_for
-from simulators.site import Site, SiteError
-from simulators.site_faults import check_on_site
+from simulators.problems import SiteError
+from simulators.site.faults import check_on_site
+from simulators.site.reading import Site
 from simulators.values import BadValue
 from simulators.values.script import follow_script
 from simulators.world import Record, Served, TruthFile, World, forget, time_of_day_s

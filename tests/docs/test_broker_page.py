@@ -15,7 +15,7 @@ import pytest
 from broker_kit import KIT, script, shipped
 
 from agent.settings import UplinkSettings
-from simulators.broker import find_mosquitto
+from simulators.brokers.broker import find_mosquitto
 from simulators.endpoints import free_port
 
 TEXT = (KIT / "README.md").read_text(encoding="utf-8") if KIT.is_dir() else ""

@@ -11,7 +11,7 @@ from drivers.registry import driver_specs
 from drivers.serial.driver import compile_plan, open_link
 from drivers.serial.options import SerialOptions
 from drivers.serial.requests import request_bytes
-from simulators.captures import capture_file
+from simulators.captures.reading import capture_file
 from simulators.faults.fault import parse_fault
 from simulators.faults.schedule import Schedule
 from simulators.lines.line import Members
@@ -19,7 +19,7 @@ from simulators.lines.opening import open_line
 from simulators.lines.speaking import Deaf
 from simulators.serial.answering import Answering
 from simulators.serial.link import serve_serial
-from simulators.site import SiteDevice, SiteLink
+from simulators.site.reading import SiteDevice, SiteLink
 from simulators.world import World
 
 NOON_S = 43_200.0

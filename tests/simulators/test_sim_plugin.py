@@ -14,7 +14,7 @@ from paho.mqtt.publish import single
 from processes import wait_until
 
 from simulators.endpoints import CannotServe, free_port
-from simulators.site import SiteError
+from simulators.problems import SiteError
 from simulators.testing import (
     BadFault,
     BadValue,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from simulators.endpoints import CannotServe
-from simulators.pty import open_pty
+from simulators.lines.pty import open_pty
 
 
 def _read(fd: int) -> bytes:

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from processes import python_module, ready_line, started, stop
 
 from drivers.catalogue import profile_names, shipped_profiles
-from simulators.captures import Exchange, capture_file, captured
-from simulators.replaying import Replaying
+from simulators.captures.reading import Exchange, capture_file, captured
+from simulators.captures.replaying import Replaying
 
 PROFILES = profile_names([shipped_profiles()])
 

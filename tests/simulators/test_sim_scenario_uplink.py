@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from simulators.broker import broker
+from simulators.brokers.broker import broker
 from simulators.faults.fault import make_fault
 from simulators.mqtt.address import parse_broker
 from simulators.proxy.pace import Pace, Pacer

@@ -12,14 +12,14 @@ from serial_profiles import profile_file, shipped, shipped_names
 
 from drivers.registry import driver_specs
 from drivers.serial.options import SerialOptions
-from simulators.captures import capture_file
+from simulators.captures.reading import capture_file
 from simulators.endpoints import CannotServe, free_port
 from simulators.lines.line import Members
 from simulators.lines.opening import open_line
 from simulators.lines.speaking import Answer, Deaf
 from simulators.serial.link import serve_serial
 from simulators.serial.stream import Stream
-from simulators.site import SiteDevice, SiteLink
+from simulators.site.reading import SiteDevice, SiteLink
 from simulators.values import is_counter
 from simulators.world import World
 

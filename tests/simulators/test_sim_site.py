@@ -15,7 +15,8 @@ import pytest
 
 from simulators.endpoints import CannotServe, free_port
 from simulators.kinds import serve_site
-from simulators.site import SiteError, load_site
+from simulators.problems import SiteError
+from simulators.site.reading import load_site
 
 SITE = """
 [[link]]

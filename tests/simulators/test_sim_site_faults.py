@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from simulators.faults.fault import BadFault, make_fault, parse_fault
-from simulators.site import Site, load_site
-from simulators.site_faults import check_on_site
+from simulators.site.faults import check_on_site
+from simulators.site.reading import Site, load_site
 
 SITE = """
 [[link]]

@@ -18,7 +18,7 @@ from drivers.registry import driver_specs
 from drivers.serial.requests import request_bytes
 from simulators.camera.measuring import told_by
 from simulators.camera.models import PelcoCameras, Vc0706Camera, ViscaChain
-from simulators.captures import capture_file
+from simulators.captures.reading import capture_file
 from simulators.modbus.registers import ProfileMemory
 from simulators.serial.answering import Answering
 from simulators.serial.stream import Stream

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from drivers.api import Value
-from simulators.site import SiteError
+from simulators.problems import SiteError
 from simulators.values import Channel, Flag, Values
 from simulators.values.script import follow_script
 

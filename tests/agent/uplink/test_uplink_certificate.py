@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.uplink.mqtt.tls.certificate import certificate_in, certificate_of
-from simulators.certificates import Authority, Pair
+from simulators.brokers.certificates import Authority, Pair
 
 
 def _openssl(file: Path, *arguments: str) -> str:

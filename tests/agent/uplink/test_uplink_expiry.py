@@ -14,7 +14,7 @@ from agent.model import Event
 from agent.settings import Settings
 from agent.uplink.expiry import DAY_MS, FILE_NAME, ExpiryWatch, Told, due
 from agent.uplink.mqtt.tls.certificate import Certificate, certificate_in
-from simulators.certificates import Authority
+from simulators.brokers.certificates import Authority
 
 CERTIFICATE = Certificate(name="a", issuer="b", begins_ms=0, expires_ms=100 * DAY_MS, fingerprint="f")
 

@@ -13,8 +13,8 @@ from drivers.camera.options import CameraOptions, CameraProfile
 from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply, DriverError, NoReply
 from simulators.endpoints import free_port
+from simulators.site.toml_text import toml_text
 from simulators.testing import MakeSerialDevice, RawLine, SimulatedDevice, SimulatedSite
-from simulators.toml_text import toml_text
 
 
 def profile(name: str) -> CameraProfile:

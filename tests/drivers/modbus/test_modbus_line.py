@@ -17,9 +17,9 @@ from drivers.modbus.barrier import barrier
 from drivers.modbus.line import Line, open_line
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Identify, Request
+from simulators.faults.scripts import NotAfter, Say, at_any_time
 from simulators.modbus.framing import rtu_frame
 from simulators.modbus.image import numbered_word
-from simulators.scripts import NotAfter, Say, at_any_time
 from simulators.testing import SimulatedDevice
 
 KINDS = ("rtu", "rtu-over-tcp", "ascii", "tcp", "udp")

@@ -3,7 +3,7 @@
 Only what a simulator must know: links, devices, profiles. `oc-agent check` looks at everything else.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,16 +14,9 @@ from drivers.catalogue import ProfileError, find_profile, load_profile, profile_
 from drivers.profile import Profile
 from drivers.registry import driver_specs
 from drivers.tomlfile import Problem, Section, load_with_drop_ins
+from simulators.problems import SiteError
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-
-class SiteError(Exception):
-    """The files do not say what to simulate; `problems` holds everything that was found."""
-
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 class SiteDevice(msgspec.Struct, frozen=True):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from drivers.catalogue import find_profile, profile_folders, profile_names
 from drivers.tomlfile import Problem
-from simulators.site import SiteError
+from simulators.problems import SiteError
 
 
 def profile_file(name: str) -> Path:

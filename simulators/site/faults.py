@@ -8,7 +8,7 @@ from typing import Final
 from simulators.faults.catalogue import Place, Transport
 from simulators.faults.fault import EVERYTHING, BadFault, Fault, check_place
 from simulators.likeness import like
-from simulators.site import Site, SiteLink
+from simulators.site.reading import Site, SiteLink
 
 PLACES: Final[tuple[Place, ...]] = ("answer", "device", "line")
 """Where a simulated site can have faults; the others happen elsewhere."""

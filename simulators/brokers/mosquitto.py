@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from simulators.certificates import Pair
+from simulators.brokers.certificates import Pair
 
 SALT_BYTES = 12
 

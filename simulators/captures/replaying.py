@@ -7,7 +7,7 @@ answers in turn; bytes that are no request of it are passed over, and never answ
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import cycle
 
-from simulators.captures import Exchange
+from simulators.captures.reading import Exchange
 from simulators.lines.speaking import Answer
 
 

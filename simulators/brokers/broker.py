@@ -13,8 +13,8 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+from simulators.brokers.mosquitto import BrokerOptions, configuration
 from simulators.endpoints import free_port
-from simulators.mosquitto import BrokerOptions, configuration
 from simulators.processes import Child, ChildFailed, child
 
 START_TIMEOUT_S = 15.0
@@ -104,7 +104,7 @@ class Broker:
 
     def _argv(self) -> list[str]:
         if self.program is None:
-            return [sys.executable, "-m", "simulators.amqtt_broker", "--host", self.host, "--port", str(self.port)]
+            return [sys.executable, "-m", "simulators.brokers.amqtt", "--host", self.host, "--port", str(self.port)]
         return [self.program, "-c", str(self._write())]
 
     def _write(self) -> Path:

@@ -8,9 +8,10 @@ from typing import Any, Final
 from drivers.catalogue import ProfileError, load_profile
 from drivers.registry import driver_specs
 from simulators.endpoints import CannotServe, free_port
-from simulators.profiles import profile_file
-from simulators.site import Site, SiteError, load_site
-from simulators.toml_text import toml_text
+from simulators.problems import SiteError
+from simulators.site.profiles import profile_file
+from simulators.site.reading import Site, load_site
+from simulators.site.toml_text import toml_text
 
 HOST: Final = "127.0.0.1"
 DEFAULT_BAUD: Final = 9600

@@ -1,4 +1,4 @@
-"""The embedded broker as a program: `python -m simulators.amqtt_broker --port N`. For machines without mosquitto."""
+"""The embedded broker as a program: `python -m simulators.brokers.amqtt --port N`. For machines without mosquitto."""
 
 import argparse
 import asyncio

@@ -1,0 +1,1 @@
+"""Captures of real devices, and serving them byte for byte."""
