@@ -76,7 +76,8 @@ async def run_scenario(file: Path, command: Sequence[str], options: Options, say
             if known is None:
                 raise
             return _not_run(scenario, known, kept)
-        return judged(scenario, evidence, kept)
+        # In a thread: the devices of other scenarios that run beside this one must go on answering.
+        return await asyncio.to_thread(judged, scenario, evidence, kept)
 
 
 def judged(scenario: Scenario, evidence: Evidence, folder: str = "") -> ScenarioReport:
@@ -164,7 +165,7 @@ async def _run(file: Path, command: Sequence[str], options: Options, say: Say, f
         await play.settle()
         if ioc is not None:
             await ioc.stop()
-        return play.evidence()
+        return await asyncio.to_thread(play.evidence)
 
 
 async def _listens(recorder: Recorder) -> None:
