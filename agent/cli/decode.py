@@ -6,8 +6,8 @@ PROFILE is `vendor/model` or a path ending in .toml. Bytes are hexadecimal; blan
 import argparse
 
 from agent.cli.messages import tr
-from agent.cli.profiles.naming import found_profile
 from agent.cli.output import Failed, show_json, show_table, value_text, values_and_quality
+from agent.cli.profiles.naming import found_profile
 from drivers.errors import DriverError
 from drivers.registry import driver_specs
 

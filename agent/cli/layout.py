@@ -39,7 +39,7 @@ def unbroken(text: str) -> str:
 
 
 def columns(head: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> list[list[str]]:
-    """The lines of each row of a table, the head first; one that is wider than `width` has its widest columns wrapped."""
+    """The lines of each row of a table, the head first; the widest columns are wrapped where it exceeds `width`."""
     cells = [[unicodedata.normalize("NFC", cell) for cell in row] for row in (head, *rows)]
     widths = [max(map(cell_width, column)) for column in zip(*cells, strict=True)]
     if width is not None:

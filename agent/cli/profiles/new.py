@@ -1,7 +1,7 @@
 """Make a Modbus profile from a table of registers (CSV); it goes to stdout, or into a file with --save.
 
 The first line of the CSV names its columns: name, table, address, type, and as needed unit, scale, offset, decimals,
-min, max, interval_s, label_vi, label_en and others. Addresses are those of the wire: 40001 of a manual is table holding,
+min, max, interval_s, label_vi, label_en and others. Addresses are those of the wire: 40001 is table holding,
 address 0. Cells with several values have semicolons: enum 0=off;1=on.
 """
 
@@ -84,7 +84,7 @@ def _problems(registers: Registers, data: dict[str, Any], file: str) -> list[Pro
     for problem in _refused(data, rows, file):
         if problem.key not in registers.missing:
             found.setdefault((problem.line, problem.key), problem)
-    if found:  # the loader looks at how keys fit each other only where each is good by itself
+    if found and not registers.missing:  # the loader looks at how keys fit together only where each is good by itself
         wrong = {line for line, _ in found}
         sound = [(line, point) for line, point in rows if line not in wrong]
         names = {point["name"] for _, point in sound if "name" in point}
@@ -101,7 +101,8 @@ def _refused(data: dict[str, Any], rows: Sequence[tuple[int, dict[str, Any]]], f
         parse_profile(Tree(data | {"point": [point for _, point in rows]}, places, file), driver_specs())
     except ProfileError as err:
         return [
-            msgspec.structs.replace(problem, key=re.sub(r"^point\[\d+\]\.", "", problem.key)) for problem in err.problems
+            msgspec.structs.replace(problem, key=re.sub(r"^point\[\d+\]\.", "", problem.key))
+            for problem in err.problems
         ]
     return []
 

@@ -111,7 +111,9 @@ def _rows(text: str) -> Iterator[tuple[int, list[str]]]:
 def _of_head(names: Sequence[str], missing: Sequence[str], file: str, line: int) -> Iterator[Problem]:
     for name in missing:
         what = tr("there is no such column")
-        yield Problem(file, line, name, what, tr("the first line names the columns: {names} …", names=", ".join(NEEDED)))
+        yield Problem(
+            file, line, name, what, tr("the first line names the columns: {names} …", names=", ".join(NEEDED))
+        )
     for i, name in enumerate(names):
         if name in names[:i]:
             yield Problem(file, line, name, tr("two columns have this name"), tr("remove one of them"))

@@ -112,3 +112,14 @@ def test_a_table_that_is_too_wide_is_wrapped_and_loses_nothing() -> None:
 def test_a_path_is_never_broken() -> None:
     path = "/dev/serial/by-id/" + "x" * 90
     assert wrapped(f"see {path} now", first="  ", rest="  ") == ["  see", f"  {path}", "  now"]
+
+
+def test_a_point_with_the_longest_name_is_shown_on_80_columns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (shipped_profiles() / "eastron" / "sdm120.toml").read_text(encoding="utf-8")
+    file = tmp_path / "long.toml"
+    file.write_text(text.replace('name = "voltage"', f'name = "{"v" * 63}"'), encoding="utf-8")
+    code, out, _ = run(capsys, "profiles", "show", file)
+    assert (code, out.count("v" * 20) > 0) == (0, True)
+    assert [line for line in out.splitlines() if cell_width(line) > 80 and " " in line.strip()] == []
