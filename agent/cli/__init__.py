@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import check, decode, doctor, outbox, profiles, read, run, status
+from agent.cli import check, decode, doctor, outbox, ports, profiles, read, run, status
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, show_problems
 from agent.configuration import DEFAULT_FILE, ConfigError
 
-VERBS = (run, check, doctor, read, decode, profiles, status, outbox)
+VERBS = (run, check, doctor, ports, read, decode, profiles, status, outbox)
 EXIT_CONFIG = 78
 
 
