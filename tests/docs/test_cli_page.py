@@ -21,7 +21,7 @@ def test_the_commands_of_the_page_do_what_it_says(
     Path("registers.csv").write_text("\n".join(table) + "\n", encoding="utf-8")
     words = [shlex.split(line, comments=True) for line in BLOCKS if "oc-agent" in line]
     commands = [line[line.index("oc-agent") + 1 :] for line in words]
-    assert len(commands) == 8
+    assert len(commands) == 10
     for command in commands:
         with pytest.raises(SystemExit) as caught:
             main(["--lang", "en", *command])
