@@ -94,7 +94,9 @@ def _adapter(port: SerialPort) -> Iterator[str]:
         names = " ".join(filter(None, (adapter.vendor, adapter.product)))
         number = tr("serial number {number}", number=adapter.serial) if adapter.serial else tr("no serial number")
         yield ", ".join(filter(None, (f"{names} ({adapter.usb})".strip(), number, driver)))
-        if not adapter.serial and port.by_path:
+        if adapter.serial and not adapter.unique:
+            yield tr("another adapter here has the same serial number")
+        if not adapter.has_name and port.by_path:
             yield tr("it is told by its socket: plug it into the same one again")
     elif driver:
         yield ", ".join((tr("a port of this board"), driver))

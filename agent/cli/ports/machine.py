@@ -18,12 +18,22 @@ _SERIAL_BASE = ("port", "ctrl")
 
 
 class Adapter(msgspec.Struct, frozen=True, kw_only=True):
-    """A USB adapter as it describes itself; "" where it says nothing. `usb` is vendor:product."""
+    """A USB adapter as it describes itself; "" where it says nothing. `usb` is vendor:product.
+
+    `socket` is where it is plugged in, as the kernel counts. `unique`: no other adapter here says the same of itself.
+    """
 
     usb: str
+    socket: str
     vendor: str = ""
     product: str = ""
     serial: str = ""
+    unique: bool = True
+
+    @property
+    def has_name(self) -> bool:
+        """Can it be told from others of its kind by its serial number? Some makers give all of them the same."""
+        return bool(self.serial) and self.unique
 
 
 class SerialPort(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,21 +52,35 @@ class SerialPort(msgspec.Struct, frozen=True, kw_only=True):
     def to_write(self) -> str:
         """The name for `agent.toml`, which means the same port after a restart and a replug.
 
-        Adapters without a serial number share one name in `by-id`: they are told by the socket that they are in.
+        Adapters without a serial number of their own share one name in `by-id`: they are told by their socket.
         """
-        named = self.by_id if self.adapter is None or self.adapter.serial else self.by_path
+        named = self.by_id if self.adapter is None or self.adapter.has_name else self.by_path
         return named or self.by_id or self.by_path or self.board or self.device
 
 
 def serial_ports(dev: Path = Path("/dev"), sys: Path = Path("/sys")) -> list[SerialPort]:
     """Every serial port that has hardware behind it, by device name."""
     consoles = _line(sys / "class/tty/console/active").split()
-    return [_port(entry, dev, consoles) for entry in sorted((sys / "class/tty").glob("*")) if _is_there(entry, dev)]
+    entries = sorted((sys / "class/tty").glob("*"))
+    return _with_twins([_port(entry, dev, consoles) for entry in entries if _is_there(entry, dev)])
 
 
 def configured_port(path: str) -> SerialPort:
     """A port that the configuration names and the kernel does not list: a pty, or one that is not plugged in."""
     return SerialPort(device=path, there=Path(path).exists())
+
+
+def _with_twins(ports: list[SerialPort]) -> list[SerialPort]:
+    """With those marked whose serial number another adapter has too; the ports of one adapter share theirs."""
+    sockets: dict[tuple[str, str], set[str]] = {}
+    for adapter in (port.adapter for port in ports if port.adapter):
+        sockets.setdefault((adapter.usb, adapter.serial), set()).add(adapter.socket)
+    return [
+        msgspec.structs.replace(port, adapter=msgspec.structs.replace(port.adapter, unique=False))
+        if port.adapter and len(sockets[port.adapter.usb, port.adapter.serial]) > 1
+        else port
+        for port in ports
+    ]
 
 
 def _is_there(entry: Path, dev: Path) -> bool:
@@ -95,6 +119,7 @@ def _adapter(device: Path) -> Adapter | None:
         if (folder / "idVendor").exists():
             return Adapter(
                 usb=f"{_line(folder / 'idVendor')}:{_line(folder / 'idProduct')}",
+                socket=folder.name,
                 vendor=_line(folder / "manufacturer"),
                 product=_line(folder / "product"),
                 serial=_line(folder / "serial"),

@@ -46,15 +46,17 @@ class Machine:
         self.dev.mkdir()
         (self.sys / "class/tty/console").mkdir(parents=True)
 
-    def usb_serial(self, name: str, driver: str, told: dict[str, str], socket: str, *, by_id: str = "") -> None:
+    def usb_serial(
+        self, name: str, driver: str, told: dict[str, str], socket: str, *, interface: int = 0, by_id: str = ""
+    ) -> None:
         """An adapter with a driver of its own (ttyUSB); its interface and the device are above it."""
         device = self.sys / f"devices/usb1/{socket}"
-        port = device / f"{socket}:1.0" / name
+        port = device / f"{socket}:1.{interface}" / name
         port.mkdir(parents=True)
         for key, text in told.items():
             (device / key).write_text(text + "\n", encoding="utf-8")
         self._tty(name, port, driver)
-        self._named(name, "by-path", f"usb-0:{socket}-port0")
+        self._named(name, "by-path", f"usb-0:{socket}-port{interface}")
         if by_id:
             self._named(name, "by-id", by_id)
 
@@ -117,7 +119,7 @@ def test_an_adapter_tells_what_it_is_and_is_written_by_its_serial_number(machine
     machine.usb_serial("ttyUSB0", "ftdi_sio", FTDI, "1-1", by_id="usb-FTDI_FT232R_USB_UART_A10K-if00-port0")
     port = machine.ports()["ttyUSB0"]
     assert (port.adapter, port.driver) == (
-        Adapter(usb="0403:6001", vendor="FTDI", product="FT232R USB UART", serial="A10K"),
+        Adapter(usb="0403:6001", socket="1-1", vendor="FTDI", product="FT232R USB UART", serial="A10K"),
         "ftdi_sio",
     )
     assert port.to_write == str(machine.dev / "serial/by-id/usb-FTDI_FT232R_USB_UART_A10K-if00-port0")
@@ -129,6 +131,29 @@ def test_adapters_without_a_serial_number_are_told_by_their_sockets(machine: Mac
     assert [port.to_write for port in machine.ports().values()] == [
         str(machine.dev / "serial/by-path/usb-0:1-1-port0"),
         str(machine.dev / "serial/by-path/usb-0:1-2-port0"),
+    ]
+
+
+def test_adapters_to_which_their_maker_gave_one_serial_number_are_told_by_their_sockets(machine: Machine) -> None:
+    cp2102 = {"idVendor": "10c4", "idProduct": "ea60", "product": "CP2102 USB to UART", "serial": "0001"}
+    name = "usb-Silicon_Labs_CP2102_USB_to_UART_0001-if00-port0"
+    machine.usb_serial("ttyUSB0", "cp210x", cp2102, "1-1", by_id=name)
+    assert machine.ports()["ttyUSB0"].to_write == str(machine.dev / "serial/by-id" / name)
+    machine.usb_serial("ttyUSB1", "cp210x", cp2102, "1-2")
+    found = machine.ports()
+    assert [port.to_write for port in found.values()] == [
+        str(machine.dev / "serial/by-path/usb-0:1-1-port0"),
+        str(machine.dev / "serial/by-path/usb-0:1-2-port0"),
+    ]
+    assert "another adapter here has the same serial number" in words(port=found["ttyUSB0"])
+
+
+def test_two_ports_of_one_adapter_are_told_by_its_serial_number(machine: Machine) -> None:
+    machine.usb_serial("ttyUSB0", "ftdi_sio", FTDI, "1-1", by_id="usb-FTDI_A10K-if00-port0")
+    machine.usb_serial("ttyUSB1", "ftdi_sio", FTDI, "1-1", interface=1, by_id="usb-FTDI_A10K-if01-port0")
+    assert [Path(port.to_write).name for port in machine.ports().values()] == [
+        "usb-FTDI_A10K-if00-port0",
+        "usb-FTDI_A10K-if01-port0",
     ]
 
 
@@ -220,7 +245,7 @@ def test_a_device_file_tells_whose_it_is(pty: str) -> None:
 @pytest.mark.parametrize("lang", ["vi", "en"])
 def test_a_port_is_told_on_80_columns_with_the_name_to_write_alone_on_its_line(lang: str) -> None:
     name = "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10K1234-if00-port0"
-    adapter = Adapter(usb="0403:6001", vendor="FTDI", product="FT232R USB UART " * 3)
+    adapter = Adapter(usb="0403:6001", socket="1-1", vendor="FTDI", product="FT232R USB UART " * 3)
     port = SerialPort(device="/dev/ttyUSB0", driver="ftdi_sio", adapter=adapter, by_id=name, by_path="/x", console=True)
     set_language(lang)
     try:
