@@ -8,8 +8,9 @@ also when nobody waits for it any more.
 import asyncio
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ SOCKET_NAME = "control.sock"
 REQUEST_MAX_BYTES = 64 * 1024
 REQUEST_TIMEOUT_S = 5.0
 ORDER_TIMEOUT_S = 600.0
+_CREDENTIALS = struct.Struct("3i")
+"""`struct ucred`: pid, uid, gid."""
 
 Arguments = Mapping[str, Any]
 Answer = Callable[[], Any]
@@ -79,6 +82,13 @@ def ask_agent(runtime_dir: Path, verb: str) -> Any:
     return _asked(runtime_dir, ControlRequest(verb), REQUEST_TIMEOUT_S)
 
 
+def agent_pid(runtime_dir: Path) -> int:
+    """The process that answers on the control socket, as the kernel says; raises as `ask_agent` does."""
+    with _connected(runtime_dir) as sock:
+        credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    return int(_CREDENTIALS.unpack(credentials)[0])
+
+
 def order_agent(runtime_dir: Path, verb: str, arguments: Arguments) -> Any:
     """Let the running agent do something, and wait for what comes of it.
 
@@ -91,19 +101,28 @@ def order_agent(runtime_dir: Path, verb: str, arguments: Arguments) -> Any:
 
 
 def _asked(runtime_dir: Path, request: ControlRequest, timeout_s: float) -> Any:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(REQUEST_TIMEOUT_S)
+    with _connected(runtime_dir) as sock:
         try:
-            sock.connect(str(runtime_dir / SOCKET_NAME))
             sock.sendall(msgspec.json.encode(request) + b"\n")
             sock.settimeout(timeout_s)
             with sock.makefile("rb") as file:
                 line = file.readline()
-        except (FileNotFoundError, ConnectionError, TimeoutError) as err:
+        except (ConnectionError, TimeoutError) as err:
             raise AgentNotRunning(str(err)) from err
     if not line.strip():
         raise AgentNotRunning("it closed the connection without an answer")
     return msgspec.json.decode(line)
+
+
+@contextmanager
+def _connected(runtime_dir: Path) -> Iterator[socket.socket]:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
+        sock.settimeout(REQUEST_TIMEOUT_S)
+        try:
+            sock.connect(str(runtime_dir / SOCKET_NAME))
+        except (FileNotFoundError, ConnectionError, TimeoutError) as err:
+            raise AgentNotRunning(str(err)) from err
+        yield sock
 
 
 async def _answer(line: bytes, answers: Mapping[str, Answer], orders: Mapping[str, Order]) -> Any:

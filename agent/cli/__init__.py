@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import check, decode, doctor, outbox, read, run, status
+from agent.cli import check, completion, decode, doctor, outbox, ports, profiles, read, run, status
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, show_problems
 from agent.configuration import DEFAULT_FILE, ConfigError
 
-VERBS = (run, check, doctor, read, decode, status, outbox)
+VERBS = (run, check, doctor, ports, read, decode, profiles, status, outbox, completion)
 EXIT_CONFIG = 78
 
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sub = verbs.add_parser(name, help=lines[0], description=verb.__doc__)
         verb.add_arguments(sub)
         sub.set_defaults(main=verb.main, json=False)
-    args = parser.parse_args(argv)
+    args = parser.parse_args(argv, argparse.Namespace(root=parser))
     set_language(args.lang)
     try:
         code = _run(args)

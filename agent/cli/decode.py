@@ -4,14 +4,11 @@ PROFILE is `vendor/model` or a path ending in .toml. Bytes are hexadecimal; blan
 """
 
 import argparse
-from pathlib import Path
 
 from agent.cli.messages import tr
 from agent.cli.output import Failed, show_json, show_table, value_text, values_and_quality
-from agent.configuration import ConfigError
-from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders, profile_names
+from agent.cli.profiles.naming import found_profile
 from drivers.errors import DriverError
-from drivers.profile import Profile
 from drivers.registry import driver_specs
 
 
@@ -23,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    profile = _profile(args.profile, args.config.parent)
+    _, profile = found_profile(args.profile, args.config.parent)
     request = None if args.request is None else _bytes("--request", args.request)
     response = _bytes("--response", args.response)
     try:
@@ -40,18 +37,6 @@ def main(args: argparse.Namespace) -> int:
     rows = [[r.point, value_text(r.value), units[r.point], r.quality or tr("good")] for r in readings]
     show_table([tr("point"), tr("value"), tr("unit"), tr("quality")], rows)
     return 0
-
-
-def _profile(name: str, beside: Path) -> Profile:
-    folders = profile_folders(beside)
-    path = Path(name) if name.endswith(".toml") else find_profile(name, beside, folders)
-    if path is None:
-        known = ", ".join(profile_names(folders))
-        raise Failed(tr('there is no profile "{name}"; there are: {known}', name=name, known=known))
-    try:
-        return load_profile(path, driver_specs())
-    except ProfileError as err:
-        raise ConfigError(err.problems) from err
 
 
 def _bytes(option: str, text: str) -> bytes:

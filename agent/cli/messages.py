@@ -5,7 +5,10 @@ A text without a translation is shown in English. `messages.vi.toml` maps Englis
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
+
+from drivers.profile import Language
 
 _CATALOGUE = Path(__file__).with_name("messages.vi.toml")
 _texts: dict[str, str] = {}
@@ -27,3 +30,9 @@ def tr(text: str, /, **values: object) -> str:
 def translated(text: str) -> str:
     """`text` in the chosen language, braces and all; for texts that stand in a table elsewhere."""
     return _texts.get(text, text)
+
+
+def in_language(label: Mapping[Language, str]) -> str:
+    """The label of a profile, device or point in the chosen language, else in the other; "" where it has none."""
+    first: Language = "vi" if _texts else "en"
+    return label.get(first) or next(iter(label.values()), "")

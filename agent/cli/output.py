@@ -1,12 +1,12 @@
 """What verbs share: tables, JSON, and how problems of files are shown."""
 
 import sys
-import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
+from agent.cli.layout import columns
 from agent.cli.messages import tr
 from drivers.api import Quality, Reading
 from drivers.tomlfile import Problem
@@ -31,13 +31,10 @@ def say(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def show_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as their widest cell; Vietnamese in either normal form lines up."""
-    cells = [[unicodedata.normalize("NFC", cell) for cell in row] for row in (head, *rows)]
-    widths = [max(map(_width, column)) for column in zip(*cells, strict=True)]
-    for row in cells:
-        padded = (cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True))
-        print("  ".join(padded).rstrip())
+def show_table(head: Sequence[str], rows: Sequence[Sequence[str]], *, width: int | None = None) -> None:
+    """Columns as wide as their widest cell, or wrapped to fit `width`; Vietnamese in either normal form lines up."""
+    for lines in columns(head, rows, width):
+        print("\n".join(lines))
 
 
 def show_problems(problems: Sequence[Problem], *, as_json: bool, title: str | None = None) -> None:
@@ -62,7 +59,3 @@ def values_and_quality(readings: Sequence[Reading]) -> dict[str, dict[str, Any]]
         "values": {r.point: r.value for r in readings},
         "quality": {r.point: r.quality for r in readings if r.quality is not Quality.GOOD},
     }
-
-
-def _width(text: str) -> int:
-    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)

@@ -3,7 +3,10 @@ import string
 import tomllib
 from pathlib import Path
 
+import pytest
+
 import agent.cli
+from agent.cli import main
 from agent.cli.messages import set_language, tr
 from agent.clock import STATE_WORDS
 from agent.uplink.faults import FAULTS
@@ -43,3 +46,31 @@ def test_the_locale_chooses_the_language_and_the_option_wins(monkeypatch) -> Non
     monkeypatch.setenv("LC_ALL", "en_GB.UTF-8")
     set_language(None)
     assert tr("good") == "good"
+
+
+@pytest.mark.parametrize(
+    ("locale", "option", "said"),
+    [
+        ("vi_VN.UTF-8", [], "lỗi: --response trống"),
+        ("vi_VN.UTF-8", ["--lang", "en"], "error: --response is empty"),
+        ("C.UTF-8", [], "error: --response is empty"),
+        ("C.UTF-8", ["--lang", "vi"], "lỗi: --response trống"),
+    ],
+)
+def test_a_verb_speaks_the_language_of_the_locale_or_of_the_option(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], locale: str, option: list[str], said: str
+) -> None:
+    monkeypatch.setenv("LC_ALL", locale)
+    try:
+        with pytest.raises(SystemExit):
+            main([*option, "decode", "eastron/sdm120", "--response", ""])
+        assert capsys.readouterr().err.startswith(said)
+    finally:
+        set_language("en")
+
+
+def test_a_language_that_there_is_not_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--lang", "fr", "check"])
+    assert caught.value.code == 2
+    assert "fr" in capsys.readouterr().err
