@@ -506,7 +506,8 @@ async def test_lanes_that_wait_are_alive_for_ever_and_a_store_that_never_answers
         bench.source.seal()
         await until(lambda: bench.source.delivered)
         for _ in range(5):
-            bench.later(sender, 100.0)  # nothing is to be sent, and it turns
+            bench.clock.advance(100.0)
+            sender._traffic.wake.set()  # as each second: nothing is to be read, and the lanes turn
             await asyncio.sleep(0.01)
             assert sender.is_alive()
 
