@@ -501,7 +501,7 @@ async def test_a_suspect_is_never_in_flight_twice() -> None:
 
 
 async def test_lanes_that_wait_are_alive_for_ever_and_a_store_that_never_answers_is_stuck() -> None:
-    bench = Bench()
+    bench = Bench(resend_s=86_400.0)
     async with bench.running() as sender:
         bench.source.seal()
         await until(lambda: bench.source.delivered)
