@@ -104,6 +104,7 @@ def test_systemd_hears_that_it_is_ready_alive_and_stopping(tmp_path: Path, syste
         wait_until(lambda: systemd.has("WATCHDOG=1"), 10, "the watchdog is patted")
         _end(agent)
     assert systemd.has("STOPPING=1")
+    assert systemd.has("EXTEND_TIMEOUT_USEC=30000000")  # `drain_s`, and 25 s for the rest
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

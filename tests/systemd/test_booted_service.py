@@ -197,14 +197,14 @@ def test_after_a_kill_it_runs_again_with_its_journal(service: Machine) -> None:
 
 
 def test_an_agent_that_hangs_is_ended_and_started_again(machine: Machine) -> None:
-    machine.write("/etc/systemd/system/oc-agent.service.d/quick.conf", "[Service]\nWatchdogSec=3\n")
+    machine.write("/etc/systemd/system/oc-agent.service.d/quick.conf", "[Service]\nWatchdogSec=5\n")
     machine.write("/etc/oc-agent/agent.toml", CONFIG, "640", "root:oc-agent")
     machine.run("systemctl", "daemon-reload")
     machine.run("systemctl", "start", "oc-agent")
     try:
         first = machine.shows("oc-agent", "MainPID")
         machine.run("kill", "-STOP", first)
-        wait_until(lambda: machine.shows("oc-agent", "NRestarts") == "1", 40, "the watchdog bites")
+        wait_until(lambda: machine.shows("oc-agent", "NRestarts") != "0", 60, "the watchdog bites")
         wait_until(lambda: machine.shows("oc-agent", "ActiveState") == "active", 20, "it is ready again")
         assert machine.shows("oc-agent", "MainPID") != first
         said = "\n".join(e["MESSAGE"] for e in _journal(machine))
