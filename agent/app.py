@@ -21,7 +21,7 @@ from agent.model import Account, Scan
 from agent.pictures import Pictures
 from agent.polling.poller import LinkPoller
 from agent.report import Reporter
-from agent.sdnotify import Notifier, watchdog_interval_s
+from agent.sdnotify import Notifier
 from agent.settings import Settings
 from agent.store import Store, StoreConfig, open_store
 from agent.store.pictures import PictureShelf
@@ -29,6 +29,7 @@ from agent.supervise import Backoff, keep_running
 from agent.uplink.expiry import ExpiryWatch
 from agent.uplink.formats.ocg1 import Ocg1, config_hash
 from agent.uplink.publisher import Publisher
+from agent.watchdog import Watchdog
 from drivers.api import Reading
 
 log = logging.getLogger(__name__)
@@ -36,7 +37,8 @@ log = logging.getLogger(__name__)
 HEALTH_INTERVAL_S = 60.0
 QUIET_S = 600.0
 """A gateway that sealed nothing for so long seals its own health, so that `low` keeps moving at the IOC."""
-WATCHDOG_MAX_S = 10.0
+STOP_S = 25.0
+"""What a stop may take beside `drain_s`: sealing, and a slow card."""
 GATEWAY_DEVICE = "_gateway"
 LINK_RESTART_FIRST_S, LINK_RESTART_MAX_S = 1.0, 60.0
 UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S = 0.1, 1.0
@@ -84,6 +86,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     expiry = ExpiryWatch(settings, clock, store.append_event)
     await expiry.read()  # before the first health message
     reporter = Reporter(settings, clock, store, publisher, pollers, shelf, expiry)
+    watchdog = Watchdog({"store": store, "uplink": publisher}, pollers, clock)
     runtime_dir = Path(settings.gateway.runtime_dir)
     answers = {"status": reporter.status, "outbox": reporter.outbox}
     orders = {"forget": partial(carry_out, store)}
@@ -94,13 +97,14 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
             core.create_task(pictures.run(), name="pictures"),
             core.create_task(expiry.run(), name="certificate"),
             core.create_task(_health(reporter, store, publisher, clock), name="health"),
-            core.create_task(_watchdog(store, publisher, notifier), name="watchdog"),
+            core.create_task(watchdog.run(notifier), name="watchdog"),
         ]
         links = core.create_task(_poll_links(pollers, clock, random), name="links")
         log.info("oc-agent %s: gateway %s, %d devices", __version__, settings.gateway.id, len(settings.devices))
         notifier.send("READY=1", f"STATUS={len(settings.devices)} devices on {len(settings.links)} links")
         await stop.wait()
-        notifier.send("STOPPING=1")
+        stop_us = round((settings.uplink.drain_s + STOP_S) * 1e6)
+        notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={stop_us}")
         log.info("stopping: polling ends, what was read is sealed and sent")
         await _cancel(links)
         await store.flush()
@@ -160,15 +164,6 @@ async def _health(reporter: Reporter, store: Store, publisher: Publisher, clock:
         elif now_ns - since_ns >= QUIET_S * NS_PER_S:
             readings = [Reading(point, value, now_ns) for point, value in (await reporter.health_values()).items()]
             store.append(Scan(GATEWAY_DEVICE, now_ns, readings))
-
-
-async def _watchdog(store: Store, publisher: Publisher, notifier: Notifier) -> None:
-    """Pat the watchdog of systemd while the loop turns and the writer and the publisher make progress."""
-    interval_s = watchdog_interval_s()
-    while interval_s is not None:
-        if store.is_alive() and publisher.is_alive():
-            notifier.send("WATCHDOG=1")
-        await asyncio.sleep(min(interval_s, WATCHDOG_MAX_S))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -11,14 +11,13 @@ class _JournalFormatter(logging.Formatter):
     """Prefixes each line with its syslog priority (sd-daemon(3))."""
 
     def format(self, record: logging.LogRecord) -> str:
-        prefix = f"<{_SYSLOG.get(record.levelno, 6)}>"
-        return "\n".join(prefix + line for line in super().format(record).split("\n"))
+        return _marked(super().format(record), record.levelno)
 
 
 def set_up_logs(level: str) -> None:
     """Send logs to stderr at `level` (a name of `logging`, lower case)."""
     handler = logging.StreamHandler(sys.stderr)
-    if "JOURNAL_STREAM" in os.environ:
+    if _journald_reads():
         handler.setFormatter(_JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
@@ -26,3 +25,22 @@ def set_up_logs(level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(max(logging.INFO, root.level))
+
+
+def as_error(text: str) -> str:
+    """`text` for stderr: an error to journald, and as it is to people."""
+    return _marked(text, logging.ERROR) if _journald_reads() else text
+
+
+def _marked(text: str, level: int) -> str:
+    prefix = f"<{_SYSLOG.get(level, 6)}>"
+    return "\n".join(prefix + line for line in text.split("\n"))
+
+
+def _journald_reads() -> bool:
+    """Whether stderr is the journal's: programs started in a terminal inherit JOURNAL_STREAM too (systemd.exec(5))."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):  # closed, or not a file
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"

@@ -1,4 +1,4 @@
-"""Keep things running: the one place that retries, and the one broad `except`.
+"""Keep things running, and tell what has stopped: the one place that retries, and the one broad `except`.
 
 A crash is logged with its traceback, counted, and the work starts again after a capped, jittered delay. One
 WARNING for each failure episode, INFO on recovery with its length, repeats at DEBUG.
@@ -50,6 +50,28 @@ class Episode:
         self._since_ns = None
         log.info("%s: works again after %.1f s", self._what, seconds)
         return True
+
+
+class Pulse:
+    """Whether a loop still turns. Before each step it says how long that may take; late by `grace_s`, it is stuck."""
+
+    def __init__(self, clock: Clock, grace_s: float) -> None:
+        self._clock = clock
+        self._grace_ns = round(grace_s * NS_PER_S)
+        self._until_ns: int | None = None
+        self.beat()
+
+    def beat(self, busy_s: float = 0.0) -> None:
+        """The loop turns; its next step may take `busy_s`."""
+        self._until_ns = self._clock.mono_ns() + round(busy_s * NS_PER_S) + self._grace_ns
+
+    def rest(self) -> None:
+        """The loop turns, and waits for what may never come."""
+        self._until_ns = None
+
+    def is_alive(self) -> bool:
+        """False where the loop is stuck."""
+        return self._until_ns is None or self._clock.mono_ns() < self._until_ns
 
 
 class Backoff(wait_base):

@@ -12,8 +12,9 @@ from pathlib import Path
 from agent import __version__
 from agent.cli import check, completion, decode, doctor, outbox, ports, profiles, read, run, status
 from agent.cli.messages import set_language, tr
-from agent.cli.output import Failed, show_problems
+from agent.cli.output import Failed, say, show_problems
 from agent.configuration import DEFAULT_FILE, ConfigError
+from agent.logs import as_error
 
 VERBS = (run, check, doctor, ports, read, decode, profiles, status, outbox, completion)
 EXIT_CONFIG = 78
@@ -52,5 +53,5 @@ def _run(args: argparse.Namespace) -> int:
         show_problems(err.problems, as_json=args.json)
         return EXIT_CONFIG
     except Failed as err:
-        print(tr("error: {what}", what=err), file=sys.stderr)
+        say(as_error(tr("error: {what}", what=err)))
         return 1

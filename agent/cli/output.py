@@ -8,6 +8,7 @@ import msgspec
 
 from agent.cli.layout import columns
 from agent.cli.messages import tr
+from agent.logs import as_error
 from drivers.api import Quality, Reading
 from drivers.tomlfile import Problem
 
@@ -42,10 +43,10 @@ def show_problems(problems: Sequence[Problem], *, as_json: bool, title: str | No
     if as_json:
         show_json({"ok": False, "problems": problems})
         return
-    print(title or tr("{count} problem(s) in the configuration:", count=len(problems)), file=sys.stderr)
+    say(as_error(title or tr("{count} problem(s) in the configuration:", count=len(problems))))
     for problem in problems:
-        print(f"  {problem.file}:{problem.line}  {problem.key}: {problem.what}", file=sys.stderr)
-        print(f"      -> {problem.fix}", file=sys.stderr)
+        say(as_error(f"  {problem.file}:{problem.line}  {problem.key}: {problem.what}"))
+        say(as_error(f"      -> {problem.fix}"))
 
 
 def value_text(value: Any) -> str:

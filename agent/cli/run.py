@@ -6,6 +6,7 @@ one JSON line on stdout at the end.
 
 import argparse
 import asyncio
+import logging
 import sys
 
 import msgspec
@@ -16,6 +17,8 @@ from agent.configuration import load_configuration
 from agent.logs import set_up_logs
 from agent.store import StoreError
 
+log = logging.getLogger(__name__)
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """No arguments of its own."""
@@ -25,7 +28,7 @@ def main(args: argparse.Namespace) -> int:
     configuration = load_configuration(args.config)
     set_up_logs(configuration.settings.log.level)
     for warning in configuration.warnings:
-        print(f"{warning.file}:{warning.line}: {warning.key}: {warning.what}", file=sys.stderr)
+        log.warning("%s:%d: %s: %s", warning.file, warning.line, warning.key, warning.what)
     try:
         account = asyncio.run(run_agent(configuration.settings))
     except StoreError as err:

@@ -15,10 +15,10 @@ from agent.clock import NS_PER_S, Clock
 from agent.configuration import by_interval
 from agent.model import Event, Scan
 from agent.polling.device import DevicePolling, Poll
-from agent.polling.pictures import OnPicture, PictureFailed, PictureTaker
+from agent.polling.pictures import PICTURE_S, OnPicture, PictureFailed, PictureTaker
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
-from agent.supervise import Backoff, Episode
+from agent.supervise import Backoff, Episode, Pulse
 from drivers.api import Link, LinkStats, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
@@ -29,6 +29,9 @@ REOPEN_MAX_S = 10.0
 ON_DEMAND_S = 10 * 365 * 86_400.0
 STUCK_S = 60.0
 """A read that takes this much longer than its timeout is stuck in the driver; the link is opened again."""
+
+ALIVE_S = 120.0
+"""Whatever takes this much longer than it may will not end by itself: opening or closing a port hangs in its driver."""
 
 
 class LinkPoller:
@@ -58,6 +61,7 @@ class LinkPoller:
         self._is_full = is_full
         self._pictures = PictureTaker(link.name, on_picture)
         self._wake = asyncio.Event()
+        self._pulse = Pulse(clock, ALIVE_S)
         self._opening = Episode(f"link {link.name}", clock)
 
     async def run(self) -> None:
@@ -65,6 +69,7 @@ class LinkPoller:
         self._plan()
         attempt = 0
         while True:
+            self._pulse.beat(getattr(self.link.options, "connect_timeout_s", 0.0))  # on the network only
             try:
                 async with self.link.spec.open_link(self.link.options) as link:
                     attempt = 0
@@ -73,7 +78,13 @@ class LinkPoller:
             except LinkDown as err:
                 attempt += 1
                 self._link_down(err)
-            await asyncio.sleep(self._backoff.delay_s(attempt))
+            delay_s = self._backoff.delay_s(attempt)
+            self._pulse.beat(delay_s)
+            await asyncio.sleep(delay_s)
+
+    def is_alive(self) -> bool:
+        """Whether `run` turns. A link that is down, and devices that are silent, are no reason to say no."""
+        return self._pulse.is_alive()
 
     def _plan(self) -> None:
         """Decide once what to ask whom, and how often; a poller that crashed begins anew."""
@@ -129,8 +140,10 @@ class LinkPoller:
     async def _woken_before(self, due_ns: int) -> bool:
         """Sleep until `due_ns`; True where the schedule changed meanwhile."""
         self._wake.clear()
+        wait_s = max(0, due_ns - self._clock.mono_ns()) / NS_PER_S
+        self._pulse.beat(wait_s)
         try:
-            async with asyncio.timeout(max(0, due_ns - self._clock.mono_ns()) / NS_PER_S):
+            async with asyncio.timeout(wait_s):
                 await self._wake.wait()
         except TimeoutError:
             return False
@@ -138,6 +151,7 @@ class LinkPoller:
 
     async def _take_picture(self, link: Link, device: DevicePolling) -> None:
         """One picture, or why there is none. It says nothing of whether the camera is up: its points do."""
+        self._pulse.beat(PICTURE_S)
         try:
             await self._pictures.take(cast("PictureLink", link), device.settings)
         except PictureFailed as err:
@@ -157,8 +171,10 @@ class LinkPoller:
     async def _read(self, link: Link, poll: Poll) -> bool:
         """Read one plan and hand on what came; False where the device did not answer."""
         device = poll.device
+        most_s = self.link.options.timeout_s + STUCK_S
+        self._pulse.beat(most_s)
         try:
-            async with asyncio.timeout(self.link.options.timeout_s + STUCK_S):
+            async with asyncio.timeout(most_s):
                 await self._recognise(link, device)
                 if device.recognition.mismatch:
                     device.state.error = device.recognition.mismatch

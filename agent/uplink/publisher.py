@@ -20,7 +20,7 @@ from agent.clock import NS_PER_S, Clock, described
 from agent.health import hardware
 from agent.model import Batch, BatchSource, Event
 from agent.settings import Settings
-from agent.supervise import Backoff, Episode
+from agent.supervise import Backoff, Episode, Pulse
 from agent.uplink.downlink.messages import Replay
 from agent.uplink.downlink.peer import Peer
 from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
@@ -104,7 +104,7 @@ class Publisher:
         self._since_ms: int | None = None
         self._error = ""
         self._fault: Fault | None = None
-        self._alive_until_ns = clock.mono_ns() + round(ALIVE_S * NS_PER_S)
+        self._pulse = Pulse(clock, ALIVE_S)
         self._stopping = False
 
     async def run(self) -> None:
@@ -187,12 +187,13 @@ class Publisher:
         return {"alarms": list(progress.alarms.values()), "rejected": dict(progress.rejected)}
 
     def is_alive(self) -> bool:
-        """Whether the loop of `run` turns; for the watchdog. A broker that is away is no reason to restart."""
-        return self._clock.mono_ns() < self._alive_until_ns
+        """Whether the loops of `run` and of its lanes turn. A broker that is away is no reason to restart."""
+        sender = self._hearing.sender
+        return self._pulse.is_alive() and (sender is None or sender.is_alive())
 
     async def _connection(self) -> UplinkDown:
         """One connection from CONNECT to its end; returns why it ended."""
-        self._stay_alive(self._settings.uplink.connect_timeout_s)
+        self._pulse.beat(self._settings.uplink.connect_timeout_s)
         if self._sayings.connection == 0 or self._since_ms is not None:
             self._sayings.connection = self._source.new_connection()  # a number that nobody has seen is used again
             self._since_ms = None
@@ -241,7 +242,7 @@ class Publisher:
 
     async def _until_closed(self, session: MqttSession) -> None:
         while True:
-            self._stay_alive(BEAT_S)
+            self._pulse.beat(BEAT_S)
             await asyncio.wait({session.closed}, timeout=BEAT_S)
             if session.closed.done():
                 raise session.closed.result()
@@ -313,7 +314,7 @@ class Publisher:
             delay_s = TAKEN_OVER_S
         else:
             delay_s = next(refusals if isinstance(down, UplinkRefused) else delays)
-        self._stay_alive(delay_s)
+        self._pulse.beat(delay_s)
         await asyncio.sleep(delay_s)
 
     def _report_takeover(self) -> None:
@@ -325,9 +326,6 @@ class Publisher:
 
     def _refusal_delays(self) -> Iterator[float]:
         return Backoff(REFUSED_FIRST_S, REFUSED_MAX_S, self._random).delays()
-
-    def _stay_alive(self, busy_s: float) -> None:
-        self._alive_until_ns = self._clock.mono_ns() + round((busy_s + ALIVE_S) * NS_PER_S)
 
     def _make_route(self) -> Route:
         uplink = self._settings.uplink

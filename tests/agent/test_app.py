@@ -104,6 +104,7 @@ def test_systemd_hears_that_it_is_ready_alive_and_stopping(tmp_path: Path, syste
         wait_until(lambda: systemd.has("WATCHDOG=1"), 10, "the watchdog is patted")
         _end(agent)
     assert systemd.has("STOPPING=1")
+    assert systemd.has("EXTEND_TIMEOUT_USEC=30000000")  # `drain_s`, and 25 s for the rest
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -161,12 +162,38 @@ def test_sighup_does_not_end_it(tmp_path: Path, systemd: Systemd) -> None:
 
 
 def test_under_journald_lines_carry_their_level_and_no_time(tmp_path: Path, systemd: Systemd) -> None:
-    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path), JOURNAL_STREAM="8:1") as agent:
+    with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path), JOURNAL_STREAM=_journal(tmp_path)) as agent:
         wait_until(lambda: systemd.has("READY=1"), 10, "ready")
         wait_until(lambda: "<4>link plc" in (tmp_path / "log").read_text(encoding="utf-8"), 10, "a warning")
         _end(agent)
     lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
     assert any(line.startswith("<6>oc-agent ") for line in lines)
+    assert any(line.startswith("<4>") and "uplink.tls" in line for line in lines)
+    assert all(line[:3] in {"<4>", "<6>"} for line in lines)
+
+
+def _journal(folder: Path) -> str:
+    """The log, as if journald read it: its device and inode."""
+    (folder / "log").touch()
+    found = (folder / "log").stat()
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+def test_under_journald_what_is_wrong_with_the_configuration_is_a_warning_or_an_error(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text(CONFIG.format(port=1).replace("tls =", "tsl ="), encoding="utf-8")
+    with _agent(tmp_path, JOURNAL_STREAM=_journal(tmp_path)) as agent:
+        agent.communicate(timeout=20)
+        assert agent.returncode == 78
+    lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
+    assert len(lines) >= 3
+    assert all(line.startswith("<3>") for line in lines)
+
+
+def test_an_inherited_journal_stream_marks_nothing_for_people(tmp_path: Path) -> None:
+    (tmp_path / "agent.toml").write_text("[", encoding="utf-8")
+    with _agent(tmp_path, JOURNAL_STREAM="8:1") as agent:
+        agent.communicate(timeout=20)
+    assert "<" not in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_a_file_that_is_no_outbox_is_set_aside_and_the_agent_runs(tmp_path: Path, systemd: Systemd) -> None:

@@ -16,6 +16,7 @@ from typing import Final, Literal, Protocol
 
 from agent.clock import NS_PER_S
 from agent.model import Batch, SeqRange
+from agent.supervise import Pulse
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats import Lane
 from agent.uplink.lanes.outcomes import Outcomes
@@ -31,6 +32,9 @@ READ_BYTES: Final = 256 * 1024
 TICK_S: Final = 1.0
 COME_UP_S: Final = 2.0
 """An IOC that has come up acknowledges within this time what it has stored before; the rest is sent again."""
+
+STUCK_S: Final = 120.0
+"""A card may take seconds, and the store patience; this is longer than either."""
 
 
 class Sending(Protocol):
@@ -58,6 +62,7 @@ class Sender:
         self._reader = ReplayReader(route.source, route.replays, route.may_send)
         self._answers: deque[tuple[int, int]] = deque()
         self._answered_ns = self._ticked_ns = self._swept_ns = self._clock.mono_ns()
+        self._turning, self._reading = Pulse(route.clock, STUCK_S), Pulse(route.clock, STUCK_S)
         self._quiet = asyncio.Event()
         self._down: UplinkDown | None = None
         self._limit_payload()
@@ -65,6 +70,10 @@ class Sender:
     @property
     def in_flight(self) -> int:
         return len(self._traffic.window)
+
+    def is_alive(self) -> bool:
+        """Whether the lanes turn, and the backlog is read; also where nothing may be sent."""
+        return self._turning.is_alive() and self._reading.is_alive()
 
     async def run(self) -> None:
         """Send until the connection ends; raises `UplinkDown` (in a group), and whatever the store raises."""
@@ -124,6 +133,7 @@ class Sender:
         traffic = self._traffic
         while True:
             traffic.wake.clear()
+            self._turning.beat(TICK_S)
             self._settle()
             self._tick()
             while self._send_next():
@@ -141,6 +151,7 @@ class Sender:
         traffic, backlog, suspects = self._traffic, self._traffic.backlog, self._traffic.suspects
         while True:
             traffic.read.clear()
+            self._reading.beat()
             now_ns = self._clock.mono_ns()
             if suspects.hungry(now_ns) and self._route.may_send():
                 none_any_more = await suspects.read(now_ns)
@@ -153,6 +164,7 @@ class Sender:
                 backlog.take(batches, generation, traffic.is_elsewhere)
                 traffic.wake.set()
             else:
+                self._reading.rest()
                 await traffic.read.wait()
 
     def _settle(self) -> None:

@@ -3,20 +3,26 @@
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from itertools import repeat
 from pathlib import Path
 
 import pytest
+from fake_clock import FakeClock
+from processes import closed_port
 from uplink_helpers import (
     EPOCH,
     GATEWAY,
     MemorySource,
+    at_work,
     listener,
     ready,
     running,
+    settings,
     until,
 )
 
 from agent.model import Event
+from agent.uplink.publisher import Publisher
 from simulators.testing import Bench, BenchBroker, BrokerOptions, self_signed
 
 STATUS = f"ocg/v1/{GATEWAY}/up/status"
@@ -393,3 +399,24 @@ async def test_batches_that_are_there_again_are_sent_at_once(broker: BenchBroker
         await until(lambda: sorted(source.delivered) == [1, 2, 3, 4, 5, 6])
         await until(lambda: ioc.seqs("backfill") == [2, 3])
     ioc.close()
+
+
+async def test_a_broker_that_is_away_is_no_reason_to_restart_and_lanes_that_stop_are(
+    broker: BenchBroker, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = FakeClock()
+    with closed_port() as port:
+        source = MemorySource()
+        publisher = Publisher(settings(port, tmp_path), source, clock, lambda: repeat(0.001))
+        async with at_work(publisher, source):
+            for _ in range(10):
+                clock.advance(30.0)
+                await asyncio.sleep(0.05)
+                await until(publisher.is_alive)
+            assert not publisher.state().connected
+    async with running(broker, MemorySource(), tmp_path) as publisher:
+        await until(lambda: ready(publisher))
+        assert publisher.is_alive()
+        assert publisher._hearing.sender
+        monkeypatch.setattr(publisher._hearing.sender, "is_alive", lambda: False)
+        assert not publisher.is_alive()

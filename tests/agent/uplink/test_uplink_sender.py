@@ -498,3 +498,27 @@ async def test_a_suspect_is_never_in_flight_twice() -> None:
         bench.session.waiting[0].set_result(0)
         await until(lambda: bench.source.delivered == [1])
         assert len(bench.session.sent) == 1
+
+
+async def test_lanes_that_wait_are_alive_for_ever_and_a_store_that_never_answers_is_stuck() -> None:
+    bench = Bench(resend_s=86_400.0)
+    async with bench.running() as sender:
+        bench.source.seal()
+        await until(lambda: bench.source.delivered)
+        for _ in range(5):
+            bench.clock.advance(100.0)
+            sender._traffic.wake.set()  # as each second: nothing is to be read, and the lanes turn
+            await asyncio.sleep(0.01)
+            assert sender.is_alive()
+
+        async def pending(*_: Any) -> Any:
+            await asyncio.Event().wait()
+
+        bench.source.pending = pending  # type: ignore[method-assign]
+        sender.look_again(1)
+        await asyncio.sleep(0.01)
+        assert sender.is_alive()
+        for _ in range(2):
+            bench.later(sender, 100.0)
+            await asyncio.sleep(0.01)
+        assert not sender.is_alive()
