@@ -18,9 +18,9 @@ _NAMED: Final = 6
 _NUMBERED: Final = re.compile(r" L\d(?:-(?:N|L\d))?(?= |$)| \d+(?=[:,]|$)")
 _HEAD: Final = """# Devices
 
-Made by `docs/make_devices.py` from `config/profiles`: {profiles} profiles, of which {device} are verified with frames of
-a device and {document} with frames in a document; {unverified} are unverified. The first column is what a configuration
-says as `profile`.
+Made by `docs/make_devices.py` from `config/profiles`: {profiles} profiles, of which {device} are verified with frames
+of a device and {document} with frames in a document; {unverified} are unverified. The first column is what
+a configuration says as `profile`.
 
 "Verified" is what the profile was held against, in the capture beside it: the values of those frames come out as they
 should. It does not say that each of its points was seen. A profile is unverified where no frame of that model was
