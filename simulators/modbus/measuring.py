@@ -18,7 +18,7 @@ def channel_of(
 ) -> Channel:
     """What the point gives; `made_of` names the points whose bits are its word, which must be set in its place."""
     carries = _bits(point, made_of) if made_of else _carries(profile, point)
-    return world.values.channel(device, point, _wave(world, device, point), carries)
+    return world.values.channel(device, point, _wave(world, device, profile, point), carries)
 
 
 def _carries(profile: ModbusProfile, point: ModbusPoint) -> Carries:
@@ -44,8 +44,14 @@ def _bits(point: ModbusPoint, made_of: Sequence[str]) -> Carries:
     return read_as
 
 
-def _wave(world: World, device: str, point: ModbusPoint) -> Waveform:
-    """The waveform, in what the point's type can hold. A status word is 0 but for some seconds a minute."""
+def _wave(world: World, device: str, profile: ModbusProfile, point: ModbusPoint) -> Waveform:
+    """The waveform, in what the point's type can hold. A status word is 0 but for some seconds a minute.
+
+    A probed point says what its profile expects: the device is of that model.
+    """
+    expected = next((probe.expect[0] for probe in profile.probe if probe.point == point.name), None)
+    if expected is not None:
+        return lambda _elapsed_s: expected
     if point.type == "string":
         room = point.registers * (2 if point.layout == "packed" else 1)
         text = str(world.waveform(device, point)(0.0)).encode()[:room].decode(errors="ignore")

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from drivers.api import Quality
+from drivers.api import Quality, Reading
 from drivers.catalogue import load_profile, profile_names, shipped_profiles
 from drivers.modbus import codec
 from drivers.modbus.driver import SPEC
+from drivers.modbus.identity import probe_mismatch
 from drivers.modbus.profile import Identification, ModbusPoint, ModbusProfile, Order, Table
 from simulators.modbus.device import Refused, respond
 from simulators.modbus.plain import encoder
@@ -36,7 +37,11 @@ def meter(meter_file: Path) -> ModbusProfile:
 
 def _shipped() -> list[str]:
     names = profile_names((shipped_profiles(),))
-    return [n for n in names if 'kind = "modbus"' in (shipped_profiles() / f"{n}.toml").read_text(encoding="utf-8")]
+    return [n for n in names if 'kind = "modbus"' in _text(n)]
+
+
+def _text(name: str) -> str:
+    return (shipped_profiles() / f"{name}.toml").read_text(encoding="utf-8")
 
 
 def test_what_is_recorded_is_what_the_words_mean(meter: ModbusProfile, moment: Any) -> None:
@@ -168,6 +173,17 @@ def test_every_point_of_every_shipped_profile_is_served_with_a_good_value(name: 
                 assert value >= counters.get(point.name, 0)
                 counters[point.name] = value
         assert {s.point for s in moment.served} == {p.name for p in profile.point}
+
+
+@pytest.mark.parametrize("name", [n for n in _shipped() if "[[probe]]" in _text(n)])
+def test_a_shipped_profile_with_probes_takes_its_simulated_device_for_its_model(name: str, moment: Any) -> None:
+    profile = load_profile(shipped_profiles() / f"{name}.toml", KINDS)
+    assert isinstance(profile, ModbusProfile)
+    memory = ProfileMemory("m", profile, moment.world())
+    for second in range(0, 600, 60):
+        moment.elapsed_s = float(second)
+        told = {p.name: codec.decode(profile, p, memory.read(p.table, p.address, p.registers)) for p in profile.point}
+        assert probe_mismatch(profile, [Reading(n, v, 0, q) for n, (v, q) in told.items()]) == ""
 
 
 @pytest.mark.parametrize("name", _shipped())
