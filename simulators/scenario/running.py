@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from drivers.tomltext import toml_text
 from simulators.brokers.broker import broker
 from simulators.brokers.mosquitto import BrokerOptions
 from simulators.endpoints import CannotServe
@@ -34,7 +35,6 @@ from simulators.scenario.scenario import Scenario, Where
 from simulators.scenario.timeline import Window, windows
 from simulators.scenario.trust import make_show
 from simulators.scenario.uplink import Uplink
-from simulators.site.toml_text import toml_text
 from simulators.values import BadValue
 
 TAIL_LINES = 20

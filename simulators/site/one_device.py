@@ -7,11 +7,11 @@ from typing import Any, Final
 
 from drivers.catalogue import ProfileError, load_profile
 from drivers.registry import driver_specs
+from drivers.tomltext import toml_text
 from simulators.endpoints import CannotServe, free_port
 from simulators.problems import SiteError
 from simulators.site.profiles import profile_file
 from simulators.site.reading import Site, load_site
-from simulators.site.toml_text import toml_text
 
 HOST: Final = "127.0.0.1"
 DEFAULT_BAUD: Final = 9600

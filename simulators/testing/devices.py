@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from drivers.api import Value
+from drivers.tomltext import toml_text
 from simulators.faults.fault import EVERYTHING
 from simulators.modbus.image import RegisterImage
-from simulators.site.toml_text import toml_text
 from simulators.testing.asked import Asked
 from simulators.testing.lines import SimulatedLine
 from simulators.world import Exchange, Served

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from drivers.tomltext import toml_text
 from simulators.problems import SiteError
 from simulators.scenario.placeholders import Places
 from simulators.scenario.reading import read_scenario
 from simulators.scenario.shipped import scenario_file, scenario_names
 from simulators.site.reading import load_site
-from simulators.site.toml_text import toml_text
 
 HEAD = """\
 [scenario]

@@ -11,9 +11,9 @@ from agent.cli.layout import WIDTH, columns, unbroken, wrapped
 from agent.cli.messages import in_language, tr
 from agent.cli.output import show_json, show_line
 from agent.cli.profiles.naming import found_profile
-from agent.cli.toml_text import toml_value
 from drivers.profile import Point, Profile
 from drivers.tomlfile import load_toml
+from drivers.tomltext import toml_value
 
 _SHOWN = frozenset(("name", "table", "address", "at", "type", "unit", "interval_s", "range", "label", "enum"))
 """Keys of a point that have a column or a line of their own."""

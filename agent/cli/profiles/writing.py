@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from agent.cli.messages import tr
-from agent.cli.toml_text import toml_value
+from drivers.tomltext import toml_value
 
 _MANUAL = {"coil": 1, "discrete": 10_001, "input": 30_001, "holding": 40_001}
 _LAST_PRINTED = 9_998

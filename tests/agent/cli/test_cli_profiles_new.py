@@ -12,9 +12,9 @@ from agent.cli import main
 from agent.cli.messages import set_language
 from agent.cli.profiles.registers import COLUMNS, read_registers
 from agent.cli.profiles.writing import profile_name
-from agent.cli.toml_text import toml_value
 from drivers.catalogue import load_profile, shipped_profiles
 from drivers.registry import driver_specs
+from drivers.tomltext import toml_value
 
 NAMED = ("--vendor", "Hãng Á", "--model", 'X "1"', "--source", "manual V2, page 7")
 GOOD = """\

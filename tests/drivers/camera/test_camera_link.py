@@ -12,8 +12,8 @@ from drivers.camera.driver import SPEC, CameraLink, compile_plan, open_link
 from drivers.camera.options import CameraOptions, CameraProfile
 from drivers.catalogue import load_profile, shipped_profiles
 from drivers.errors import BadReply, DriverError, NoReply
+from drivers.tomltext import toml_text
 from simulators.endpoints import free_port
-from simulators.site.toml_text import toml_text
 from simulators.testing import MakeSerialDevice, RawLine, SimulatedDevice, SimulatedSite
 
 
