@@ -205,7 +205,10 @@ class Outbox:
         return batches, readings
 
     async def read(self, ranges: Iterable[SeqRange], max_batches: int, max_bytes: int) -> Found:
-        """The batches of `ranges` that are in the file, lowest first; at least one where there is any sound one."""
+        """The batches of `ranges` that are in the file, lowest first; at least one where there is any sound one.
+
+        Numbers that do not go up are as malformed as a page that SQLite makes no sense of: one stands for another.
+        """
         found = Found([], [])
         size = 0
         for first, last in ranges:
@@ -213,6 +216,9 @@ class Outbox:
             async with self._reader.execute(SELECT_BATCHES, (first, last, limit)) as rows:
                 async for *row, check in rows:
                     seq, kind, sealed_ms, _, _, readings, payload = row
+                    if not first <= seq <= last:
+                        raise _out_of_order(seq)
+                    first = seq + 1
                     if check is not None and check != row_check(*row):
                         found.damaged.append(seq)
                         continue
@@ -321,6 +327,12 @@ def picture_of(meta_rows: Iterable[Sequence[Any]], ranges: Sequence[Sequence[Any
     except (TypeError, msgspec.MsgspecError) as err:
         raise Damaged(f"its account of itself cannot be read: {err}") from err
     return Picture(card, undelivered, checked=check is not None)
+
+
+def _out_of_order(seq: int) -> sqlite3.DatabaseError:
+    err = sqlite3.DatabaseError(f"batch {seq} stands in the place of another")
+    err.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+    return err
 
 
 def is_damaged(err: Exception) -> bool:

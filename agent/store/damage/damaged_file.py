@@ -1,8 +1,9 @@
 """Reading what can still be read of an outbox file, sound or damaged. Strictly read-only; blocks.
 
 SQLite stops at the first page it cannot make sense of. So a look goes on behind that page: it tries further and
-further on until something can be read again, then comes back as near to the bad page as it can. A row is taken only
-when its checksum fits, one without a checksum (version 1) when its payload says the number that the row has.
+further on until something can be read again, then comes back as near to the bad page as it can. Numbers only go up: a
+row that comes again, from a page that stands in the place of another, is passed over. A row is taken only when its
+checksum fits, one without a checksum (version 1) when its payload says the number that the row has.
 """
 
 import os
@@ -129,7 +130,7 @@ def highest_up_to(path: Path, seq: int) -> int:
             ((found,),) = connection.execute(SELECT_HIGHEST, (seq,)).fetchall()
     except sqlite3.Error:
         return seq
-    return int(found) if type(found) is int else 0
+    return min(found, seq) if type(found) is int else 0
 
 
 def is_held(err: sqlite3.Error) -> bool:
@@ -180,13 +181,14 @@ def rows_of(connection: sqlite3.Connection, first: int, last: int, bad: BadPlace
     while first <= last:
         try:
             for row in connection.execute(sql, (first, last, -1)):
-                yield row
-                first = row[0] + 1
+                if row[0] >= first:
+                    yield row
+                    first = row[0] + 1
         except sqlite3.Error as err:
             if is_held(err):
                 raise
             row = first_of(connection, sql, first, last)  # the module throws away the row before the one that fails
-            if row is not None:
+            if row is not None and row[0] >= first:
                 yield row
                 first = row[0] + 1
             else:
