@@ -37,6 +37,8 @@ class Retention:
         """Within the transaction: let go what has expired, and what must go so that the new rows fit."""
         settings, sizes = self._parts.config.outbox, await self._parts.outbox.sizes()
         blobs = [len(row.payload) for row in draft.rows] + [len(piece.records) for piece in draft.pieces]
+        for bundle in draft.bundles:
+            blobs += [len(bundle.body), *(0 for _ in bundle.rows)]
         self._incoming_bytes = incoming = room_for(blobs) + SLACK_BYTES + self._extra_bytes
         limit, free = settings.max_bytes, self._parts.disk.free_bytes
         here = limit if free is None else min(limit, sizes.file_bytes + max(0, free - SPARE_BYTES))
