@@ -8,7 +8,7 @@ from typing import Final
 
 PACK_ABOVE_BYTES: Final = 512
 LEVEL: Final = 4
-"""Measured on batches of 2,000 readings: 9 % fewer bytes than level 1 for 0.07 ms more; level 6 takes 0.4 ms for 5 % more."""
+"""Of batches of 2,000 readings 9 % fewer bytes than level 1 for 0.07 ms; level 6 saves 5 % more in 0.3 ms more."""
 MAX_PLAIN_BYTES: Final = 8 * 1024 * 1024
 _ZLIB: Final = b"\x78"
 

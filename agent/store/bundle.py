@@ -14,7 +14,9 @@ from agent.packing import NotPacked, packed, plain
 from agent.store.checks import row_check
 from agent.store.records import SealedHead
 
-SELECT_BUNDLE: Final = "SELECT last, coalesce(CAST(body AS BLOB), X'') FROM bundle WHERE last >= ? ORDER BY last LIMIT 1"
+SELECT_BUNDLE: Final = (
+    "SELECT last, coalesce(CAST(body AS BLOB), X'') FROM bundle WHERE last >= ? ORDER BY last LIMIT 1"
+)
 """The bundle that has a batch, if any has."""
 MAX_TEXT_BYTES: Final = 512 * 1024
 """So much text goes into one bundle, and has to be unpacked for any batch of it."""

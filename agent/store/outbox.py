@@ -49,7 +49,8 @@ SELECT_ROWS = (
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
 )
 SELECT_BORDERING = (
-    "SELECT coalesce(CAST(body AS BLOB), X'') FROM bundle WHERE last >= ? AND first <= ? AND NOT (first >= ? AND last <= ?)"
+    "SELECT coalesce(CAST(body AS BLOB), X'') FROM bundle"
+    " WHERE last >= ? AND first <= ? AND NOT (first >= ? AND last <= ?)"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
 SELECT_WINDOW = (

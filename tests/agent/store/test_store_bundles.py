@@ -135,6 +135,8 @@ async def test_a_bundle_takes_less_than_half_of_the_room(lab: Any) -> None:
         alone = sum(map(len, (await everything(store)).values()))
         ((together,),) = lab.sql("SELECT total(length(body)) FROM bundle")
         assert together < alone / 2
+        half = await store._parts.outbox.oldest([(1, 40)], round(together / 2))
+        assert len(half) <= 21, "each of them counts with its share of the bundle"
 
 
 async def test_what_is_forgotten_leaves_the_bundle_too_and_the_rest_stays(lab: Any) -> None:
