@@ -243,7 +243,7 @@ class Committer:
             ledger.saved = draft.card.position
         self._timetable.committed(started_ns)
         self._retention.accepted()
-        await self.figures.look()
+        await self.figures.look(self._retention.incoming_bytes)
         parts.seal_wake.set()
         if not final:
             self._declarer.declare()

@@ -3,6 +3,7 @@
 import sqlite3
 import zlib
 from contextlib import closing
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -81,7 +82,7 @@ def test_what_would_come_out_with_other_bytes_is_not_put_in() -> None:
 def test_bundles_never_overlap_and_are_not_too_long() -> None:
     rows = [(head(seq), packed(text(seq, 4_000))) for seq in range(1, 41) if seq not in {7, 20}]
     bundles = bundles_of(reversed(rows))
-    assert all(one.last < other.first for one, other in zip(bundles, bundles[1:], strict=False))
+    assert all(one.last < other.first for one, other in pairwise(bundles))
     assert all(len(bundle.rows) == bundle.last - bundle.first + 1 > 1 for bundle in bundles)
     sizes = [sum(len(member.text) for member in members_of(bundle.body).values()) for bundle in bundles]
     assert len(sizes) > 3
