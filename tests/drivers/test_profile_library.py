@@ -16,6 +16,7 @@ from drivers.modbus.codec import raw_limits
 from drivers.modbus.profile import BIT_TABLES, ModbusPoint, ModbusProfile
 from drivers.profile import Point, Profile
 from drivers.registry import driver_specs
+from drivers.scaling import scaled
 
 FOLDER = shipped_profiles()
 NAMES = profile_names([FOLDER])
@@ -43,8 +44,8 @@ def limits(point: Point) -> tuple[int, int] | None:
     return BINARY.get(getattr(point, "type", "")) if getattr(point, "at", None) is not None else None
 
 
-def value(point: Point, raw: float) -> float:
-    return raw / (1 << (getattr(point, "fraction_bits", None) or 0)) * point.scale + point.offset
+def fraction(point: Point) -> int:
+    return 1 << (getattr(point, "fraction_bits", None) or 0)
 
 
 def ranged(found: Profile) -> Iterator[tuple[Point, tuple[float, float]]]:
@@ -97,7 +98,7 @@ def test_a_range_is_within_what_the_registers_can_carry(name: str) -> None:
         assert low < high, point.name
         raw = limits(point)
         if raw:
-            least, greatest = sorted((value(point, raw[0]), value(point, raw[1])))
+            least, greatest = sorted(end / fraction(point) * point.scale + point.offset for end in raw)
             slack = abs(point.scale)
             assert least - slack <= low, f"{point.name}: {least} to {greatest}"
             assert high <= greatest + slack, f"{point.name}: {least} to {greatest}"
@@ -106,12 +107,13 @@ def test_a_range_is_within_what_the_registers_can_carry(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_the_words_that_devices_send_for_no_value_are_no_plausible_value(name: str) -> None:
     """FFFF, and 7FFF and 8000 where there is a sign: out of the range, or named as no value."""
-    for point, (low, high) in ranged(profile(name)):
+    for point, _ in ranged(profile(name)):
         raw = limits(point)
         if raw is None or (isinstance(point, ModbusPoint) and point.bits):
             continue
         for number in {*raw} - {0}:
-            assert said_to_be_none(point, number) or not low <= value(point, number) <= high, f"{point.name}: {number}"
+            sent, doubtful = scaled(point, number / fraction(point))
+            assert doubtful or said_to_be_none(point, number), f"{point.name}: {number} is {sent}"
 
 
 @pytest.mark.parametrize("name", NAMES)
