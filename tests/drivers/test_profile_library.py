@@ -112,7 +112,7 @@ def test_the_words_that_devices_send_for_no_value_are_no_plausible_value(name: s
         if raw is None or (isinstance(point, ModbusPoint) and point.bits):
             continue
         for number in {*raw} - {0}:
-            sent, doubtful = scaled(point, number / fraction(point))
+            sent, doubtful = scaled(point, number if fraction(point) == 1 else number / fraction(point))
             assert doubtful or said_to_be_none(point, number), f"{point.name}: {number} is {sent}"
 
 
