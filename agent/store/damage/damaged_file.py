@@ -20,16 +20,13 @@ from agent.model import BatchKind, SeqRange
 from agent.packing import NotPacked, plain
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.records import SealedHead
+from agent.store.sqlite_errors import is_held, may_pass
 
 MAX_SEQ: Final = (1 << 53) - 1
 """Numbers are below 2^53 (contract, payloads)."""
 SELECT_RANGE: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
 READ_BYTES: Final = 256 * 1024
-_HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
-_PASSING: Final = frozenset(
-    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM}
-)
 HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
 
 
@@ -131,16 +128,6 @@ def highest_up_to(path: Path, seq: int) -> int:
     except sqlite3.Error:
         return seq
     return min(found, seq) if type(found) is int else 0
-
-
-def is_held(err: sqlite3.Error) -> bool:
-    """Whether SQLite says that somebody else holds the file, and nothing about what is in it."""
-    return getattr(err, "sqlite_errorcode", 0) & 0xFF in _HELD
-
-
-def may_pass(err: sqlite3.Error) -> bool:
-    """Whether SQLite could not look, and says nothing about what is in the file: a later look may find it."""
-    return is_held(err) or getattr(err, "sqlite_errorcode", 0) & 0xFF in _PASSING
 
 
 def reads_through(path: Path) -> bool:
