@@ -7,7 +7,7 @@ from agent.settings import LinkSettings, Settings
 
 
 @contextmanager
-def borrowed(settings: Settings, link: LinkSettings) -> Iterator[bool]:
+def borrowed(settings: Settings, link: LinkSettings, purpose: str = "") -> Iterator[bool]:
     """Stand-in until the running agent lends its lines: nothing is borrowed."""
-    del settings, link
+    del settings, link, purpose
     yield False

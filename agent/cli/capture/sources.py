@@ -73,7 +73,7 @@ def _of_device(args: argparse.Namespace) -> Captured:
         what = tr('there is no device "{name}" that is enabled; there are: {known}', name=args.device, known=known)
         raise Failed(what)
     link = next(one for one in settings.links if one.name == device.link)
-    with borrowed(settings, link):
+    with borrowed(settings, link, "capture"):
         found = asyncio.run(device_exchanges(device, link, args.rounds, args.seconds))
     return _told(device, link, found, raw=args.raw)
 

@@ -6,11 +6,17 @@ Modbus TCP hosts, and does so only when it is named. Ctrl-C shows what was found
 
 import argparse
 import asyncio
-from contextlib import ExitStack
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.cli.messages import tr
 from agent.cli.output import Failed, say, show_json, show_line
+from agent.logs import as_error
+
+if TYPE_CHECKING:
+    from agent.cli.scan.finding import ScanReport
+    from agent.cli.scan.targets import Target
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen", type=float, default=2.0, metavar="S", help="at each baud before asking; default 2")
     parser.add_argument("--quick", action="store_true", help="only 9600 8N1 and 19200 8E1, units 1 to 32")
     parser.add_argument("--all", action="store_true", help="every setting to the end, whatever was found at others")
+    parser.add_argument(
+        "--ask", action="store_true", help="then as instruments and cameras that are not Modbus; not on a Modbus bus"
+    )
     parser.add_argument("--write", type=Path, metavar="FILE", help="write the [[link]] and [[device]] there")
     parser.add_argument("--json", action="store_true", help="JSON on stdout")
 
@@ -35,31 +44,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     from agent.cli.scan.choosing import all_profiles, chosen
     from agent.cli.scan.finding import ScanReport, plain
-    from agent.cli.scan.progress import Progress, duration
-    from agent.cli.scan.targets import scanned
+    from agent.cli.scan.progress import duration
     from agent.cli.scan.telling import end_lines
 
     if args.write and args.write.exists():
         raise Failed(tr("{file} is there already: write another name", file=str(args.write)))
-    code = 0
-    with ExitStack() as stack:
-        target = chosen(args, stack)
-        say(tr("at most {time}, if nothing answers; Ctrl-C shows what was found", time=duration(target.longest_s)))
-        report = ScanReport(target=target.where, longest_s=round(target.longest_s, 1))
-        progress = Progress(target.longest_s, as_json=args.json)
-        try:
-            asyncio.run(scanned(target, all_profiles(args.config.parent), report, progress))
-        except KeyboardInterrupt:
-            code = 130
-        finally:
-            progress.close()
+    profiles = all_profiles(args.config.parent)
+    target, line = chosen(args, profiles)
+    say(tr("at most {time}, if nothing answers; Ctrl-C shows what was found", time=duration(target.longest_s)))
+    report = ScanReport(target=target.where, longest_s=round(target.longest_s, 1))
+    code = _scan(target, line, report, as_json=args.json)
     target.finish(report)
     if args.json:
         show_json(plain(report))
     else:
-        for line in end_lines(report):
-            show_line(line)
+        for text in end_lines(report):
+            show_line(text)
     if args.write and report.toml:
         args.write.write_text(report.toml, encoding="utf-8")
         say(tr("written: {file}", file=str(args.write)))
-    return code or (0 if report.found or any(one.profiles for one in report.heard) else 1)
+    return code or (0 if report.is_something else 1)
+
+
+def _scan(target: "Target", line: AbstractContextManager[object], report: "ScanReport", *, as_json: bool) -> int:
+    """Scan while `line` is ours; the exit code, 0 where it went to its end. Raises `Failed` where nothing was found."""
+    from agent.cli.scan.progress import Progress
+    from agent.cli.scan.targets import scanned
+
+    progress = Progress(target.longest_s, as_json=as_json)
+    try:
+        with line:
+            asyncio.run(scanned(target, report, progress))
+    except KeyboardInterrupt:
+        return 130
+    except Failed as err:
+        if not report.is_something:
+            raise
+        progress.close()
+        say(as_error(tr("error: {what}", what=err)))
+        return 1
+    finally:
+        progress.close()
+    return 0

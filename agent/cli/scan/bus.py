@@ -149,15 +149,8 @@ class BusScan:
         if (setting, there.unit) in self._found:
             return
         self._found.add((setting, there.unit))
-        told, profiles = await asking.what_is(there, self._modbus)
         found = FoundUnit(
-            unit=there.unit,
-            setting=setting,
-            answer=there.answer,
-            reply_ms=there.reply_ms,
-            slow=there.slow,
-            told=told,
-            profiles=profiles,
+            unit=there.unit, setting=setting, answer=there.answer, reply_ms=there.reply_ms, slow=there.slow
         )
-        self._report.found.append(found)
-        self._watcher.found(found)
+        await self._report.add(found, asking.what_is(there, self._modbus))
+        self._watcher.found(self._report.found[-1])

@@ -2,7 +2,7 @@
 
 import argparse
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -23,7 +23,7 @@ from agent.cli.scan.course import (
     in_likely_order,
     unit_list,
 )
-from agent.cli.scan.targets import BusTarget, HostTarget, SubnetTarget, Target
+from agent.cli.scan.targets import BusTarget, HostTarget, Profiles, SubnetTarget, Target
 from agent.configuration import load_configuration
 from agent.settings import LinkSettings
 from drivers.catalogue import ProfileError, find_profile, load_profile, profile_folders, profile_names
@@ -33,6 +33,7 @@ from drivers.registry import driver_specs
 from drivers.serial_line import SerialLine
 
 T = TypeVar("T")
+Line = AbstractContextManager[object]
 _TIMEOUT_MAX_S = 10.0
 
 
@@ -50,48 +51,48 @@ def all_profiles(beside: Path) -> dict[str, Profile]:
     return found
 
 
-def chosen(args: argparse.Namespace, stack: ExitStack) -> Target:
-    """What to scan; a link is borrowed until `stack` is left. Raises `Failed`, `ConfigError`."""
+def chosen(args: argparse.Namespace, profiles: Profiles) -> tuple[Target, Line]:
+    """What to scan, and the context in which the line is ours. Raises `Failed`, `ConfigError`."""
     if args.timeout is not None and not 0 < args.timeout <= _TIMEOUT_MAX_S:
         raise Failed(tr("--timeout: write seconds, at most {most}", most=f"{_TIMEOUT_MAX_S:g}"))
     if not 0 <= args.listen <= 600:
         raise Failed(tr("--listen: write seconds, at most {most}", most=600))
     if args.port:
-        return BusTarget(ModbusOptions(transport="rtu", port=args.port), _terms(args, []))
+        options = ModbusOptions(transport="rtu", port=args.port)
+        return BusTarget(options, _terms(args, []), profiles, ask=args.ask), nullcontext()
     if args.link:
-        return _of_link(args, stack)
+        return _of_link(args, profiles)
     if args.subnet:
         found = _parsed("--subnet", args.subnet, hosts.subnet_hosts)
-        return SubnetTarget(args.subnet, found, args.tcp_port, _tcp_timeout(args))
+        return SubnetTarget(args.subnet, found, args.tcp_port, profiles, _tcp_timeout(args)), nullcontext()
     host, colon, port = args.tcp.rpartition(":")
     tcp_port = _parsed("--tcp", port, int) if colon else args.tcp_port
     options = ModbusOptions(transport="tcp", host=host if colon else args.tcp, given_port=tcp_port)
-    return HostTarget(options, _tcp_units(args), _tcp_timeout(args))
+    return HostTarget(options, profiles, _tcp_units(args), _tcp_timeout(args)), nullcontext()
 
 
-def _of_link(args: argparse.Namespace, stack: ExitStack) -> Target:
+def _of_link(args: argparse.Namespace, profiles: Profiles) -> tuple[Target, Line]:
     settings = load_configuration(args.config).settings
     link = next((one for one in settings.links if one.name == args.link), None)
     if link is None:
         known = ", ".join(one.name for one in settings.links)
         raise Failed(tr('there is no link "{name}"; there are: {known}', name=args.link, known=known))
-    target = _target(args, link, {one.unit: one.name for one in settings.on_link(link.name) if one.unit is not None})
-    stack.enter_context(borrowed(settings, link))
-    return target
+    devices = {one.unit: one.name for one in settings.on_link(link.name) if one.unit is not None}
+    return _target(args, profiles, link, devices), borrowed(settings, link, "scan")
 
 
-def _target(args: argparse.Namespace, link: LinkSettings, devices: dict[int, str]) -> Target:
+def _target(args: argparse.Namespace, profiles: Profiles, link: LinkSettings, devices: dict[int, str]) -> Target:
     options = link.options
     if isinstance(options, ModbusOptions):
         if options.is_serial:
             own = LineSetting(options.baud, options.parity, options.stop_bits)
-            return BusTarget(options, _terms(args, [own]), link.name, devices)
+            return BusTarget(options, _terms(args, [own]), profiles, args.ask, link.name, devices)
         units = _tcp_units(args) if options.numbered else _units(args)
-        return HostTarget(options, units, args.timeout or options.timeout_s, link.name, devices)
+        return HostTarget(options, profiles, units, args.timeout or options.timeout_s, link.name, devices)
     if isinstance(options, SerialLine) and options.port:
         own = LineSetting(options.baud, options.parity, options.stop_bits)
         plain = ModbusOptions(transport="rtu", port=options.port)
-        return BusTarget(plain, _terms(args, [own]), link.name, {})
+        return BusTarget(plain, _terms(args, [own]), profiles, args.ask, link.name)
     raise Failed(tr('link "{name}": only serial ports and Modbus can be scanned', name=link.name))
 
 

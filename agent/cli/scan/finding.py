@@ -1,13 +1,15 @@
 """What a scan finds, and in which words and figures it says so."""
 
+from collections.abc import Awaitable
 from typing import Any
 
 import msgspec
 
 from agent.cli.messages import tr
 from agent.cli.scan.course import LineSetting
-from agent.cli.scan.fitting import Candidate, Fit
+from agent.cli.scan.fitting import SHOWN_VALUES, Candidate, Fit
 from agent.cli.scan.hearing import HeardProfile
+from agent.cli.scan.inquiring import AskedInstrument
 from agent.cli.wiring import WiringHint
 
 SHOWN_CANDIDATES = 5
@@ -64,10 +66,22 @@ class ScanReport(msgspec.Struct, kw_only=True):
     requests: int = 0
     found: list[FoundUnit] = []
     heard: list[HeardInstrument] = []
+    asked: list[AskedInstrument] = []
     silent_hosts: list[str] = []
     refused_settings: list[str] = []
     hints: list[WiringHint] = []
     toml: str = ""
+
+    @property
+    def is_something(self) -> bool:
+        """Was anything found that has a name?"""
+        return bool(self.found or self.asked or any(one.profiles for one in self.heard))
+
+    async def add(self, found: FoundUnit, asking: Awaitable[tuple[str, list[Candidate]]]) -> None:
+        """Note a unit, then what it is: it stands here also where the scan is broken off meanwhile."""
+        self.found.append(found)
+        told, profiles = await asking
+        self.found[-1] = msgspec.structs.replace(found, told=told, profiles=profiles)
 
 
 def plain(report: ScanReport) -> dict[str, Any]:
@@ -75,6 +89,7 @@ def plain(report: ScanReport) -> dict[str, Any]:
     data: dict[str, Any] = msgspec.to_builtins(report)
     data["found"] = [_plain_unit(one) for one in report.found]
     data["heard"] = [{**_plain_setting(one.setting), **_without(one, "setting")} for one in report.heard]
+    data["asked"] = [{**_plain_setting(one.setting), **_without(one, "setting")} for one in report.asked]
     return data
 
 
@@ -110,6 +125,14 @@ def heard_lines(heard: HeardInstrument) -> list[str]:
     if not heard.profiles:
         lines.append("  " + tr("frames of no profile: {sample}", sample=heard.sample))
     return lines
+
+
+def asked_lines(asked: AskedInstrument) -> list[str]:
+    """An instrument or camera that answered a question of its profile, for people."""
+    check = tr("with right checksums") if asked.checked else tr("without a checksum, so by their form only")
+    what = tr("{setting}: answers as {profile}, {check}", setting=asked.setting, profile=asked.profile, check=check)
+    values = ", ".join(f"{name} {value}" for name, value in list(asked.values.items())[:SHOWN_VALUES])
+    return [what, f"  {values}"]
 
 
 def _plain_unit(found: FoundUnit) -> dict[str, Any]:

@@ -87,7 +87,6 @@ class HostScan:
 
     async def _unit(self, asking: Asking, unit: int) -> None:
         for there in await asking.look(unit, "holding") or await asking.look(unit, "input"):
-            told, profiles = await asking.what_is(there, self._profiles)
             found = FoundUnit(
                 unit=there.unit,
                 host=self._options.host,
@@ -95,12 +94,10 @@ class HostScan:
                 answer=there.answer,
                 reply_ms=there.reply_ms,
                 slow=there.slow,
-                told=told,
-                profiles=profiles,
             )
             self._units.append(unit)
-            self._report.found.append(found)
-            self._watcher.found(found)
+            await self._report.add(found, asking.what_is(there, self._profiles))
+            self._watcher.found(self._report.found[-1])
 
 
 def subnet_hosts(text: str) -> list[str]:

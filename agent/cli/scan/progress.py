@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from agent.cli.layout import wrapped
@@ -76,11 +77,16 @@ class Progress:
     def _show(self, lines: list[str]) -> None:
         self.close()
         if not self._as_json:
-            for line in lines:
-                indent = " " * (len(line) - len(line.lstrip()) + 4)
-                for part in wrapped(line.lstrip(), first=indent[4:], rest=indent):
-                    show_line(part)
+            for line in wrapped_lines(lines):
+                show_line(line)
             sys.stdout.flush()
+
+
+def wrapped_lines(lines: Iterable[str]) -> Iterator[str]:
+    """The lines within the width of a terminal; what is behind a break stands further in."""
+    for line in lines:
+        indent = " " * (len(line) - len(line.lstrip()) + 4)
+        yield from wrapped(line.lstrip(), first=indent[4:], rest=indent)
 
 
 def duration(seconds: float) -> str:

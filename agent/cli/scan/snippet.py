@@ -10,21 +10,24 @@ from typing import Any
 
 from agent.cli.messages import tr
 from agent.cli.scan.course import LineSetting
-from agent.cli.scan.finding import FoundUnit, HeardInstrument
+from agent.cli.scan.finding import FoundUnit, ScanReport
+from agent.cli.scan.hearing import HeardProfile
+from agent.cli.scan.inquiring import AskedInstrument
 from drivers.tomltext import toml_text
 
 INTERVAL_S = 10.0
 _SLOW_TIMEOUT_S = 1.0
 
 
-def bus_toml(link: str, port: str, found: Sequence[FoundUnit], heard: Sequence[HeardInstrument], *, known: bool) -> str:
+def bus_toml(link: str, port: str, report: ScanReport, *, known: bool) -> str:
     """A link for the setting with the most devices, and its devices; the link itself is `known` already or not.
 
     A port has one setting: devices at others stand there as comments.
     """
+    found = report.found
     counts = Counter(one.setting for one in found if one.setting)
     if not counts:
-        return "".join(_instrument(link, port, one) for one in heard if one.profiles and not known)
+        return "" if known else _instrument(link, port, report)
     setting = counts.most_common(1)[0][0]
     here = [one for one in found if one.setting == setting]
     elsewhere = [one for one in found if one.setting != setting]
@@ -83,10 +86,20 @@ def _device(link: str, name: str, found: FoundUnit) -> str:
     return notes + text
 
 
-def _instrument(link: str, port: str, heard: HeardInstrument) -> str:
-    best = heard.profiles[0]
-    line = {"name": link, "kind": "serial", "port": port, "baud": heard.setting.baud}
+def _instrument(link: str, port: str, report: ScanReport) -> str:
+    """The one instrument of a line: what was heard, else what has answered; "" where nothing has a name."""
+    for heard in report.heard:
+        for best in heard.profiles[:1]:
+            return _line_of_one(link, port, "serial", heard.setting, None, best)
+    return next((_line_of_one(link, port, one.kind, one.setting, one.unit, one) for one in report.asked), "")
+
+
+def _line_of_one(
+    link: str, port: str, kind: str, setting: LineSetting, unit: int | None, best: HeardProfile | AskedInstrument
+) -> str:
+    line = {"name": link, "kind": kind, "port": port, "baud": setting.baud}
     device = {"name": _slug(best.profile), "link": link, "profile": best.profile, "interval_s": INTERVAL_S}
+    device |= {} if unit is None else {"unit": unit}
     notes = "" if best.checked else _comment(tr("may fit: compare each value with the display of the device"))
     return toml_text({"link": [line]}) + "\n" + notes + toml_text({"device": [device]})
 

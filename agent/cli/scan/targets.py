@@ -10,6 +10,7 @@ import msgspec
 
 from agent.cli.messages import tr
 from agent.cli.output import Failed
+from agent.cli.scan import inquiring
 from agent.cli.scan.bus import BusScan, Terms
 from agent.cli.scan.course import longest_s
 from agent.cli.scan.finding import ScanReport
@@ -36,7 +37,7 @@ class Target(Protocol):
     def longest_s(self) -> float:
         """How long it takes at most where nothing answers; devices that are found take a few seconds more each."""
 
-    async def scan(self, profiles: Profiles, report: ScanReport, watcher: Watcher) -> None:
+    async def scan(self, report: ScanReport, watcher: Watcher) -> None:
         """Fill the report as things are found; raises `LinkDown`."""
 
     def finish(self, report: ScanReport) -> None:
@@ -49,6 +50,8 @@ class BusTarget:
 
     options: ModbusOptions
     terms: Terms
+    profiles: Profiles
+    ask: bool = False
     link: str = ""
     devices: Mapping[int, str] = field(default_factory=dict)
     _bus: BusScan | None = None
@@ -60,11 +63,14 @@ class BusTarget:
     @property
     def longest_s(self) -> float:
         terms = self.terms
-        return longest_s(terms.settings, terms.units, terms.timeout_s, terms.listen_s)
+        asking_s = inquiring.longest_s(terms.settings, self.profiles) if self.ask else 0.0
+        return longest_s(terms.settings, terms.units, terms.timeout_s, terms.listen_s) + asking_s
 
-    async def scan(self, profiles: Profiles, report: ScanReport, watcher: Watcher) -> None:
-        self._bus = BusScan(self.options, self.terms, profiles, report, watcher)
+    async def scan(self, report: ScanReport, watcher: Watcher) -> None:
+        self._bus = BusScan(self.options, self.terms, self.profiles, report, watcher)
         await self._bus.run()
+        if self.ask and (self.terms.everything or not report.is_something):
+            report.asked += await inquiring.inquire(self.options.port, self.terms.settings, self.profiles, watcher)
 
     def finish(self, report: ScanReport) -> None:
         report.hints += self._bus.hints() if self._bus else []
@@ -73,7 +79,7 @@ class BusTarget:
         report.found = _named(report, self.devices)
         names = lasting_names(self.options.port)
         port = names[-1] if names else self.options.port
-        report.toml = bus_toml(self.link or "bus-1", port, report.found, report.heard, known=bool(self.link))
+        report.toml = bus_toml(self.link or "bus-1", port, report, known=bool(self.link))
 
 
 @dataclass
@@ -81,6 +87,7 @@ class HostTarget:
     """One host, or a serial server that carries RTU."""
 
     options: ModbusOptions
+    profiles: Profiles
     units: Sequence[int]
     timeout_s: float
     link: str = ""
@@ -96,8 +103,8 @@ class HostTarget:
     def longest_s(self) -> float:
         return 2 * len(self.units) * self.timeout_s
 
-    async def scan(self, profiles: Profiles, report: ScanReport, watcher: Watcher) -> None:
-        self._host = HostScan(self.options, _modbus(profiles), report, watcher)
+    async def scan(self, report: ScanReport, watcher: Watcher) -> None:
+        self._host = HostScan(self.options, _modbus(self.profiles), report, watcher)
         await self._host.run(self.units, self.timeout_s)
 
     def finish(self, report: ScanReport) -> None:
@@ -113,6 +120,7 @@ class SubnetTarget:
     subnet: str
     hosts: Sequence[str]
     tcp_port: int
+    profiles: Profiles
     timeout_s: float
 
     @property
@@ -123,12 +131,12 @@ class SubnetTarget:
     def longest_s(self) -> float:
         return len(self.hosts) * CONNECT_S / AT_ONCE
 
-    async def scan(self, profiles: Profiles, report: ScanReport, watcher: Watcher) -> None:
+    async def scan(self, report: ScanReport, watcher: Watcher) -> None:
         for host in await listening_hosts(self.hosts, self.tcp_port, watcher):
             before = len(report.found)
             options = ModbusOptions(transport="tcp", host=host, given_port=self.tcp_port)
             try:
-                await HostScan(options, _modbus(profiles), report, watcher).run(SUBNET_UNITS, self.timeout_s)
+                await HostScan(options, _modbus(self.profiles), report, watcher).run(SUBNET_UNITS, self.timeout_s)
             except LinkDown:
                 await asyncio.sleep(0)
             if len(report.found) == before:
@@ -138,11 +146,11 @@ class SubnetTarget:
         report.toml = host_toml("tcp", report.found)
 
 
-async def scanned(target: Target, profiles: Profiles, report: ScanReport, watcher: Watcher) -> None:
+async def scanned(target: Target, report: ScanReport, watcher: Watcher) -> None:
     """Scan to the end; raises `Failed` where the way is not there."""
     started = time.monotonic()
     try:
-        await target.scan(profiles, report, watcher)
+        await target.scan(report, watcher)
         report.complete = True
     except LinkDown as err:
         hint = tr("`oc-agent ports` says who holds a port; a link of the running agent: `oc-agent scan --link NAME`")

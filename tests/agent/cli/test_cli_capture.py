@@ -190,7 +190,7 @@ def test_the_line_is_borrowed_and_given_back(
     seen: list[str] = []
 
     @contextmanager
-    def borrowed(_settings: object, link: Any) -> Iterator[bool]:
+    def borrowed(_settings: object, link: Any, _purpose: str) -> Iterator[bool]:
         seen.append(f"{link.name} {len(device.requests)}")
         yield True
         seen.append(f"back {len(device.requests) > 0}")

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,13 +17,21 @@ from rtu_bus import BusDevice, RtuBus
 
 from agent.cli import main
 from agent.cli.scan import asking, choosing
+from agent.cli.scan.inquiring import inquirable
 from agent.configuration import load_configuration
 from drivers.profile import Profile
 from simulators.testing import MakeModbusDevice, MakeSerialDevice, RawLine, RegisterImage
 
 MakeLine = Callable[..., RawLine]
 READS = (1, 2, 3, 4, 43)
-SOME = ("eastron/sdm120", "schneider/pm5000", "plantower/pms5003")
+SOME = (
+    "eastron/sdm120",
+    "schneider/pm5000",
+    "plantower/pms5003",
+    "plantower/pms5003-passive",
+    "senseair/s8",
+    "sony/visca",
+)
 ALL_PROFILES = choosing.all_profiles
 FAST = ("--listen", "0", "--timeout", "0.05")
 
@@ -188,6 +195,53 @@ def test_an_instrument_that_sends_by_itself_is_heard_and_not_asked(
     assert tomllib.loads(found["toml"])["device"][0]["profile"] == "plantower/pms5003"
 
 
+@pytest.mark.parametrize(
+    ("profile", "unit", "kind", "checked"), [("senseair/s8", None, "serial", True), ("sony/visca", 1, "camera", False)]
+)
+def test_instruments_and_cameras_of_another_language_are_asked_when_told_to(
+    profile: str,
+    unit: int | None,
+    kind: str,
+    checked: bool,
+    serial_device: MakeSerialDevice,
+    camera_device: MakeSerialDevice,
+    report: Callable[..., dict[str, Any]],
+) -> None:
+    device = (camera_device if kind == "camera" else serial_device)(profile, unit=unit)
+    more = ("--baud", "9600", "--parity", "N", "--units", "1", *FAST)
+    assert report(device.port, *more, code=1)["asked"] == []
+    found = report(device.port, *more, "--ask")
+    assert [(one["profile"], one["checked"], one["baud"]) for one in found["asked"]] == [(profile, checked, 9600)]
+    assert found["asked"][0]["values"]
+    toml = tomllib.loads(found["toml"])
+    assert (toml["link"][0]["kind"], toml["device"][0].get("unit")) == (kind, unit)
+
+
+def test_what_sets_or_wakes_an_instrument_is_never_asked() -> None:
+    names = inquirable(ALL_PROFILES(Path("/nonexistent"))).keys()
+    assert {"senseair/s8", "sony/visca"} <= names
+    assert names.isdisjoint({"plantower/pms5003-passive", "nova/sds011-query", "davis/vantage-pro2", "eastron/sdm120"})
+
+
+def test_what_was_found_is_shown_also_where_the_port_then_vanishes(
+    serial_line: MakeLine, scan: Callable[..., tuple[int, str, str]]
+) -> None:
+    line = serial_line()
+    device = BusDevice(unit=1, image=holding(5))
+
+    def say(number: int, request: bytes, _meant: bytes) -> list[tuple[float, bytes]]:
+        if request[0] == 2:
+            Path(line.port).unlink(missing_ok=True)
+        return [(0.0, device.answer(request))] if request[0] == 1 else []
+
+    line.script(say)
+    code, out, err = scan(line.port, "--baud", "9600,19200", "--parity", "N", "--units", "1-2", *FAST)
+    assert code == 1
+    assert "no such port" in err
+    assert "unit 1, 9600 8N1" in out
+    assert "broken off" in out
+
+
 def test_bytes_of_no_profile_are_told(serial_line: MakeLine, report: Callable[..., dict[str, Any]]) -> None:
     line = serial_line()
     line.script(lambda _number, _request, _meant: [])
@@ -270,7 +324,7 @@ def test_a_link_is_borrowed_while_it_is_scanned(
     seen: list[str] = []
 
     @contextmanager
-    def borrowed(_settings: object, link: Any) -> Iterator[bool]:
+    def borrowed(_settings: object, link: Any, _purpose: str) -> Iterator[bool]:
         seen.append(f"{link.name} {len(device.line.requests)}")
         yield True
         seen.append(f"back {len(device.line.requests) > 0}")
@@ -305,17 +359,16 @@ def test_ctrl_c_shows_what_was_found_so_far(
     modbus_device: MakeModbusDevice, oc_agent: list[str], tmp_path: Path
 ) -> None:
     device = modbus_device(holding={0: 1}, unit=2, transport="rtu")
+    later = modbus_device(holding={0: 1}, unit=4, on=device)
     command = [*oc_agent, "scan", device.port, "--baud", "9600", "--parity", "N", "--listen", "0", "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"LC_ALL": "C"}
     ) as process:
-        device.wait_for_requests(1)
-        until = time.monotonic() + 30
-        while not any(request[0] == 6 for request in device.line.requests) and time.monotonic() < until:
-            if len(device.requests) > 15:
-                break
-            time.sleep(0.05)
+        later.wait_for_requests(2, timeout_s=30)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
-    assert json.loads(out)["complete"] is False
+    report = json.loads(out)
+    assert report["complete"] is False
+    assert [one["unit"] for one in report["found"]] == [2, 4]
+    assert [bool(one["profiles"]) for one in report["found"]] == [True, False], "broken off in the midst of the second"
