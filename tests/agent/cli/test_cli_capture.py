@@ -163,7 +163,7 @@ def test_where_an_instrument_stands_is_taken_out(serial_device: MakeSerialDevice
 def test_an_unknown_device_is_listened_to(serial_line: Callable[..., RawLine], capture: Run, tmp_path: Path) -> None:
     line = serial_line()
     line.script(lambda _number, _request, _meant: [])
-    line.fault("babble")
+    line.fault("babble gap_s=0.01 bytes=20")
     code, _, err = capture("--port", line.port, "--listen", "0.5", "--output", "new.capture.toml")
     assert code == 0, err
     assert captured(tmp_path / "new.capture.toml")

@@ -37,8 +37,12 @@ FAST = ("--listen", "0", "--timeout", "0.05")
 
 
 @cache
-def some_profiles(beside: Path) -> dict[str, Profile]:
-    return {name: one for name, one in ALL_PROFILES(beside).items() if name in SOME}
+def every_profile() -> dict[str, Profile]:
+    return ALL_PROFILES(Path("/nonexistent"))
+
+
+def some_profiles(_beside: Path) -> dict[str, Profile]:
+    return {name: every_profile()[name] for name in SOME}
 
 
 @pytest.fixture(autouse=True)
@@ -218,7 +222,7 @@ def test_instruments_and_cameras_of_another_language_are_asked_when_told_to(
 
 
 def test_what_sets_or_wakes_an_instrument_is_never_asked() -> None:
-    names = inquirable(ALL_PROFILES(Path("/nonexistent"))).keys()
+    names = inquirable(every_profile()).keys()
     assert {"senseair/s8", "sony/visca"} <= names
     assert names.isdisjoint({"plantower/pms5003-passive", "nova/sds011-query", "davis/vantage-pro2", "eastron/sdm120"})
 
@@ -245,8 +249,8 @@ def test_what_was_found_is_shown_also_where_the_port_then_vanishes(
 def test_bytes_of_no_profile_are_told(serial_line: MakeLine, report: Callable[..., dict[str, Any]]) -> None:
     line = serial_line()
     line.script(lambda _number, _request, _meant: [])
-    line.fault("babble")
-    found = report(line.port, "--baud", "9600", "--parity", "N", "--units", "1", "--listen", "0.3", code=1)
+    line.fault("babble gap_s=0.01 bytes=20")
+    found = report(line.port, "--baud", "9600", "--parity", "N", "--units", "1", "--listen", "0.6", code=1)
     assert found["heard"][0]["profiles"] == []
     assert "talks" in codes(found)
 
@@ -360,6 +364,7 @@ def test_ctrl_c_shows_what_was_found_so_far(
 ) -> None:
     device = modbus_device(holding={0: 1}, unit=2, transport="rtu")
     later = modbus_device(holding={0: 1}, unit=4, on=device)
+    later.script(lambda number, _request, meant: [] if number else [(0.0, meant)])
     command = [*oc_agent, "scan", device.port, "--baud", "9600", "--parity", "N", "--listen", "0", "--json"]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"LC_ALL": "C"}
