@@ -9,6 +9,7 @@ from operator import xor
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from agent_config import HEAD
 from rtu_bus import BusDevice, RtuBus
@@ -22,6 +23,8 @@ from agent.cli.scan.choosing import all_profiles
 from drivers.errors import DeviceRefused
 from drivers.modbus.decode import decode
 from drivers.registry import driver_specs
+from drivers.serial.framing import with_checksum
+from drivers.serial.profile import SerialProfile
 from drivers.tap import current_tap, tapped
 from simulators.captures.reading import captured
 from simulators.captures.replaying import Replaying
@@ -275,6 +278,26 @@ def test_the_number_of_a_dust_sensor_that_no_point_names_is_taken_out() -> None:
     found = Redaction(profile).redacted(Exchange(None, frame))
     assert found is not None
     assert found.response == bytes.fromhex("AA C0 D4 04 3A 0A 00 00 1C AB")
+
+
+def test_places_are_taken_out_also_where_no_point_is_a_place() -> None:
+    mast = PROFILES["nmea/weather-station"]
+    points = tuple(point for point in mast.point if point.name not in ("latitude", "longitude"))
+    place = _checked(b"$GPRMC,101530.00,A,1604.068,N,10813.248,E,5.5,90.0,271126,,,A*5C\r\n")
+    redaction = Redaction(msgspec.structs.replace(mast, point=points))
+    found = redaction.redacted(Exchange(None, place))
+    assert found is not None
+    assert b",0000.000,N,00000.000,E,5.5," in found.response
+    assert redaction.notes == {"set to 0: latitude and longitude": 1}
+
+
+def test_bytes_that_no_point_names_are_taken_out() -> None:
+    profile = PROFILES["winsen/mh-z19b"]
+    assert isinstance(profile, SerialProfile)
+    request = bytes.fromhex("FF 01 86 00 00 00 00 00 79")
+    answer = with_checksum(profile.frame, bytes.fromhex("FF 86 02 7C 42 12 34 56 00"))
+    found = Redaction(profile).redacted(Exchange(request, answer))
+    assert found == Exchange(request, bytes.fromhex("FF 86 02 7C 42 00 00 00 BA"))
 
 
 @pytest.mark.parametrize(

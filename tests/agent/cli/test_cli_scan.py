@@ -224,7 +224,9 @@ def test_instruments_and_cameras_of_another_language_are_asked_when_told_to(
 def test_what_sets_or_wakes_an_instrument_is_never_asked() -> None:
     names = inquirable(every_profile()).keys()
     assert {"senseair/s8", "sony/visca"} <= names
-    assert names.isdisjoint({"plantower/pms5003-passive", "nova/sds011-query", "davis/vantage-pro2", "eastron/sdm120"})
+    assert names.isdisjoint(
+        {"plantower/pms5003-passive", "nova/sds011-query", "davis/vantage-pro2", "hydreon/rg-15", "eastron/sdm120"}
+    )
 
 
 def test_what_was_found_is_shown_also_where_the_port_then_vanishes(

@@ -35,6 +35,7 @@ GOOD = frame("05 03 02 00 07")
         (b"\xf8\x1c\xe0\x07", S.GARBAGE),
         (GOOD[:-2], S.CHECKSUM),
         (b"\x05", S.GARBAGE),
+        (b"\x05\x03\x02" + bytes(range(40)), S.GARBAGE),
     ],
 )
 def test_what_came_after_one_request(heard: bytes, expected: Symptom) -> None:
