@@ -95,7 +95,8 @@ def plain(report: ScanReport) -> dict[str, Any]:
 
 def unit_lines(found: FoundUnit) -> list[str]:
     """One unit for people."""
-    answer = tr("values") if found.answer == "values" else found.answer
+    code = found.answer.removeprefix("exception ")
+    answer = tr("values") if code == found.answer else tr("exception {code}", code=code)
     head = tr("{place}: answers with {answer} after {ms} ms", place=found.place, answer=answer, ms=found.reply_ms)
     lines = [head + (f' ("{found.device}")' if found.device else "")]
     if found.told:
