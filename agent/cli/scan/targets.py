@@ -106,6 +106,8 @@ class HostTarget:
 
     def finish(self, report: ScanReport) -> None:
         report.hints += self._host.hints() if self._host else []
+        if report.complete and not report.found and not report.hints:
+            report.hints.append(_mute())
         report.toml = host_toml(self.link or "tcp-1", report.found, known=bool(self.link))
 
 
@@ -157,6 +159,17 @@ async def scanned(target: Target, report: ScanReport, watcher: Watcher) -> None:
 
 def _modbus(profiles: Profiles) -> dict[str, ModbusProfile]:
     return {name: one for name, one in profiles.items() if isinstance(one, ModbusProfile)}
+
+
+def _mute() -> WiringHint:
+    return WiringHint(
+        code="no_modbus",
+        what=tr("the connection is there, and no unit answers"),
+        advice=tr(
+            'is it Modbus TCP at all? behind a serial server it may be RTU: a link with `transport = "rtu-over-tcp"`, '
+            "then `oc-agent scan --link`; behind a gateway look at its bus"
+        ),
+    )
 
 
 def _talks(port: str) -> WiringHint:
