@@ -18,6 +18,7 @@ check_basics() {
     command -v "$tool" >/dev/null || problem "there is no $tool: Debian 12 or 13, or Raspberry Pi OS, is needed" \
       "không có $tool: cần Debian 12, 13 hoặc Raspberry Pi OS"
   done
+  [ -r /proc/uptime ] || problem "/proc is not mounted" "chưa gắn /proc"
   systemd=$(systemctl --version 2>/dev/null | sed -n '1s/^systemd \([0-9]*\).*/\1/p')
   [ "${systemd:-0}" -ge 252 ] || problem "systemd is ${systemd:-missing}; 252 or newer is needed" \
     "systemd là ${systemd:-không có}; cần 252 trở lên"

@@ -19,7 +19,8 @@ fail() {
 problems=0
 problem() {
   problems=$((problems + 1))
-  t "  * $1" "  * $2" >&2
+  printf '  * ' >&2
+  t "$1" "$2" >&2
 }
 
 give_up_if_wrong() {
