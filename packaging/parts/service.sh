@@ -119,7 +119,8 @@ becomes_ready() {
   done
   end=$(($(uptime_s) + steady_for))
   while [ "$(uptime_s)" -le "$end" ]; do # at least, though in whole seconds
-    if has_ended || [ "$(state ActiveState)" = inactive ]; then return 1; fi
+    if has_ended; then return 1; fi
+    case $(state ActiveState) in active | reloading) ;; *) return 1 ;; esac
     sleep 0.2
   done
 }
@@ -127,8 +128,9 @@ becomes_ready() {
 has_ended() {
   code=$(state ExecMainStatus)
   why=$(t "it ended with code $code" "nó đã dừng với mã $code")
-  case $(state ActiveState)/$(state NRestarts) in
-    active/0 | activating/0 | reloading/0 | inactive/0) return 1 ;;
+  case $(state SubState)/$(state NRestarts) in
+    failed/* | auto-restart*) ;; # between two starts it counts as activating
+    */0) return 1 ;;
   esac
 }
 
