@@ -70,7 +70,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	touch $@
 
 $(WHEEL_VENV)/ready: requirements.lock pyproject.toml $(shell find agent drivers simulators config docs/contract docs/tester/example -type f -not -name '*.pyc') | $(VENV)/ready
-	rm -rf dist
+	rm -f dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation . >/dev/null
 	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/pip install --quiet --require-hashes -r requirements.lock

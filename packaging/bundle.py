@@ -15,11 +15,11 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-import tomllib
 import zipfile
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import requires
+from email import message_from_bytes
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
@@ -39,6 +39,14 @@ class Missing(Exception):
     """A bundle cannot be made; the message says what is not to be had for this architecture."""
 
 
+class Place(NamedTuple):
+    """Where wheels are to run, and the folder of those that were downloaded for it."""
+
+    arch: str
+    python: str
+    folder: Path
+
+
 class Lock:
     """`requirements.lock`: by name, the pinned requirement with its hashes."""
 
@@ -54,20 +62,6 @@ class Lock:
     def entry(self, name: str) -> str:
         """The lines of one package; raises KeyError where it is not locked."""
         return self._entries[name]
-
-    def of_run_time(self, arch: str, python: str) -> list[str]:
-        """The names of all that the agent needs there, by the metadata of what is installed here."""
-        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        place = {"python_version": python, "platform_machine": arch, "sys_platform": "linux", "extra": ""}
-        found: set[str] = set()
-        wanted = list(project["dependencies"])
-        while wanted:
-            requirement = Requirement(wanted.pop())
-            name = canonicalize_name(requirement.name)
-            if name not in found and (requirement.marker is None or requirement.marker.evaluate(place)):
-                found.add(name)
-                wanted += requires(name) or []
-        return sorted(found)
 
 
 def main() -> None:
@@ -115,9 +109,10 @@ def bundle(wheel: Path, arch: str, pythons: Sequence[str], cache: Path, out: Pat
         (top / "wheels").mkdir(parents=True)
         names: set[str] = set()
         for python in pythons:
-            needed = lock.of_run_time(arch, python)
+            place = Place(arch, python, cache / f"{arch}-{python}")
+            needed = needs_of(wheel, lock, place)
             names |= set(needed)
-            for path in downloaded(lock, [*needed, "pip"], arch, python, cache / f"{arch}-{python}"):
+            for path in [*needed.values(), *downloaded(lock, ["pip"], place).values()]:
                 shutil.copy(path, top / "wheels")
         shutil.copy(wheel, top / "wheels")
         own = f"oc-agent=={version} \\\n    --hash=sha256:{sha256(wheel)}\n"
@@ -135,16 +130,37 @@ def bundle(wheel: Path, arch: str, pythons: Sequence[str], cache: Path, out: Pat
         return archive(top, out / f"{name}.tar.gz")
 
 
-def downloaded(lock: Lock, names: Sequence[str], arch: str, python: str, folder: Path) -> list[Path]:
-    """The wheels of `names`, each with a hash of the lock; fetched where they are not in `folder` yet."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as one_at_a_time:
+def needs_of(wheel: Path, lock: Lock, place: Place) -> dict[str, Path]:
+    """The wheels that `wheel` needs at run time, by name, as it and each of them says."""
+    found: dict[str, Path] = {}
+    wanted = required_by(wheel, place)
+    while wanted:
+        got = downloaded(lock, sorted(wanted), place)
+        found |= got
+        wanted = {name for path in got.values() for name in required_by(path, place)} - set(found)
+    return found
+
+
+def required_by(wheel: Path, place: Place) -> set[str]:
+    """The names in its metadata that count in `place`, extras not among them."""
+    with zipfile.ZipFile(wheel) as content:
+        (name,) = (path for path in content.namelist() if PurePosixPath(path).match("*.dist-info/METADATA"))
+        metadata = message_from_bytes(content.read(name))
+    there = {"python_version": place.python, "platform_machine": place.arch, "sys_platform": "linux", "extra": ""}
+    required = map(Requirement, metadata.get_all("Requires-Dist", []))
+    return {canonicalize_name(one.name) for one in required if one.marker is None or one.marker.evaluate(there)}
+
+
+def downloaded(lock: Lock, names: Sequence[str], place: Place) -> dict[str, Path]:
+    """The wheels of `names`, each with a hash of the lock; fetched where they are not in the folder yet."""
+    place.folder.mkdir(parents=True, exist_ok=True)
+    with (place.folder / "lock").open("w") as one_at_a_time:
         fcntl.flock(one_at_a_time, fcntl.LOCK_EX)
-        wanted = [name for name in names if not held(lock, name, folder)]
-        if wanted and not fetched(lock, wanted, arch, python, folder):
-            missing = [name for name in wanted if not fetched(lock, [name], arch, python, folder)]
-            raise Missing(f"no wheels for Python {python} of {', '.join(missing)}")
-    return [held(lock, name, folder)[0] for name in names]
+        wanted = [name for name in names if not held(lock, name, place.folder)]
+        if wanted and not fetched(lock, wanted, place):
+            missing = [name for name in wanted if not fetched(lock, [name], place)]
+            raise Missing(f"no wheels for Python {place.python} of {', '.join(missing)}")
+    return {name: held(lock, name, place.folder)[0] for name in names}
 
 
 def held(lock: Lock, name: str, folder: Path) -> list[Path]:
@@ -153,13 +169,13 @@ def held(lock: Lock, name: str, folder: Path) -> list[Path]:
     return [path for path in wheels if f"sha256:{sha256(path)}" in lock.entry(name)]
 
 
-def fetched(lock: Lock, names: Sequence[str], arch: str, python: str, folder: Path) -> bool:
+def fetched(lock: Lock, names: Sequence[str], place: Place) -> bool:
     """Whether pip found all wheels, checked against their hashes; raises `Missing` where it cannot look."""
-    tags = [f"manylinux_2_{minor}_{arch}" for minor in range(GLIBC, 16, -1)] + [f"manylinux2014_{arch}"]
+    tags = [f"manylinux_2_{minor}_{place.arch}" for minor in range(GLIBC, 16, -1)] + [f"manylinux2014_{place.arch}"]
     platforms = [word for tag in tags for word in ("--platform", tag)]
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--require-hashes", "--only-binary=:all:", *platforms, "--python-version", python]
-    command += ["--implementation", "cp", "--dest", str(folder)]
+    command += ["--require-hashes", "--only-binary=:all:", *platforms, "--python-version", place.python]
+    command += ["--implementation", "cp", "--dest", str(place.folder)]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as wanted:
         wanted.write("".join(map(lock.entry, names)))
         wanted.flush()

@@ -286,6 +286,23 @@ def test_an_outbox_that_a_version_has_changed_before_it_failed_is_given_back(gat
     after = gateway.outbox()
     assert after["epoch"] != before["epoch"]
     assert after["account"]["stored"] >= before["account"]["stored"]
+    assert after["account"]["lost"] == {}
+
+
+@pytest.mark.soak
+def test_keys_that_only_the_running_service_has_do_not_keep_it_from_starting(gateway: Gateway, stick: Stick) -> None:
+    machine, drop_in = gateway.machine, "/etc/systemd/system/oc-agent.service.d/keys.conf"
+    secret = 'tls = false\nusername = "u"\npassword_file = "/run/credentials/oc-agent.service/mqtt.password"\n'
+    machine.write("/etc/oc-agent/keys/mqtt.password", "secret", "600")
+    machine.write(drop_in, "[Service]\nLoadCredential=mqtt.password:/etc/oc-agent/keys/mqtt.password\n")
+    machine.write("/etc/oc-agent/agent.toml", CONFIG.replace("tls = false\n", secret), "640", "root:oc-agent")
+    machine.run("systemctl", "daemon-reload")
+    machine.run("systemctl", "stop", "oc-agent")
+    gateway.installs(stick.version("0.9.0"), *QUICK)
+    gateway.has_version("0.9.0")
+    machine.run("rm", drop_in)
+    gateway.configured()
+    gateway.installs(stick.first, *QUICK)
 
 
 @pytest.mark.soak
