@@ -11,7 +11,7 @@ find_outbox() {
   outbox=''
   if [ "$configured" != good ]; then return; fi
   outbox=$(asked 'import sys; from pathlib import Path; from agent.configuration import load_configuration
-print(Path(load_configuration(Path(sys.argv[1])).settings.gateway.data_dir) / "outbox.db")') || outbox="$DATA/outbox.db"
+print(Path(load_configuration(Path(sys.argv[1])).settings.gateway.data_dir) / "outbox.db")' 2>/dev/null) || outbox="$DATA/outbox.db"
   if [ ! -e "$outbox" ]; then outbox=''; fi
 }
 

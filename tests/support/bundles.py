@@ -38,6 +38,8 @@ def altered(wheel: Path, folder: Path, version: str, files: dict[str, str]) -> P
     lines = []
     with zipfile.ZipFile(wheel) as source, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as made:
         content = {path: source.read(path) for path in source.namelist() if not path.endswith("RECORD")}
+        own = "agent/__init__.py"
+        content[own] = content[own].replace(f'__version__ = "{old}"'.encode(), f'__version__ = "{version}"'.encode())
         content |= {path: text.encode() for path, text in files.items()}
         for path, data in content.items():
             place = path.replace(f"{name}-{old}.", f"{name}-{version}.", 1)
