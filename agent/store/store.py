@@ -41,7 +41,7 @@ from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
 from agent.store.losses import Loss
 from agent.store.outbox import is_damaged
-from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
+from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreConfig, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
@@ -199,6 +199,13 @@ class Store:
         """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
         most = self._parts.config.max_payload_bytes
         self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
+
+    async def change(self, config: StoreConfig) -> None:
+        """Go by another configuration from now on; gateway, folders and `max_bytes` are those of the opening.
+
+        What was accepted before belongs to the births of before: it is sealed first, as far as the card allows.
+        """
+        await self._sealer.change(config)
 
     async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
         """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.
