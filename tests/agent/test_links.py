@@ -96,9 +96,14 @@ class Bench:
         self.scans: list[Scan] = []
         self.events: list[Event] = []
 
-    def settings(self, devices: Iterable[tuple[str, str, int]], ports: dict[str, str] | None = None) -> Settings:
+    def settings(
+        self,
+        devices: Iterable[tuple[str, str, int]],
+        ports: dict[str, str] | None = None,
+        interval_s: float = INTERVAL_S,
+    ) -> Settings:
         """Of (device, link, unit); the port of a link is named like it, but for `ports`."""
-        known = tuple(self._device(*device) for device in devices)
+        known = tuple(self._device(*device, interval_s) for device in devices)
         names = dict.fromkeys(device.link for device in known)
         return Settings(
             gateway=GatewaySettings(id="gw"), site=SiteSettings(oc="oc"), uplink=UplinkSettings(host="h"),
@@ -129,10 +134,10 @@ class Bench:
         await self.until(lambda: all(self.of(device) > count + 1 for device, count in before.items()))
 
     @staticmethod
-    def _device(name: str, link: str, unit: int) -> DeviceSettings:
+    def _device(name: str, link: str, unit: int, interval_s: float) -> DeviceSettings:
         return DeviceSettings(
             name=name, link=link, profile_name="p", profile=PROFILE, unit=unit, label={}, station="", location=None,
-            points=(PolledPoint(PROFILE.point[0], INTERVAL_S),),
+            points=(PolledPoint(PROFILE.point[0], interval_s),),
         )  # fmt: skip
 
 
@@ -181,15 +186,29 @@ async def test_what_is_being_read_is_handed_on_before_its_device_goes() -> None:
 async def test_while_links_are_held_nothing_is_read_on_them_and_the_others_go_on() -> None:
     bench = Bench()
     before = bench.settings([("a", "one", 1), ("b", "two", 1)])
-    after = bench.settings([("a", "one", 1), ("b", "two", 1), ("c", "two", 2)])
+    after = bench.settings([("a", "one", 1), ("c", "two", 2)])
     async with bench.polling(before) as links:
         await bench.more("a", "b")
-        async with links.held(change_between(before, after)):
+        found = change_between(before, after)
+        async with links.held(found):
             count = bench.of("b")
             await bench.more("a")
-            await bench.more("a")
+            await bench.more("a")  # the next read of `b` is due since long
             assert bench.of("b") == count
-        await bench.more("a", "b")
+            await links.change(found, after)
+        await bench.more("a", "c")
+        assert bench.of("b") == count
+        assert bench.line.opened == ["one", "two"]
+
+
+async def test_a_new_device_is_read_at_once_also_beside_one_that_is_read_seldom() -> None:
+    bench = Bench()
+    before = bench.settings([("a", "one", 1)], interval_s=3_600)
+    async with bench.polling(before) as links:
+        await bench.until(lambda: bench.of("a"))
+        await change(links, before, bench.settings([("a", "one", 1), ("b", "one", 2)], interval_s=3_600))
+        await bench.until(lambda: bench.of("b"))
+        assert bench.of("a") <= 2
 
 
 async def test_a_read_that_hangs_is_broken_off_and_its_link_polled_anew(monkeypatch: pytest.MonkeyPatch) -> None:

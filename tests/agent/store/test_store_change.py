@@ -1,14 +1,17 @@
 """Another configuration for the open store: every reading stays with the births that explain it."""
 
+import asyncio
 from typing import Any
 
 import msgspec
 import pytest
 from store_lab import decode
 
-from agent.clock import ClockState
+from agent.clock import ClockState, SystemClock
+from agent.model import Scan
 from agent.settings import OutboxSettings
-from agent.store import StoreConfig
+from agent.store import StoreConfig, open_store
+from drivers.api import Reading
 
 OTHER = "ffff0000"
 
@@ -78,3 +81,17 @@ async def test_a_shorter_archive_interval_counts_at_once(lab: Any) -> None:
         await store.change(msgspec.structs.replace(lab.config(), outbox=OutboxSettings(archive_interval_s=20.0)))
         await lab.live(store, 5.0)
         assert sorted(path.name for path in (lab.runtime / "journal").glob("*.seg")) != segments
+
+
+async def test_a_shorter_batch_interval_wakes_the_store(lab: Any) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=3_600.0)
+    async with open_store(lab.config(), SystemClock()) as store, asyncio.timeout(20):
+        running = asyncio.create_task(store.run())
+        store.append(Scan("aq-01", SystemClock().mono_ns(), [Reading("n", 1, SystemClock().mono_ns())]))
+        await asyncio.sleep(0.05)
+        assert store.high == 0
+        await store.change(msgspec.structs.replace(lab.config(), outbox=OutboxSettings(batch_interval_s=0.0)))
+        while not store.high:
+            await asyncio.sleep(0.01)
+        running.cancel()
+        await asyncio.wait([running])
