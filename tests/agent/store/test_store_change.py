@@ -84,7 +84,7 @@ async def test_a_shorter_archive_interval_counts_at_once(lab: Any) -> None:
 
 
 async def test_a_shorter_batch_interval_wakes_the_store(lab: Any) -> None:
-    lab.outbox = OutboxSettings(batch_interval_s=3_600.0)
+    lab.outbox, lab.hold_unsynced_s = OutboxSettings(batch_interval_s=3_600.0), 0.0
     async with open_store(lab.config(), SystemClock()) as store, asyncio.timeout(20):
         running = asyncio.create_task(store.run())
         store.append(Scan("aq-01", SystemClock().mono_ns(), [Reading("n", 1, SystemClock().mono_ns())]))
