@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from processes import Popen, closed_port, python_module, started, stop, wait_until
 
-from agent.control import OrderRefused, ask_agent, order_agent
+from agent.control import AgentNotRunning, OrderRefused, ask_agent, order_agent
 from drivers.catalogue import shipped_profiles
 from simulators.testing import Bench, BenchBroker, BenchIoc, BrokerOptions, MakeModbusDevice, SimulatedDevice
 
@@ -40,8 +40,16 @@ batch_interval_s = 0.2
 """
 PATIENCE_S = 1.5
 AGENT = f"""\
+import os
 import agent.reload
+from agent.links import Links
 agent.reload.COMES_BACK_S = {PATIENCE_S}
+if "CRASH" in os.environ:
+    async def change(self, *_):
+        for poller in self.pollers:
+            await self._end(poller)
+        1 / 0
+    Links.change = change
 from agent.cli import main
 main()
 """
@@ -342,6 +350,8 @@ def test_cheap_settings_and_profiles_are_taken_over(
         assert outcome["change"]["devices"]["changed"] == ["one"]
         ioc.wait_for(lambda ioc: birth(ioc, "one")["points"][0]["unit"] == "kV", what="the new birth")
         assert gateway.reload()["result"] == "unchanged"
+        with pytest.raises(OrderRefused, match=f"it runs by {gateway.config}"):
+            order_agent(gateway.run, "reload", {"file": "/etc/another.toml"})
         assert gateway.log.count("reloading") == 1  # INFO is not written any more
         goes_on(ioc, "one")
         end(agent)
@@ -397,3 +407,21 @@ def test_a_kill_in_the_middle_of_a_reload_loses_nothing(
     there, all_served = arrived(ioc, "one"), served(one)
     lacking = [index for index, value in enumerate(all_served) if value not in there]
     assert len(lacking) <= 2, lacking  # the reads that the kill and the stop broke off
+
+
+def test_a_crash_in_the_middle_of_a_reload_ends_the_process_and_loses_nothing(
+    gateway: Gateway, modbus_device: MakeModbusDevice, ioc: BenchIoc
+) -> None:
+    one, two = meter(modbus_device, "one"), meter(modbus_device, "two")
+    gateway.write(table(one))
+    with gateway.running(CRASH="1") as agent:
+        goes_on(ioc, "one")
+        gateway.write(table(one), table(two))
+        with pytest.raises((AgentNotRunning, OrderRefused)):
+            gateway.reload()
+        assert agent.wait(20) == 1
+    assert "ZeroDivisionError" in gateway.log
+    with gateway.running() as agent:
+        goes_on(ioc, "one", "two")
+        end(agent)
+    check(ioc, one, two)
