@@ -40,12 +40,12 @@ from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
 from agent.store.losses import Loss
-from agent.store.outbox import is_damaged
 from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreConfig, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
 from agent.store.sealing import FRAGMENT_BYTES, scan_fragments
+from agent.store.sqlite_errors import is_damaged
 
 log = logging.getLogger(__name__)
 
@@ -118,15 +118,6 @@ class Store:
     def commit_failures(self) -> int:
         """How many commits have failed since the start."""
         return self._committer.failures
-
-    @property
-    def config_hash(self) -> str:
-        """8 hex digits of the birth that batches sealed from now on belong to."""
-        return self._parts.config_hash
-
-    @config_hash.setter
-    def config_hash(self, value: str) -> None:
-        self._parts.config_hash = value
 
     @property
     def on_sealed(self) -> Callable[[Batch], None] | None:
