@@ -94,7 +94,7 @@ async def _health(reporter: Reporter, store: Store, running: Running, clock: Clo
     """Send the health message each minute; seal a quiet batch where nothing was sealed for ten."""
     high, since_ns = store.high, clock.mono_ns()
     while True:
-        await running.publisher.publish_health(await reporter.health())
+        await running.publish_health(await reporter.health())
         await asyncio.sleep(HEALTH_INTERVAL_S)
         now_ns = clock.mono_ns()
         if store.high != high:

@@ -44,8 +44,7 @@ class Links:
 
     async def stop(self) -> None:
         """Poll no more; what is being read is broken off."""
-        for poller in tuple(self._tasks):
-            await self._end(poller)
+        await self._end(*self._tasks)
 
     @asynccontextmanager
     async def held(self, change: Change) -> AsyncIterator[None]:
@@ -68,10 +67,10 @@ class Links:
         stays_open = [p for p in changed if p in self._held and p.link.name not in change.reopened]
         for poller in stays_open:
             poller.change(settings.on_link(poller.link.name))
-        for poller in tuple(self.pollers):  # first all of these: a port may go from one link to another
-            if poller.link.name in change.links.removed or (poller in changed and poller not in stays_open):
-                await self._end(poller)
-                self.pollers.remove(poller)
+        removed = [poller for poller in self.pollers if poller.link.name in change.links.removed]
+        ending = [*removed, *(poller for poller in changed if poller not in stays_open)]
+        await self._end(*ending)  # first all of these: a port may go from one link to another
+        self.pollers[:] = [poller for poller in self.pollers if poller not in ending]
         for link in settings.links:
             if settings.on_link(link.name) and link.name not in {poller.link.name for poller in self.pollers}:
                 poller = self._made(link, settings)
@@ -88,8 +87,10 @@ class Links:
         backoff = Backoff(RESTART_FIRST_S, RESTART_MAX_S, self._random)
         self._tasks[poller] = self._core.create_task(keep_running(name, poller.run, backoff, self._clock), name=name)
 
-    async def _end(self, poller: LinkPoller) -> None:
+    async def _end(self, *pollers: LinkPoller) -> None:
         """A port that hangs while it is closed is left to itself."""
-        task = self._tasks.pop(poller)
-        task.cancel()
-        await asyncio.wait([task], timeout=PATIENCE_S)
+        tasks = [self._tasks.pop(poller) for poller in pollers]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE_S)

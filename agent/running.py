@@ -11,7 +11,7 @@ from contextlib import suppress
 from math import inf
 from pathlib import Path
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -83,6 +83,10 @@ class Running:
     def is_alive(self) -> bool:
         """Whether the uplink makes progress."""
         return self.publisher.is_alive()
+
+    async def publish_health(self, figures: dict[str, Any]) -> None:
+        """Say how the gateway is."""
+        await self.publisher.publish_health(figures)
 
     async def change_uplink(self, uplink: UplinkSettings) -> None:
         """Leave the broker in order and go to `uplink`; everything else stays as it is, also what births say."""
