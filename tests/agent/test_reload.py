@@ -234,7 +234,8 @@ def test_an_uplink_that_does_not_come_back_is_rolled_back(
         ioc.wait_for(lambda ioc: ioc.events("config.changed"), what="the event")
         end(agent)
     assert "reload rolled back: the new uplink does not come back" in gateway.log
-    assert ioc.events("config.changed")[0].severity == "major"
+    (event,) = ioc.events("config.changed")
+    assert (event.severity, event.body["reason"]) == ("major", "rolled_back")
     assert ioc.stop().malformed == {}
     check(ioc, one)
     assert served(two) == []
