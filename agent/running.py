@@ -90,6 +90,7 @@ class Running:
 
     async def change_uplink(self, uplink: UplinkSettings) -> None:
         """Leave the broker in order and go to `uplink`; everything else stays as it is, also what births say."""
+        self._store.on_sealed = None  # what is sealed now goes over the next one
         await self._stop_uplink(LEAVING_S)
         self.settings = msgspec.structs.replace(self.settings, uplink=uplink)
         self._make_uplink()

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.change import settings_hash
 from agent.cli.faults import said_at_once
+from agent.cli.layout import wrapped
 from agent.cli.messages import tr
 from agent.cli.output import Failed, show_json, show_table, value_text
 from agent.configuration import load_configuration
@@ -102,11 +103,12 @@ def _show_configuration(configuration: dict[str, Any]) -> None:
         return
     since = f"{datetime.fromtimestamp(configuration['time_ms'] / 1000, UTC).astimezone():%Y-%m-%d %H:%M}"
     words = {"running": configuration["hash"], "since": since, "on_disk": configuration["on_disk"]}
-    text = tr("the files have another configuration ({on_disk}) than runs ({running}, since {since})", **words)
+    texts = [tr("the files have another configuration ({on_disk}) than runs ({running}, since {since})", **words)]
     if configuration["rolled_back"]:
-        text += "\n  " + tr("it was rolled back: {why}", why=configuration["rolled_back"])
-    print(text)
-    print("  " + tr("`oc-agent reload` takes it over; a restart would too"))
+        texts.append(tr("it was rolled back: {why}", why=configuration["rolled_back"]))
+    texts.append(tr("`oc-agent reload` takes it over; a restart would too"))
+    for text in texts:
+        print("\n".join(wrapped(text, rest="    ")))
 
 
 def _rows(link: dict[str, Any]) -> list[list[str]]:
