@@ -324,7 +324,7 @@ def test_files_that_the_service_itself_may_not_read_are_named_to_it(
     with pytest.raises(ConfigError) as caught:
         load_configuration(path, for_use=True)
     (problem,) = caught.value.problems
-    assert (problem.key, problem.line) == ("uplink.key_file", 10)
+    assert (problem.key, problem.line) == ("uplink.key_file", 8)
     assert str(tmp_path / "its.key") in problem.what
     assert "root:oc-agent, 0640" in problem.fix
 
