@@ -70,14 +70,16 @@ class Links:
         removed = [poller for poller in self.pollers if poller.link.name in change.links.removed]
         ending = [*removed, *(poller for poller in changed if poller not in stays_open)]
         await self._end(*ending)  # first all of these: a port may go from one link to another
+        for poller in ending:
+            poller.change(())
         self.pollers[:] = [poller for poller in self.pollers if poller not in ending]
         for link in settings.links:
             if settings.on_link(link.name) and link.name not in {poller.link.name for poller in self.pollers}:
-                poller = self._made(link, settings)
-                for device in poller.devices:
-                    device.state.up = up.get(device.settings.name)  # what was told of it is still so
-                self.pollers.append(poller)
-                self._run(poller)
+                self.pollers.append(self._made(link, settings))
+                self._run(self.pollers[-1])
+        for device in (device for poller in self.pollers for device in poller.devices):
+            if device.state.up is None:
+                device.state.up = up.get(device.settings.name)  # what was told of it is still so
 
     def _made(self, link: LinkSettings, settings: Settings) -> LinkPoller:
         return self._make(link, settings.on_link(link.name))

@@ -97,6 +97,7 @@ class LinkPoller:
         self.devices = [self._changed(before.get(settings.name), settings) for settings in devices]
         for device in before.values():
             if device not in self.devices:
+                self._pictures.give_up(device.settings.name, "the configuration of the camera has changed")
                 self.schedule.remove(p for p in (*device.polls, device.pictures) if p and p in self.schedule)
         for device in self.devices:
             if device not in before.values():
@@ -106,9 +107,7 @@ class LinkPoller:
     def _changed(self, before: DevicePolling | None, settings: DeviceSettings) -> DevicePolling:
         if before is not None and before.settings == settings:
             return before
-        device = DevicePolling(settings, self._random)
-        device.state.up = before.state.up if before else None  # what was told of it is still so
-        return device
+        return DevicePolling(settings, self._random)
 
     def is_alive(self) -> bool:
         """Whether `run` turns. A link that is down, and devices that are silent, are no reason to say no."""

@@ -237,14 +237,15 @@ async def test_a_port_may_go_from_one_link_to_another() -> None:
         assert sorted(bench.line.opened) == ["port-1", "port-1", "port-2", "port-2"]
 
 
-@pytest.mark.parametrize("link", ["one", "other"])
+@pytest.mark.parametrize("link", ["one", "two", "other"])
 async def test_a_device_that_was_down_is_told_to_be_up_again_after_its_settings_have_changed(link: str) -> None:
     bench = Bench()
-    before = bench.settings([("a", "one", 1), ("z", "one", 9)])
+    others = [("y", "two", 8), ("z", "one", 9)]
+    before = bench.settings([("a", "one", 1), *others])
     bench.line.silent.add(1)
     async with bench.polling(before) as links:
         await bench.until(lambda: [event.type for event in bench.events] == ["device.down"])
-        await change(links, before, bench.settings([("a", link, 2), ("z", "one", 9)]))
+        await change(links, before, bench.settings([("a", link, 2), *others]))
         await bench.until(lambda: [event.type for event in bench.events] == ["device.down", "device.up"])
 
 
