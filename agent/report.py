@@ -121,6 +121,7 @@ class Reporter:
             "endpoint": poller.link.options.endpoint,
             "error": poller.error,
             "missed": poller.schedule.missed,
+            "busy_s": round(poller.stats.busy_s, 1),
             "devices": [self._device(device) for device in poller.devices],
         }
 
@@ -132,6 +133,8 @@ class Reporter:
             "up": state.up,
             "error": state.error,
             "told": device.recognition.told,
+            "mismatch": device.recognition.mismatch,
+            **device.tally.told(self._clock.mono_ns()),
             **self._pictures(device),
             "answered_s_ago": self._age_s(state.answered_mono_ns),
             "points": [

@@ -8,7 +8,7 @@ import os
 import socket
 import termios
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from typing import Protocol
 
 import serial
@@ -16,6 +16,7 @@ import serial
 from drivers.errors import LinkDown
 from drivers.ports import port_finder
 from drivers.serial_line import SerialLine
+from drivers.tap import Tap, current_tap
 
 READ_BYTES = 4096
 MAX_EMPTY_READS = 3
@@ -48,9 +49,27 @@ async def read_within(port: BytePort, seconds: float) -> bytes:
     return b""
 
 
-def open_port(options: SerialLine) -> AbstractAsyncContextManager[BytePort]:
+@asynccontextmanager
+async def open_port(options: SerialLine) -> AsyncIterator[BytePort]:
     """Open the port or connection of `options`; raises `LinkDown`."""
-    return _open_serial(options) if options.port else _open_tcp(options)
+    tap = current_tap()
+    async with _open_serial(options) if options.port else _open_tcp(options) as port:
+        yield _TappedPort(port, tap) if tap else port
+
+
+class _TappedPort:
+    def __init__(self, port: BytePort, tap: Tap) -> None:
+        self._port = port
+        self._tap = tap
+
+    async def read(self) -> bytes:
+        data = await self._port.read()
+        self._tap(False, data)  # noqa: FBT003 # which way it went
+        return data
+
+    async def write(self, data: bytes) -> None:
+        self._tap(True, data)  # noqa: FBT003
+        await self._port.write(data)
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Identify, Request
 from drivers.ports import port_finder
 from drivers.rs485 import switch_to_rs485
+from drivers.tap import current_tap
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it would say, our errors say better
 
@@ -50,6 +51,7 @@ class Wire:
         self._why: Exception | None = None
         self._client: Client | None = None
         self._finder = port_finder(options.port)
+        self._tap = current_tap()
 
     async def open(self) -> None:
         """Open the path, a serial port exclusively; raises `LinkDown` with the reason and what to try."""
@@ -149,6 +151,8 @@ class Wire:
         return noting
 
     def _trace(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        if self._tap is not None:
+            self._tap(sending, data)
         if sending:
             self._sent = data
             return data
