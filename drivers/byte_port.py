@@ -8,7 +8,7 @@ import os
 import socket
 import termios
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from typing import Protocol
 
 import serial
@@ -49,12 +49,17 @@ async def read_within(port: BytePort, seconds: float) -> bytes:
     return b""
 
 
-@asynccontextmanager
-async def open_port(options: SerialLine) -> AsyncIterator[BytePort]:
+def open_port(options: SerialLine) -> AbstractAsyncContextManager[BytePort]:
     """Open the port or connection of `options`; raises `LinkDown`."""
+    opening = _open_serial(options) if options.port else _open_tcp(options)
     tap = current_tap()
-    async with _open_serial(options) if options.port else _open_tcp(options) as port:
-        yield _TappedPort(port, tap) if tap else port
+    return opening if tap is None else _tapped(opening, tap)
+
+
+@asynccontextmanager
+async def _tapped(opening: AbstractAsyncContextManager[BytePort], tap: Tap) -> AsyncIterator[BytePort]:
+    async with opening as port:
+        yield _TappedPort(port, tap)
 
 
 class _TappedPort:
@@ -64,11 +69,11 @@ class _TappedPort:
 
     async def read(self) -> bytes:
         data = await self._port.read()
-        self._tap(False, data)  # noqa: FBT003 # which way it went
+        self._tap(False, data)
         return data
 
     async def write(self, data: bytes) -> None:
-        self._tap(True, data)  # noqa: FBT003
+        self._tap(True, data)
         await self._port.write(data)
 
 

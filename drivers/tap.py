@@ -1,6 +1,6 @@
-"""Listening in on a port: whoever opens one inside `tapped` is told every byte that passes, as it passes.
+"""A tap on lines: whoever asks for it sees every byte that a link sends and hears, as it is.
 
-Promises: what passes is not changed, and costs nothing where nobody listens in. For diagnosis and captures.
+Promises: a link that is opened while nobody listens costs nothing and is never seen. Must not know: frames.
 """
 
 from collections.abc import Callable, Iterator
@@ -8,21 +8,21 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 Tap = Callable[[bool, bytes], None]
-"""Called with True and what was sent, with False and what was heard."""
+"""Called with True and the bytes that were sent, or False and those that came; never raises, never waits."""
 
 _tap: ContextVar[Tap | None] = ContextVar("tap", default=None)
 
 
+def current_tap() -> Tap | None:
+    """The tap for a line that is opened now; None where nobody listens."""
+    return _tap.get()
+
+
 @contextmanager
 def tapped(tap: Tap) -> Iterator[None]:
-    """Let `tap` hear the ports that are opened meanwhile, until they are closed."""
+    """Every line that is opened in this context, and in tasks that begin in it, is tapped for as long as it lives."""
     token = _tap.set(tap)
     try:
         yield
     finally:
         _tap.reset(token)
-
-
-def current_tap() -> Tap | None:
-    """Who listens in on a port that is opened now."""
-    return _tap.get()

@@ -151,7 +151,7 @@ class Wire:
         return noting
 
     def _trace(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
-        if self._tap is not None:
+        if self._tap:
             self._tap(sending, data)
         if sending:
             self._sent = data
