@@ -132,6 +132,7 @@ class Reporter:
             "device": state.name,
             "up": state.up,
             "error": state.error,
+            "unit": device.settings.unit,
             "told": device.recognition.told,
             "mismatch": device.recognition.mismatch,
             **device.tally.told(self._clock.mono_ns()),
