@@ -32,6 +32,7 @@ _BY_SHAPE: Final[Mapping[Shape, str]] = {
     "garbage": "unit_garbage",
     "bytes": "no_frame",
 }
+_DAMAGED: Final[frozenset[Shape]] = frozenset(("bad_checksum", "short", "long"))
 _OF_LINE: Final[Mapping[Shape, str]] = {
     "echo": "only_echo",
     "noise": "noise",
@@ -80,6 +81,8 @@ def _shared(seen: LinkSeen, asked: Sequence[Observation]) -> str:
             return "tcp_mute"
         return "instrument_silent" if seen.framing == "bytes" else "line_silent"
     shapes.discard("nothing")
+    if len(asked) > 1 and shapes and shapes <= _DAMAGED:
+        return "line_damaged"
     return _OF_LINE.get(shapes.pop(), "") if len(shapes) == 1 else ""
 
 
@@ -102,7 +105,7 @@ def _failing(seen: LinkSeen, one: Observation) -> Iterator[Diagnosis]:
         yield _found(seen, one, "late_bytes", state)
     elif one.valueless:
         yield _found(seen, one, "no_values", "fail")
-    elif one.failures:
+    elif one.failures and not (one.slow and one.worst == "short"):
         often = (one.failures, one.shapes.total()) if one.answers else None
         yield _found(seen, one, _BY_SHAPE[one.worst], state, often)
 
@@ -122,7 +125,7 @@ def _refusing(seen: LinkSeen, one: Observation) -> Iterator[Diagnosis]:
 def _odd(seen: LinkSeen, one: Observation) -> Iterator[Diagnosis]:
     """What answers, and yet is not as it should be."""
     if one.slow:
-        yield _found(seen, one, "reply_slow", "warn")
+        yield _found(seen, one, "reply_slow", "warn" if one.total else "fail")
     if one.noises:
         yield _found(seen, one, "noise_around", "warn", (one.noises, one.shapes.total()))
     if one.implausible:

@@ -68,6 +68,10 @@ FAULTS: Final = {
         "{link}: bytes come, and none of them is an answer: {hex}",
         "baud rate and parity, as the devices have them; then A and B, termination, bias; another master on the bus",
     ),
+    "line_damaged": FaultText(
+        "{link}: the answers of all devices arrive damaged: {hex}",
+        "parity and stop bits; termination at both ends and only there; a cable beside a motor; the adapter itself",
+    ),
     "not_modbus_tcp": FaultText(
         "{link}: what comes back is no Modbus/TCP: {hex}",
         'a serial server that passes RTU on wants `transport = "rtu-over-tcp"`; else check `tcp_port`',

@@ -10,16 +10,16 @@ from agent.cli.doctor.devices.exchanges import Exchange
 from agent.cli.doctor.devices.shapes import Framing, Shape, heard_as
 
 SLOW_S = 0.03
-"""An adapter hands on what came every 16 ms (FTDI's latency timer): that much is no fault."""
+"""An adapter hands on what came every 16 ms (FTDI's latency timer): so much is no fault of the line."""
 
 
 class Observation(msgspec.Struct, kw_only=True):
     """What one device did when it was asked.
 
-    `shapes` counts what came back; `late_s` is when the latest answer began that came too late, in seconds, `late_bytes`
-    where only that bytes came late on its link is known; `slow`: most answers took much longer than their bytes need.
-    `total` counts values, of which some are implausible, refused or faulty by name; `valueless`: messages came, and no
-    value in them; `still_s`: so long all its measurements have been the same. `not_asked`: there was no time for it.
+    `shapes` counts what came back. `late_s` is when the latest answer began that came too late, in seconds;
+    `late_bytes`: only that bytes came late on its link is known; `slow`: most answers took much longer than their bytes
+    need. `total` counts values, of which some are implausible, refused or faulty by name; `valueless`: messages came,
+    and no value in them. `still_s`: so long all its measurements have been the same. `not_asked`: there was no time.
     """
 
     device: str
@@ -94,9 +94,10 @@ def observed(
         if heard.shape in ("answer", "refusal"):
             if one.began_s > seen.timeout_s:
                 found.late_s = max(found.late_s, one.began_s)
-            slow.append(one.lasted_s / (SLOW_S + 2 * char_s * len(one.heard)))
         elif one.pieces:
-            found.example = one.heard[:24].hex(" ").upper()
+            found.example = found.example or one.heard[:24].hex(" ").upper()
+        if heard.shape in ("answer", "refusal", "short"):
+            slow.append(one.lasted_s / (SLOW_S + 2 * char_s * len(one.heard)))
     found.codes, found.other_units = sorted(codes), sorted(units)
     found.slow = len(slow) > 1 and median(slow) > 1
     return found

@@ -26,6 +26,11 @@ ROUNDS: Final = 3
 LINGER_MAX_S: Final = 2.5
 """So long an answer is waited for beyond its time, to tell a slow device from a dead one."""
 _LINGER_TIMEOUTS: Final = 4
+_LINGERS: Final = 2
+"""So many silent devices are waited for so long; the next ones for one more timeout."""
+_SILENCES: Final = 2
+_ENOUGH: Final = 3
+"""So many failed requests show what there is to see."""
 _REST_S: Final = 0.1
 """The rest of an answer whose first bytes have come; a longer one shows its size all the same."""
 
@@ -60,11 +65,21 @@ async def polled(link: LinkSettings, devices: Sequence[DeviceSettings], seconds:
 
 
 async def _rounds(line: Link, found: Sequence[_Seen], listener: Listener, timeout_s: float) -> None:
-    """Everybody once before anybody twice; who is silent is not asked for the last time."""
+    """Everybody once before anybody twice, until enough is known of each."""
     for number in range(ROUNDS):
-        for one in found:
-            if number < ROUNDS - 1 or not one.silent:
-                await _poll(line, one, listener, timeout_s)
+        for position, one in enumerate(found):
+            somebody_answers = any("ok" in other.outcomes for other in found)
+            if number == 0 or _is_worth_it(one, first=position == 0, somebody_answers=somebody_answers):
+                vain = sum(other.silent for other in found)
+                linger_s = min(LINGER_MAX_S, timeout_s * (_LINGER_TIMEOUTS if vain < _LINGERS else 1))
+                await _poll(line, one, listener, linger_s)
+
+
+def _is_worth_it(one: _Seen, *, first: bool, somebody_answers: bool) -> bool:
+    """Ask again? Where nobody answers, one more try of one device shows as much as of all of them."""
+    if "ok" in one.outcomes:
+        return True
+    return one.silent < _SILENCES and len(one.exchanges) < _ENOUGH and (first or somebody_answers)
 
 
 def _plans(link: LinkSettings, device: DeviceSettings) -> list[Any]:
@@ -72,7 +87,7 @@ def _plans(link: LinkSettings, device: DeviceSettings) -> list[Any]:
     return [link.spec.compile_plan(device.profile, [p.point for p in points]) for points in groups]
 
 
-async def _poll(line: Link, one: _Seen, listener: Listener, timeout_s: float) -> None:
+async def _poll(line: Link, one: _Seen, listener: Listener, linger_s: float) -> None:
     """Read one device once, and note what came; after silence wait for what may come late, the first time."""
     first = len(listener.exchanges)
     try:
@@ -86,7 +101,7 @@ async def _poll(line: Link, one: _Seen, listener: Listener, timeout_s: float) ->
         one.outcomes.append("silent")
         last = listener.exchanges[-1] if len(listener.exchanges) > first else None
         if last and not last.pieces and not one.silent:
-            await _linger(listener, min(LINGER_MAX_S, _LINGER_TIMEOUTS * timeout_s))
+            await _linger(listener, linger_s)
         one.silent += 1
     finally:
         one.exchanges += listener.exchanges[first:]

@@ -34,6 +34,7 @@ Shape = Literal[
 `not_modbus`: no Modbus/TCP header. `garbage`: nothing in it looks like an answer. `bytes`: not to be judged here.
 """
 _READS: Final = (1, 2, 3, 4)
+_REFUSAL_BYTES: Final = 5
 _IDENTIFY: Final = b"\x2b"
 
 
@@ -79,6 +80,8 @@ def _rtu(asked: bytes, heard: bytes) -> Heard:
         around = heard.replace(bytes([unit]) + pdu, b"", 1)[2:] if len(heard) > len(pdu) + 3 else b""
         return msgspec.structs.replace(_pdu(asked[0], request, unit, pdu), noise=bool(around))
     size = _size(request)
+    if (at := heard.find(bytes([asked[0], asked[1] | 0x80]))) >= 0:
+        return Heard(_by_length(len(heard) - at, _REFUSAL_BYTES))
     head = asked[:2] + bytes([size & 0xFF])
     if (at := heard.find(head)) >= 0:
         return Heard(_by_length(len(heard) - at, size + 5))

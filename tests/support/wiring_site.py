@@ -1,0 +1,68 @@
+"""Sites on which one fault of the wiring can be simulated, for `oc-agent doctor`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from agent_config import HEAD
+
+from drivers.tomltext import toml_text
+from simulators.faults.catalogue import FAULTS
+from simulators.testing import Bench, SimulatedDevice
+
+TIMEOUT_S = 0.2
+Devices = list[SimulatedDevice]
+
+
+def bus(bench: Bench, name: str) -> Devices:
+    """Three meters on one RS-485 bus."""
+    first = bench.modbus_device("eastron/sdm120", name=f"{name}-1", unit=1, transport="rtu")
+    return [first, *(bench.modbus_device("eastron/sdm120", name=f"{name}-{n}", unit=n, on=first) for n in (2, 3))]
+
+
+def tcp(bench: Bench, name: str) -> Devices:
+    """One meter with an address of its own."""
+    return [bench.modbus_device("eastron/sdm120", name=name, unit=2)]
+
+
+def ascii_line(bench: Bench, name: str) -> Devices:
+    """One meter that speaks Modbus ASCII."""
+    return [bench.modbus_device("eastron/sdm120", name=name, unit=2, transport="ascii")]
+
+
+def instrument(bench: Bench, name: str) -> Devices:
+    """A weather station that sends by itself."""
+    return [bench.serial_device("nmea/weather-station", name=name)]
+
+
+def dust_sensor(bench: Bench, name: str) -> Devices:
+    """A sensor that sends by itself, with a checksum."""
+    return [bench.serial_device("plantower/pms5003", name=name)]
+
+
+def camera(bench: Bench, name: str) -> Devices:
+    """A camera on a serial line of its own."""
+    return [bench.camera_device("vimicro/vc0706", name=name)]
+
+
+SITES: dict[str, Callable[[Bench, str], Devices]] = {
+    "one unit": bus, "bus": bus, "TCP": tcp, "ASCII": ascii_line, "instrument": instrument,
+    "dust sensor": dust_sensor, "camera": camera,
+}  # fmt: skip
+
+
+def spoil(devices: Devices, fault: str, place: str) -> None:
+    """Let it happen to their line where it is a fault of lines, to all of them on a whole `bus`, else to one."""
+    if "line" in FAULTS[fault.split()[0]].places:
+        devices[0].line.fault(fault)
+        return
+    for device in devices if place == "bus" else devices[1:2] or devices:
+        device.fault(fault)
+
+
+def config(folder: Path, devices: Devices, head: str = HEAD, **link: object) -> Path:
+    """An `agent.toml` with all of them on their one link."""
+    points = {"points": ["voltage", "power"]} if devices[0].profile == "eastron/sdm120" else {}
+    keys = {"link": [{**devices[0].link, "timeout_s": TIMEOUT_S, **link}], "device": [d.keys(**points) for d in devices]}
+    path = folder / "agent.toml"
+    path.write_text(f"{head}\n{toml_text(keys)}", encoding="utf-8")
+    return path
