@@ -49,6 +49,55 @@ SITES: dict[str, Callable[[Bench, str], Devices]] = {
     "dust sensor": dust_sensor, "camera": camera,
 }  # fmt: skip
 
+LINK: dict[str, dict[str, float]] = {key: {"timeout_s": 2.5} for key in ("instrument", "dust sensor")}
+"""Keys of its link, where they matter."""
+
+ROWS = [
+    ("no_reply", "one unit", "unit_silent"),
+    ("no_reply", "bus", "line_silent"),
+    ("no_reply", "TCP", "tcp_mute"),
+    ("exception code=2", "one unit", "registers_refused"),
+    ("exception code=4", "one unit", "device_failure"),
+    ("exception code=6", "one unit", "device_busy"),
+    ("exception code=10", "TCP", "gateway_path"),
+    ("exception code=11", "TCP", "gateway_target"),
+    ("exception code=2 register=0", "one unit", "points_refused"),
+    ("wrong_crc", "one unit", "reply_damaged"),
+    ("wrong_crc", "bus", "line_damaged"),
+    ("wrong_crc", "ASCII", "reply_damaged"),
+    ("wrong_unit", "one unit", "other_unit"),
+    ("wrong_unit", "TCP", "other_unit"),
+    ("wrong_count", "one unit", "other_count"),
+    ("wrong_count", "TCP", "other_count"),
+    ("lost", "one unit", "reply_short"),
+    ("truncated", "one unit", "reply_short"),
+    ("doubled", "one unit", "reply_long"),
+    ("echo", "bus", "echo"),
+    ("noise_before", "one unit", "noise_around"),
+    ("noise_after", "one unit", "noise_around"),
+    ("late min_s=0.6 max_s=0.7", "one unit", "late"),
+    ("torn min_s=0.1 max_s=0.12", "one unit", "reply_slow"),
+    ("split gap_s=0.02", "one unit", "reply_slow"),
+    ("reboot for=60", "one unit", "unit_silent"),
+    ("babble", "bus", "babble"),
+    ("baud baud=300", "bus", "reply_slow"),
+    ("unplug for=60", "bus", "port_missing"),
+    ("unplug for=60", "TCP", "tcp_mute"),
+    ("refuse", "TCP", "tcp_refused"),
+    ("blackhole", "TCP", "tcp_mute"),
+    ("slow bytes_per_s=40", "TCP", "reply_slow"),
+    ("no_reply", "instrument", "instrument_silent"),
+    ("wrong_crc", "dust sensor", "no_frame"),
+    ("no_reply", "camera", "instrument_silent"),
+    ("exception code=2", "TCP", "registers_refused"),
+    ("stuck_picture", "camera", ""),
+    ("frozen", "one unit", ""),
+    ("reset", "TCP", ""),
+    ("half_open", "TCP", ""),
+    ("cut", "TCP", ""),
+]
+"""A fault as the simulators know it, where it happens, and the code by which doctor names it; "" for nothing."""
+
 
 def spoil(devices: Devices, fault: str, place: str) -> None:
     """Let it happen to their line where it is a fault of lines, to all of them on a whole `bus`, else to one."""
@@ -62,7 +111,10 @@ def spoil(devices: Devices, fault: str, place: str) -> None:
 def config(folder: Path, devices: Devices, head: str = HEAD, **link: object) -> Path:
     """An `agent.toml` with all of them on their one link."""
     points = {"points": ["voltage", "power"]} if devices[0].profile == "eastron/sdm120" else {}
-    keys = {"link": [{**devices[0].link, "timeout_s": TIMEOUT_S, **link}], "device": [d.keys(**points) for d in devices]}
+    keys = {
+        "link": [{**devices[0].link, "timeout_s": TIMEOUT_S, **link}],
+        "device": [d.keys(**points) for d in devices],
+    }
     path = folder / "agent.toml"
     path.write_text(f"{head}\n{toml_text(keys)}", encoding="utf-8")
     return path

@@ -8,7 +8,7 @@ import msgspec
 
 from agent.cli.doctor.finding import Case, Finding, broken, fail, ok, warn
 from agent.cli.doctor.ioc import heard_of_ioc
-from agent.cli.doctor.visit import Visit, visited
+from agent.cli.doctor.visit import REFUSED, Visit, visited
 from agent.cli.messages import tr
 from agent.uplink.downlink.messages import IocState
 from agent.uplink.errors import MessageRejected, UplinkDown
@@ -18,7 +18,6 @@ from agent.uplink.mqtt import MqttOptions
 from agent.uplink.reasons import Verdict, reason_name, verdict
 
 BEHIND_MS: Final = 60_000
-REFUSED: Final = 0x80
 
 
 def login(case: Case, options: MqttOptions, topics: Topics) -> Iterator[Finding]:
@@ -37,7 +36,8 @@ def login(case: Case, options: MqttOptions, topics: Topics) -> Iterator[Finding]
     )
     yield _published(visit, options)
     yield from subscribed(visit)
-    yield round_trip(visit, topics)
+    if visit.published[topics.status] < REFUSED:
+        yield round_trip(visit, topics)
     yield from _ioc(case, visit, topics)
 
 

@@ -18,6 +18,8 @@ from agent.uplink.mqtt import MqttOptions, MqttSession, connect
 NOBODY: Final = "_doctor"
 SETTLE_S: Final = 0.5
 """What is retained arrives right behind the answer to SUBSCRIBE; on a slow line a little later."""
+REFUSED: Final = 0x80
+"""Reason codes of MQTT 5 from here on are failures."""
 BACK_S: Final = 5.0
 """So long our own message may take to come back."""
 
@@ -75,6 +77,8 @@ async def _say_the_status(
     began = time.monotonic()
     status = _offline(visit.heard.get(topics.status, b""))
     visit.published[topics.status] = await session.publish(topics.status, status, retain=True, timeout_s=timeout_s)
+    if visit.published[topics.status] >= REFUSED:
+        return
     try:
         async with asyncio.timeout(BACK_S):
             await came.wait()

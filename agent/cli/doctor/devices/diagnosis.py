@@ -116,7 +116,9 @@ def _refusing(seen: LinkSeen, one: Observation) -> Iterator[Diagnosis]:
     if one.refused:
         yield _found(seen, one, "points_refused", "warn")
     elif code and not one.shapes["answer"]:
-        yield _found(seen, one, "refused" if code in _OTHER_MODEL else _BY_CODE.get(code, "device_failure"), "fail")
+        yield _found(
+            seen, one, "registers_refused" if code in _OTHER_MODEL else _BY_CODE.get(code, "device_failure"), "fail"
+        )
     elif code and code not in _OTHER_MODEL:
         often = (one.shapes["refusal"], one.shapes.total())
         yield _found(seen, one, _BY_CODE.get(code, "device_failure"), "warn", often)

@@ -125,7 +125,7 @@ FAULTS: Final = {
         "{device}: stray bytes stand around its answers, which are good",
         "nothing is lost yet: bias and termination, 120 ohm at both ends and only there",
     ),
-    "refused": FaultText(
+    "registers_refused": FaultText(
         "{device}: it answers, and knows nothing of what is asked (exception {code})",
         "the profile is for another model: compare the type plate with `oc-agent profiles search`",
     ),
