@@ -69,11 +69,11 @@ class _TappedPort:
 
     async def read(self) -> bytes:
         data = await self._port.read()
-        self._tap(False, data)
+        self._tap("heard", data)
         return data
 
     async def write(self, data: bytes) -> None:
-        self._tap(True, data)
+        self._tap("sent", data)
         await self._port.write(data)
 
 

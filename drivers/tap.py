@@ -6,9 +6,11 @@ Promises: a link that is opened while nobody listens costs nothing and is never 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Literal
 
-Tap = Callable[[bool, bytes], None]
-"""Called with True and the bytes that were sent, or False and those that came; never raises, never waits."""
+Way = Literal["sent", "heard"]
+Tap = Callable[[Way, bytes], None]
+"""Called with the bytes of one write or one read; never raises, never waits."""
 
 _tap: ContextVar[Tap | None] = ContextVar("tap", default=None)
 

@@ -17,6 +17,7 @@ class Symptom(StrEnum):
     """What came after one request."""
 
     ANSWER = "answer"
+    TWICE = "twice"
     SILENT = "silent"
     ECHO = "echo"
     NOISE = "noise"
@@ -37,14 +38,14 @@ def symptom(unit: int, sent: bytes, heard: bytes) -> Symptom:
     """What `heard` is after `sent` went to `unit`, both as on an RTU line.
 
     `ECHO`: our own bytes and nothing else. `NOISE`: only bytes that a line without bias makes. `CHECKSUM`: a reply of
-    that unit with a wrong CRC. `FOREIGN`: whole replies, of other units.
+    that unit with a wrong CRC. `FOREIGN`: whole replies, of other units. `TWICE`: more than one reply of that unit.
     """
     rest = heard.replace(sent, b"", 1) if sent else heard
     if not rest.strip(NOISE):
         return Symptom.ECHO if rest != heard else Symptom.NOISE if rest else Symptom.SILENT
     units = [one for one, _ in rtu_replies(rest)]
     if units:
-        return Symptom.ANSWER if unit in units else Symptom.FOREIGN
+        return (Symptom.FOREIGN, Symptom.ANSWER, Symptom.TWICE)[min(units.count(unit), 2)]
     return Symptom.CHECKSUM if _is_spoilt_reply(unit, sent, rest.strip(NOISE)) else Symptom.GARBAGE
 
 
@@ -55,7 +56,7 @@ def wiring_hints(seen: Mapping[int, Iterable[Symptom]], *, own_echo: bool = Fals
     """
     by_unit = {unit: Counter(symptoms) for unit, symptoms in seen.items()}
     total: Counter[Symptom] = sum(by_unit.values(), Counter())
-    answering = [unit for unit, counts in by_unit.items() if counts[Symptom.ANSWER]]
+    answering = [unit for unit, counts in by_unit.items() if counts[Symptom.ANSWER] or counts[Symptom.TWICE]]
     return list(_hints(by_unit, total, answering, own_echo=own_echo))
 
 
@@ -71,7 +72,9 @@ def _hints(
             advice=tr("nothing is wrong: oc-agent takes the echo out"),
         )
     for unit, counts in by_unit.items():
-        if counts[Symptom.CHECKSUM]:
+        if counts[Symptom.TWICE]:
+            yield _twice(unit)
+        elif counts[Symptom.CHECKSUM]:
             yield _spoilt(unit, alone=answering in ([], [unit]))
         elif counts[Symptom.GARBAGE] and answering and unit not in answering:
             yield _collision(unit)
@@ -125,6 +128,14 @@ def _spoilt(unit: int, *, alone: bool) -> WiringHint:
     else:
         advice = tr("the others answer well: two devices have this unit id? unplug one and ask again")
     return WiringHint(code="checksum", what=what, advice=advice)
+
+
+def _twice(unit: int) -> WiringHint:
+    return WiringHint(
+        code="two_devices",
+        what=tr("unit {unit} answers twice to one request", unit=unit),
+        advice=tr("two devices have this unit id: unplug one, and give the other another one"),
+    )
 
 
 def _collision(unit: int) -> WiringHint:

@@ -157,14 +157,14 @@ class Wire:
             try:
                 return await create()
             except (OSError, ValueError, termios.error) as err:
-                self._why = err
+                self._why = err.with_traceback(None)  # its frames would keep a port open that was half opened
                 raise OSError(str(err)) from err
 
         return noting
 
     def _trace(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
         if self._tap:
-            self._tap(sending, data)
+            self._tap("sent" if sending else "heard", data)
         if sending:
             self._sent = data
             return data

@@ -28,12 +28,14 @@ GOOD = frame("05 03 02 00 07")
         (ASKED + GOOD, S.ANSWER),
         (b"\x00" + GOOD + b"\xff", S.ANSWER),
         (frame("05 83 02"), S.ANSWER),
+        (GOOD + GOOD, S.TWICE),
         (frame("06 03 02 00 07"), S.FOREIGN),
         (GOOD[:-1] + b"\x11", S.CHECKSUM),
         (frame("05 83 02")[:-1] + b"\x11", S.CHECKSUM),
         (b"\xf8\x1c\xe0\x07", S.GARBAGE),
         (GOOD[:-2], S.CHECKSUM),
         (b"\x05", S.GARBAGE),
+        (b"\x05\x03\x02" + bytes(range(40)), S.GARBAGE),
     ],
 )
 def test_what_came_after_one_request(heard: bytes, expected: Symptom) -> None:
@@ -54,6 +56,7 @@ def test_what_came_after_one_request(heard: bytes, expected: Symptom) -> None:
         ({1: [S.ANSWER], 2: [S.CHECKSUM]}, ["checksum"]),
         ({1: [S.ANSWER], 2: [S.GARBAGE]}, ["collision"]),
         ({1: [S.ANSWER, S.CHECKSUM]}, ["checksum"]),
+        ({1: [S.ANSWER, S.TWICE], 2: [S.SILENT]}, ["two_devices"]),
     ],
 )
 def test_what_all_units_say_together(seen: dict[int, list[Symptom]], codes: list[str]) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from drivers.tap import Way
+
 MOST_BYTES = 2_048
 """A line that babbles for ever is known by less."""
 
@@ -47,8 +49,8 @@ class Listener:
         self.heard = asyncio.Event()
         self.exchanges: list[Exchange] = []
 
-    def __call__(self, sending: bool, data: bytes) -> None:  # noqa: FBT001 # a tap is called so
-        if sending:
+    def __call__(self, way: Way, data: bytes) -> None:
+        if way == "sent":
             self.exchanges.append(Exchange(data, self._now_s(), []))
             self._bytes = 0
             return

@@ -209,19 +209,19 @@ def test_every_code_of_a_diagnosis_has_a_text_whose_values_are_known() -> None:
 def test_bytes_go_to_the_request_before_them_with_their_time() -> None:
     now = iter([1.0, 1.25, 1.5, 2.0])
     listener = Listener(lambda: next(now))
-    listener(False, b"early")
-    listener(True, ASKED)
-    listener(False, ANSWER[:4])
-    listener(False, ANSWER[4:])
+    listener("heard", b"early")
+    listener("sent", ASKED)
+    listener("heard", ANSWER[:4])
+    listener("heard", ANSWER[4:])
     (one,) = listener.exchanges
     assert (listener.unasked, one.heard, one.began_s, one.lasted_s) == (5, ANSWER, 0.25, 0.25)
 
 
 def test_a_line_that_babbles_for_ever_takes_no_more_than_so_much_memory() -> None:
     listener = Listener(lambda: 0.0)
-    listener(True, ASKED)
+    listener("sent", ASKED)
     for _ in range(1000):
-        listener(False, bytes(100))
+        listener("heard", bytes(100))
     assert len(listener.exchanges[0].heard) < 3_000
 
 
