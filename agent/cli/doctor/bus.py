@@ -40,6 +40,9 @@ def judged(
     load = max(found.load, busy or 0.0)
     if load <= FULL and not missed:
         return ok("load", text, subject=link.name)
+    if load <= FULL:
+        advice = tr("a device that is silent keeps the others waiting, see the devices; or the outbox is full")
+        return warn("load", text, advice, code="polls_missed", subject=link.name)
     state, code = (fail, "bus_overload") if load > 1 else (warn, "bus_full")
     return state("load", text, _advice(found, devices), code=code, subject=link.name)
 

@@ -17,6 +17,7 @@ from agent.cli.doctor.devices.polling import polled
 from agent.cli.doctor.devices.told import told
 from agent.cli.doctor.finding import Case, Finding, ok, warn
 from agent.cli.messages import tr, translated
+from agent.cli.output import say
 from agent.control import AgentNotRunning, ask_agent
 from agent.uplink.faults import filled
 
@@ -58,6 +59,9 @@ def _read_ourselves(case: Case) -> Iterator[LinkSeen]:
     links = [link for link in settings.links if settings.on_link(link.name)]
     for number, link in enumerate(links):
         share_s = (until - time.monotonic()) / (len(links) - number)
+        if not case.args.json:
+            count = len(settings.on_link(link.name))
+            say(tr("reading {count} devices of {link}; this takes a while", count=count, link=link.name))
         yield asyncio.run(polled(link, settings.on_link(link.name), max(share_s, 1.0)))
 
 

@@ -113,7 +113,7 @@ def _failing(seen: LinkSeen, one: Observation) -> Iterator[Diagnosis]:
 def _refusing(seen: LinkSeen, one: Observation) -> Iterator[Diagnosis]:
     """Refusals; those of single points matter where they have cost a point."""
     code = one.codes[-1] if one.codes else 0
-    if one.refused:
+    if one.refused and one.shapes["answer"]:
         yield _found(seen, one, "points_refused", "warn")
     elif code and not one.shapes["answer"]:
         yield _found(

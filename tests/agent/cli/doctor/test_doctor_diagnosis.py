@@ -161,6 +161,7 @@ def test_exceptions_are_told_apart(code: int, name: str) -> None:
 def test_a_refused_part_is_told_by_its_points_and_a_block_that_was_narrowed_is_nothing() -> None:
     assert found(unit("a", 5, answer=3, refusal=1, codes=[2], refused=["power"])) == [("points_refused", "a", "warn")]
     assert found(unit("a", 5, answer=3, refusal=1, codes=[2])) == []
+    assert found(unit("a", 0, refusal=3, codes=[2], refused=["power"])) == [("registers_refused", "a", "fail")]
     assert found(unit("a", 5, answer=3, refusal=1, codes=[6])) == [("device_busy", "a", "warn")]
 
 

@@ -181,4 +181,4 @@ def test_what_was_measured_counts_where_it_is_more(tmp_path: Path) -> None:
     assert judged(tmp_path, 60, busy=0.75).code == "bus_full"
     assert "75% is measured" in judged(tmp_path, 60, busy=0.75).what
     assert judged(tmp_path, 60, busy=1.2).code == "bus_overload"
-    assert judged(tmp_path, 60, missed=9).code == "bus_full"
+    assert judged(tmp_path, 60, missed=9).code == "polls_missed"
