@@ -10,23 +10,25 @@ from simulators.faults.catalogue import FAULTS
 from simulators.testing import Bench, SimulatedDevice
 
 TIMEOUT_S = 0.2
+METER = "renke/rs-ws-n01"
+"""Two values, and no wish for a longer timeout."""
 Devices = list[SimulatedDevice]
 
 
 def bus(bench: Bench, name: str) -> Devices:
-    """Three meters on one RS-485 bus."""
-    first = bench.modbus_device("eastron/sdm120", name=f"{name}-1", unit=1, transport="rtu")
-    return [first, *(bench.modbus_device("eastron/sdm120", name=f"{name}-{n}", unit=n, on=first) for n in (2, 3))]
+    """Three sensors on one RS-485 bus."""
+    first = bench.modbus_device(METER, name=f"{name}-1", unit=1, transport="rtu")
+    return [first, *(bench.modbus_device(METER, name=f"{name}-{n}", unit=n, on=first) for n in (2, 3))]
 
 
 def tcp(bench: Bench, name: str) -> Devices:
-    """One meter with an address of its own."""
-    return [bench.modbus_device("eastron/sdm120", name=name, unit=2)]
+    """One sensor with an address of its own."""
+    return [bench.modbus_device(METER, name=name, unit=2)]
 
 
 def ascii_line(bench: Bench, name: str) -> Devices:
-    """One meter that speaks Modbus ASCII."""
-    return [bench.modbus_device("eastron/sdm120", name=name, unit=2, transport="ascii")]
+    """One sensor that speaks Modbus ASCII."""
+    return [bench.modbus_device(METER, name=name, unit=2, transport="ascii")]
 
 
 def instrument(bench: Bench, name: str) -> Devices:
@@ -76,6 +78,7 @@ ROWS = [
     ("noise_before", "one unit", "noise_around"),
     ("noise_after", "one unit", "noise_around"),
     ("late min_s=0.6 max_s=0.7", "one unit", "late"),
+    ("late min_s=0.7 max_s=0.75", "TCP", "late"),
     ("torn min_s=0.1 max_s=0.12", "one unit", "reply_slow"),
     ("split gap_s=0.02", "one unit", "reply_slow"),
     ("reboot for=60", "one unit", "unit_silent"),
@@ -85,7 +88,7 @@ ROWS = [
     ("unplug for=60", "TCP", "tcp_mute"),
     ("refuse", "TCP", "tcp_refused"),
     ("blackhole", "TCP", "tcp_mute"),
-    ("slow bytes_per_s=40", "TCP", "reply_slow"),
+    ("slow bytes_per_s=100", "TCP", "reply_slow"),
     ("no_reply", "instrument", "instrument_silent"),
     ("wrong_crc", "dust sensor", "no_frame"),
     ("no_reply", "camera", "instrument_silent"),
@@ -110,10 +113,9 @@ def spoil(devices: Devices, fault: str, place: str) -> None:
 
 def config(folder: Path, devices: Devices, head: str = HEAD, **link: object) -> Path:
     """An `agent.toml` with all of them on their one link."""
-    points = {"points": ["voltage", "power"]} if devices[0].profile == "eastron/sdm120" else {}
     keys = {
         "link": [{**devices[0].link, "timeout_s": TIMEOUT_S, **link}],
-        "device": [d.keys(**points) for d in devices],
+        "device": [d.keys() for d in devices],
     }
     path = folder / "agent.toml"
     path.write_text(f"{head}\n{toml_text(keys)}", encoding="utf-8")

@@ -159,7 +159,7 @@ def _found(
         "code": ", ".join(map(str, one.codes)),
         "detail": one.mismatch,
         "ms": f"{1000 * one.late_s:.0f}",
-        "timeout_ms": f"{1000 * seen.timeout_s:.0f}",
+        "timeout_ms": f"{1000 * one.timeout_s:.0f}",
         "enough_s": f"{_enough_s(one.late_s):g}",
         "points": ", ".join(one.refused or one.implausible or one.faulty),
         "minutes": f"{one.still_s / 60:.0f}",

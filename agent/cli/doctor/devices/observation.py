@@ -13,17 +13,23 @@ SLOW_S = 0.03
 """An adapter hands on what came every 16 ms (FTDI's latency timer): so much is no fault of the line."""
 
 
+_TRICKLE = 4
+"""A single answer in so many pieces says as much as two answers."""
+
+
 class Observation(msgspec.Struct, kw_only=True):
     """What one device did when it was asked.
 
-    `shapes` counts what came back. `late_s` is when the latest answer began that came too late, in seconds;
-    `late_bytes`: only that bytes came late on its link is known; `slow`: most answers took much longer than their bytes
-    need. `total` counts values, of which some are implausible, refused or faulty by name; `valueless`: messages came,
-    and no value in them. `still_s`: so long all its measurements have been the same. `not_asked`: there was no time.
+    `shapes` counts what came back. `late_s` is when the latest answer began that came too late, in seconds, where
+    `timeout_s` is how long one may take; `late_bytes`: only that bytes came late on its link is known; `slow`: most
+    answers took much longer than their bytes need. `total` counts values, of which some are implausible, refused or
+    faulty by name; `valueless`: messages came, and no value in them. `still_s`: so long all its measurements have been
+    the same. `not_asked`: there was no time.
     """
 
     device: str
     unit: int | None = None
+    timeout_s: float = 0.0
     shapes: Counter[Shape] = msgspec.field(default_factory=Counter)
     codes: Sequence[int] = ()
     other_units: Sequence[int] = ()
@@ -68,7 +74,6 @@ class LinkSeen(msgspec.Struct, kw_only=True):
     endpoint: str
     serial: bool
     framing: Framing
-    timeout_s: float
     devices: Sequence[Observation] = ()
     trouble: str = ""
     detail: str = ""
@@ -76,14 +81,11 @@ class LinkSeen(msgspec.Struct, kw_only=True):
     told: bool = False
 
 
-def observed(
-    device: str, unit: int | None, exchanges: Iterable[Exchange], seen: LinkSeen, char_s: float
-) -> Observation:
-    """What the exchanges with one device show. `char_s` is how long a byte is on the wire."""
-    found = Observation(device=device, unit=unit)
-    codes, units, slow = set(), set(), []
+def observed(found: Observation, exchanges: Iterable[Exchange], framing: Framing, char_s: float) -> Observation:
+    """`found` with what the exchanges with its device show. `char_s` is how long a byte is on the wire."""
+    codes, units, slow, pieces = set(), set(), [], 0
     for one in exchanges:
-        heard = heard_as(one.asked, one.heard, seen.framing)
+        heard = heard_as(one.asked, one.heard, framing)
         found.shapes[heard.shape] += 1
         found.echoes += heard.echo
         found.noises += heard.noise
@@ -92,12 +94,13 @@ def observed(
         if heard.unit:
             units.add(heard.unit)
         if heard.shape in ("answer", "refusal"):
-            if one.began_s > seen.timeout_s:
+            if one.began_s > found.timeout_s:
                 found.late_s = max(found.late_s, one.began_s)
         elif one.pieces:
             found.example = found.example or one.heard[:24].hex(" ").upper()
         if heard.shape in ("answer", "refusal", "short"):
+            pieces += len(one.pieces)
             slow.append(one.lasted_s / (SLOW_S + 2 * char_s * len(one.heard)))
     found.codes, found.other_units = sorted(codes), sorted(units)
-    found.slow = len(slow) > 1 and median(slow) > 1
+    found.slow = (len(slow) > 1 or pieces >= _TRICKLE) and median(slow) > 1
     return found

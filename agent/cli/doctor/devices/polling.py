@@ -40,6 +40,7 @@ class _Seen(msgspec.Struct):
 
     settings: DeviceSettings
     plans: list[Any]
+    timeout_s: float
     exchanges: list[Exchange] = []
     readings: dict[str, Reading] = {}
     silent: int = 0
@@ -49,14 +50,14 @@ class _Seen(msgspec.Struct):
 
 async def polled(link: LinkSettings, devices: Sequence[DeviceSettings], seconds: float) -> LinkSeen:
     """Read each device of `link`, in rounds; all of it within `seconds`."""
-    found = [_Seen(device, _plans(link, device)) for device in devices]
+    found = [_to_see(link, device) for device in devices]
     listener = Listener(time.monotonic)
     down = ""
     try:
         async with asyncio.timeout(seconds):
             with tapped(listener):
                 async with link.spec.open_link(link.options) as line:
-                    await _rounds(line, found, listener, link.options.timeout_s)
+                    await _rounds(line, found, listener)
     except LinkDown as err:
         down = str(err)
     except TimeoutError:
@@ -64,14 +65,14 @@ async def polled(link: LinkSettings, devices: Sequence[DeviceSettings], seconds:
     return _link_seen(link, found, listener, down)
 
 
-async def _rounds(line: Link, found: Sequence[_Seen], listener: Listener, timeout_s: float) -> None:
+async def _rounds(line: Link, found: Sequence[_Seen], listener: Listener) -> None:
     """Everybody once before anybody twice, until enough is known of each."""
     for number in range(ROUNDS):
         for position, one in enumerate(found):
             somebody_answers = any("ok" in other.outcomes for other in found)
             if number == 0 or _is_worth_it(one, first=position == 0, somebody_answers=somebody_answers):
                 vain = sum(other.silent for other in found)
-                linger_s = min(LINGER_MAX_S, timeout_s * (_LINGER_TIMEOUTS if vain < _LINGERS else 1))
+                linger_s = min(LINGER_MAX_S, one.timeout_s * (_LINGER_TIMEOUTS if vain < _LINGERS else 1))
                 await _poll(line, one, listener, linger_s)
 
 
@@ -82,9 +83,11 @@ def _is_worth_it(one: _Seen, *, first: bool, somebody_answers: bool) -> bool:
     return one.silent < _SILENCES and len(one.exchanges) < _ENOUGH and (first or somebody_answers)
 
 
-def _plans(link: LinkSettings, device: DeviceSettings) -> list[Any]:
+def _to_see(link: LinkSettings, device: DeviceSettings) -> _Seen:
+    """What to ask of `device`, and how long it may take: its profile may allow more than the link."""
     groups = by_interval(device).values()
-    return [link.spec.compile_plan(device.profile, [p.point for p in points]) for points in groups]
+    plans = [link.spec.compile_plan(device.profile, [p.point for p in points]) for points in groups]
+    return _Seen(device, plans, max(link.options.timeout_s, *(getattr(plan, "timeout_s", 0.0) for plan in plans)))
 
 
 async def _poll(line: Link, one: _Seen, listener: Listener, linger_s: float) -> None:
@@ -130,7 +133,6 @@ def _link_seen(link: LinkSettings, found: Sequence[_Seen], listener: Listener, d
         endpoint=options.endpoint,
         serial=options.endpoint.startswith("/"),
         framing=framing_of(link),
-        timeout_s=options.timeout_s,
         unasked=listener.unasked,
     )
     char_s = options.wire_s(1) if hasattr(options, "wire_s") else options.char_s
@@ -147,7 +149,8 @@ def framing_of(link: LinkSettings) -> Framing:
 
 
 def _device_seen(one: _Seen, seen: LinkSeen, char_s: float) -> Observation:
-    found = observed(one.settings.name, one.settings.unit, one.exchanges, seen, char_s)
+    found = Observation(device=one.settings.name, unit=one.settings.unit, timeout_s=one.timeout_s)
+    observed(found, one.exchanges, seen.framing, char_s)
     if seen.framing == "bytes":
         _judge_by_outcomes(found, one, seen)
     values = [reading for reading in one.readings.values() if reading.value is not None]

@@ -35,6 +35,8 @@ Shape = Literal[
 """
 _READS: Final = (1, 2, 3, 4)
 _REFUSAL_BYTES: Final = 5
+_HIGH_DIGITS: Final = (b"8", b"9", b"A", b"B", b"C", b"D", b"E", b"F")
+"""How a function code begins in ASCII that has its highest bit set."""
 _IDENTIFY: Final = b"\x2b"
 
 
@@ -85,8 +87,11 @@ def _rtu(asked: bytes, heard: bytes) -> Heard:
     head = asked[:2] + bytes([size & 0xFF])
     if (at := heard.find(head)) >= 0:
         return Heard(_by_length(len(heard) - at, size + 5))
-    looks_like_it = head[1:] in heard or heard[:2] == asked[:2]
-    return Heard(_by_length(len(heard), size + 5) if looks_like_it and abs(len(heard) - size - 5) <= 1 else "garbage")
+    starts = heard[0] in (asked[0], asked[1] | 0x80)  # a refusal whose first byte was lost
+    if head.startswith(heard) or (starts and len(heard) < _REFUSAL_BYTES):
+        return Heard("short")
+    looks_like_it = (head[1:] in heard or heard[0] == asked[0]) and abs(len(heard) - size - 5) <= 1
+    return Heard(_by_length(len(heard), size + 5) if looks_like_it else "garbage")
 
 
 def _ascii(asked: bytes, heard: bytes) -> Heard:
@@ -98,8 +103,9 @@ def _ascii(asked: bytes, heard: bytes) -> Heard:
     if body:
         found = _pdu(request[0], request[1:], body[0], body[1:])
         return msgspec.structs.replace(found, noise=bool(heard[:start] + heard[end + 2 :]))
-    whole = 1 + 2 * (_size(request[1:]) + 4) + 2
-    return Heard(_by_length(len(heard) - start, whole))
+    is_refusal = heard[start + 3 : start + 4] in _HIGH_DIGITS
+    body_bytes = _REFUSAL_BYTES - 1 if is_refusal else _size(request[1:]) + 4
+    return Heard(_by_length(len(heard) - start, 1 + 2 * body_bytes + 2))
 
 
 def _stream(asked: bytes, heard: bytes) -> Heard:

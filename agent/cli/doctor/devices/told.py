@@ -23,7 +23,6 @@ def told(link: LinkSettings, report: Mapping[str, Any]) -> LinkSeen:
         endpoint=link.options.endpoint,
         serial=link.options.endpoint.startswith("/"),
         framing=framing,
-        timeout_s=link.options.timeout_s,
         trouble=why_down(link.options, error) if error else "",
         detail=error,
         devices=[_device(one, framing, late=bool(report["late"])) for one in report["devices"]],

@@ -36,12 +36,18 @@ def framed(text: str) -> bytes:
         (ANSWER[:-1] + b"\x00", Heard("bad_checksum")),
         (ANSWER[:6], Heard("short")),
         (ANSWER[1:], Heard("short")),
+        (ANSWER[:1] + ANSWER[2:], Heard("short")),
+        (ANSWER[:2] + ANSWER[3:], Heard("short")),
+        (ANSWER[:1], Heard("short")),
+        (framed("01 84 02")[1:], Heard("short")),
+        (b"\x77\x10", Heard("garbage")),
         (ANSWER + b"\x38\x38", Heard("answer", noise=True)),
         (ANSWER[:4] + b"\x43" + ANSWER[4:], Heard("long")),
         (framed("01 84 02"), Heard("refusal", code=2)),
         (b"\x01\x84\x02\x00\x00", Heard("bad_checksum")),
         (b"\x01\x84\x02", Heard("short")),
         (framed("02 04 04 43 66 33 34"), Heard("other_unit", unit=2)),
+        (framed("02 04 04 43 66 33 34") + ANSWER, Heard("answer", noise=True)),
         (framed("01 04 02 43 66"), Heard("other_count")),
         (framed("01 03 04 43 66 33 34"), Heard("garbage")),
         (b"\x9a\x10\x77\x31", Heard("garbage")),
@@ -57,6 +63,7 @@ def test_bytes_on_an_rtu_line_have_one_shape(heard: bytes, shape: Heard) -> None
     [
         (b"", "nothing"),
         (TCP_ANSWER, "answer"),
+        (b"\x00\x06" + TCP_ANSWER[2:], "garbage"),
         (TCP_ANSWER[:10], "short"),
         (bytes.fromhex("000700000003018402"), "refusal"),
         (bytes.fromhex("0007000000070204 0443663334"), "other_unit"),
@@ -75,6 +82,8 @@ def test_bytes_of_a_tcp_device_have_one_shape(heard: bytes, shape: str) -> None:
         (ASCII_ASKED, "echo"),
         (ASCII_ANSWER.replace(b"E7\r", b"E8\r"), "bad_checksum"),
         (ASCII_ANSWER[:8], "short"),
+        (b":01840279\r\n", "refusal"),
+        (b":01840278\r\n", "bad_checksum"),
         (b"hello", "garbage"),
     ],
 )
@@ -83,7 +92,7 @@ def test_bytes_on_an_ascii_line_have_one_shape(heard: bytes, shape: str) -> None
 
 
 def line(*devices: Observation, **more: object) -> LinkSeen:
-    known = {"link": "bus-1", "endpoint": "/dev/ttyUSB0", "serial": True, "framing": "rtu", "timeout_s": 0.5}
+    known = {"link": "bus-1", "endpoint": "/dev/ttyUSB0", "serial": True, "framing": "rtu"}
     return LinkSeen(devices=devices, **(known | more))  # type: ignore[arg-type]
 
 
@@ -166,7 +175,7 @@ def test_a_refused_part_is_told_by_its_points_and_a_block_that_was_narrowed_is_n
 
 
 def test_late_answers_tell_how_long_to_wait() -> None:
-    (late,) = diagnosed(line(unit("a", answer=2, late_s=0.83)))
+    (late,) = diagnosed(line(unit("a", answer=2, late_s=0.83, timeout_s=0.5)))
     assert (late.code, late.state) == ("late", "fail")
     assert filled(FAULTS["late"].what, late.values) == "a: answers come after 830 ms, and `timeout_s` is 500 ms"
     assert "timeout_s = 1.5" in filled(FAULTS["late"].advice, late.values)
@@ -226,16 +235,24 @@ def test_a_line_that_babbles_for_ever_takes_no_more_than_so_much_memory() -> Non
     assert len(listener.exchanges[0].heard) < 3_000
 
 
+def seen(exchanges: list[Exchange], char_s: float, timeout_s: float = 1.0) -> Observation:
+    return observed(Observation(device="a", unit=1, timeout_s=timeout_s), exchanges, "rtu", char_s)
+
+
 def test_slow_bytes_are_slow_for_their_speed() -> None:
     def exchange(lasted_s: float) -> Exchange:
         return Exchange(ASKED, 0.0, [(0.02, ANSWER[:5]), (0.02 + lasted_s, ANSWER[5:])])
 
     char_s = 10 / 9600
-    assert not observed("a", 1, [exchange(0.02)] * 3, line(), char_s).slow
-    assert observed("a", 1, [exchange(0.1)] * 3, line(), char_s).slow
-    assert not observed("a", 1, [exchange(0.1)] * 3, line(), 10 / 300).slow
-    assert not observed("a", 1, [exchange(0.1)], line(), char_s).slow
-    assert observed("a", 1, [Exchange(ASKED, 0.0, [(0.8, ANSWER)])], line(), char_s).late_s == 0.8
+    assert not seen([exchange(0.02)] * 3, char_s).slow
+    assert seen([exchange(0.1)] * 3, char_s).slow
+    assert not seen([exchange(0.1)] * 3, 10 / 300).slow
+    assert not seen([exchange(0.1)], char_s).slow
+
+
+def test_an_answer_is_late_for_what_its_device_may_take() -> None:
+    after = [Exchange(ASKED, 0.0, [(0.8, ANSWER)])]
+    assert (seen(after, 0.001, timeout_s=0.5).late_s, seen(after, 0.001, timeout_s=1.0).late_s) == (0.8, 0.0)
 
 
 def test_the_same_observations_give_the_same_diagnosis() -> None:
