@@ -116,6 +116,9 @@ class Redaction:
         if not _understood(profile, request, frame):
             self._leave_out("frames of which the profile has no point")
             return None
+        if hidden := [point for point in profile.point if point.pattern and identifies(point, profile)]:
+            self._leave_out(f"frames, because {hidden[0].name} stands anywhere in them")
+            return None
         changed = self._line(profile, frame) if profile.frame.is_text else self._binary(profile, request, frame)
         return frame if changed == frame else with_checksum(profile.frame, changed)
 

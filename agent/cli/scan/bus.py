@@ -36,7 +36,7 @@ class Terms(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BusScan:
-    """One bus. `options` say where it is; their line settings do not count."""
+    """One bus. `options` say where it is; their line settings do not count. `devices` are names by unit."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class BusScan:
         profiles: Mapping[str, Profile],
         report: ScanReport,
         watcher: Watcher,
+        devices: Mapping[int, str],
     ) -> None:
         self._options = options
         self._terms = terms
@@ -52,6 +53,7 @@ class BusScan:
         self._serial = {name: one for name, one in profiles.items() if isinstance(one, SerialProfile)}
         self._report = report
         self._watcher = watcher
+        self._devices = devices
         self._found: set[tuple[LineSetting, int]] = set()
         self._symptoms: dict[LineSetting, dict[int, list[Symptom]]] = {}
         self._echoes: set[LineSetting] = set()
@@ -150,7 +152,12 @@ class BusScan:
             return
         self._found.add((setting, there.unit))
         found = FoundUnit(
-            unit=there.unit, setting=setting, answer=there.answer, reply_ms=there.reply_ms, slow=there.slow
+            unit=there.unit,
+            setting=setting,
+            answer=there.answer,
+            reply_ms=there.reply_ms,
+            slow=there.slow,
+            device=self._devices.get(there.unit, ""),
         )
         await self._report.add(found, asking.what_is(there, self._modbus))
         self._watcher.found(self._report.found[-1])

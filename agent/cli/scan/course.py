@@ -75,7 +75,7 @@ def first_round(settings: Iterable[LineSetting], units: Sequence[int]) -> list[L
 def second_round(
     settings: Iterable[LineSetting], units: Sequence[int], found: Collection[tuple[LineSetting, int]]
 ) -> list[Leg]:
-    """The other units, and those that were silent by another function: some devices know only one.
+    """The other units, and the likely ones that were silent by another function: some devices know only one.
 
     A bus has one setting: where devices were `found`, only their settings are gone on with.
     """
@@ -85,7 +85,7 @@ def second_round(
         asked = first_round([setting], units)[0].units
         silent = tuple(unit for unit in asked if (setting, unit) not in found)
         rest = tuple(unit for unit in units if unit not in asked)
-        legs += [Leg(setting, "input", silent), Leg(setting, "holding", rest), Leg(setting, "input", rest)]
+        legs += [Leg(setting, "input", silent), Leg(setting, "holding", rest)]
     return [leg for leg in legs if leg.units]
 
 

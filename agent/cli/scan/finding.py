@@ -46,6 +46,12 @@ class FoundUnit(msgspec.Struct, frozen=True, kw_only=True):
         groups = ([one for one in self.profiles if one.fit == fit] for fit in fits)
         return next(filter(None, groups), [])
 
+    @property
+    def likely(self) -> list[Candidate]:
+        """Of those the ones that have at least half as many plausible values as the best: fewer are mostly chance."""
+        possible = self.possible
+        return [one for one in possible if 2 * one.plausible >= possible[0].plausible]
+
 
 class HeardInstrument(msgspec.Struct, frozen=True, kw_only=True):
     """Something that sends by itself at one setting; `sample` are its first bytes in hex."""
@@ -95,20 +101,20 @@ def plain(report: ScanReport) -> dict[str, Any]:
 
 def unit_lines(found: FoundUnit) -> list[str]:
     """One unit for people."""
-    answer = tr("values") if found.answer == "values" else found.answer
+    code = found.answer.removeprefix("exception ")
+    answer = tr("values") if code == found.answer else tr("exception {code}", code=code)
     head = tr("{place}: answers with {answer} after {ms} ms", place=found.place, answer=answer, ms=found.reply_ms)
     lines = [head + (f' ("{found.device}")' if found.device else "")]
     if found.told:
         lines.append("  " + tr("it says that it is: {told}", told=found.told))
     if found.slow:
         lines.append("  " + tr("slow: its link wants `timeout_s = 1.0`"))
-    possible = found.possible
-    for one in possible[:SHOWN_CANDIDATES]:
+    possible, shown = found.possible, found.likely[:SHOWN_CANDIDATES]
+    for one in shown:
         fit = tr("fits") if one.fit == "fits" else tr("may fit") if one.fit == "may_fit" else tr("not ruled out")
         lines.append(f"  {fit}: {one.profile}: {one.why}")
-    if len(possible) > SHOWN_CANDIDATES:
-        more = len(possible) - SHOWN_CANDIDATES
-        lines.append("  " + tr("{count} more profiles may fit as well: see --json", count=more))
+    if more := len(possible) - len(shown):
+        lines.append("  " + tr("{count} more profiles are less likely: see --json", count=more))
     if found.profiles and not possible:
         lines.append("  " + tr("no profile fits: `oc-agent profiles new` makes one from its table of registers"))
     return lines

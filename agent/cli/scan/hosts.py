@@ -34,12 +34,18 @@ class HostScan:
     """The units behind one host, or behind one connection that carries RTU."""
 
     def __init__(
-        self, options: ModbusOptions, profiles: Mapping[str, ModbusProfile], report: ScanReport, watcher: Watcher
+        self,
+        options: ModbusOptions,
+        profiles: Mapping[str, ModbusProfile],
+        report: ScanReport,
+        watcher: Watcher,
+        devices: Mapping[int, str],
     ) -> None:
         self._options = options
         self._profiles = profiles
         self._report = report
         self._watcher = watcher
+        self._devices = devices
         self._asked: set[int] = set()
         self._units: list[int] = []
         self._hints: list[WiringHint] = []
@@ -94,6 +100,7 @@ class HostScan:
                 answer=there.answer,
                 reply_ms=there.reply_ms,
                 slow=there.slow,
+                device=self._devices.get(there.unit, ""),
             )
             self._units.append(unit)
             await self._report.add(found, asking.what_is(there, self._profiles))

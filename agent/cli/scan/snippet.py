@@ -81,7 +81,7 @@ def _device(link: str, name: str, found: FoundUnit) -> str:
     if best.fit == "fits":
         return text
     notes = _comment(tr("may fit: compare each value with the display of the device"))
-    if others := ", ".join(one.profile for one in possible[1:6]):
+    if others := ", ".join(one.profile for one in found.likely[1:6]):
         notes += _comment(tr("others that may fit: {names}", names=others))
     return notes + text
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import msgspec
-
 from agent.cli.messages import tr
 from agent.cli.output import Failed
 from agent.cli.scan import inquiring
@@ -67,7 +65,7 @@ class BusTarget:
         return longest_s(terms.settings, terms.units, terms.timeout_s, terms.listen_s) + asking_s
 
     async def scan(self, report: ScanReport, watcher: Watcher) -> None:
-        self._bus = BusScan(self.options, self.terms, self.profiles, report, watcher)
+        self._bus = BusScan(self.options, self.terms, self.profiles, report, watcher, self.devices)
         await self._bus.run()
         if self.ask and (self.terms.everything or not report.is_something):
             report.asked += await inquiring.inquire(self.options.port, self.terms.settings, self.profiles, watcher)
@@ -76,7 +74,6 @@ class BusTarget:
         report.hints += self._bus.hints() if self._bus else []
         if not report.found and any(not one.profiles for one in report.heard):
             report.hints.append(_talks(self.options.port))
-        report.found = _named(report, self.devices)
         names = lasting_names(self.options.port)
         port = names[-1] if names else self.options.port
         report.toml = bus_toml(self.link or "bus-1", port, report, known=bool(self.link))
@@ -104,12 +101,13 @@ class HostTarget:
         return 2 * len(self.units) * self.timeout_s
 
     async def scan(self, report: ScanReport, watcher: Watcher) -> None:
-        self._host = HostScan(self.options, _modbus(self.profiles), report, watcher)
+        self._host = HostScan(self.options, _modbus(self.profiles), report, watcher, self.devices)
         await self._host.run(self.units, self.timeout_s)
 
     def finish(self, report: ScanReport) -> None:
         report.hints += self._host.hints() if self._host else []
-        report.found = _named(report, self.devices)
+        if report.complete and not report.found and not report.hints:
+            report.hints.append(_mute())
         report.toml = host_toml(self.link or "tcp-1", report.found, known=bool(self.link))
 
 
@@ -136,7 +134,7 @@ class SubnetTarget:
             before = len(report.found)
             options = ModbusOptions(transport="tcp", host=host, given_port=self.tcp_port)
             try:
-                await HostScan(options, _modbus(self.profiles), report, watcher).run(SUBNET_UNITS, self.timeout_s)
+                await HostScan(options, _modbus(self.profiles), report, watcher, {}).run(SUBNET_UNITS, self.timeout_s)
             except LinkDown:
                 await asyncio.sleep(0)
             if len(report.found) == before:
@@ -159,12 +157,19 @@ async def scanned(target: Target, report: ScanReport, watcher: Watcher) -> None:
         report.took_s = round(time.monotonic() - started, 1)
 
 
-def _named(report: ScanReport, devices: Mapping[int, str]) -> list[Any]:
-    return [msgspec.structs.replace(one, device=devices.get(one.unit, "")) for one in report.found]
-
-
 def _modbus(profiles: Profiles) -> dict[str, ModbusProfile]:
     return {name: one for name, one in profiles.items() if isinstance(one, ModbusProfile)}
+
+
+def _mute() -> WiringHint:
+    return WiringHint(
+        code="no_modbus",
+        what=tr("the connection is there, and no unit answers"),
+        advice=tr(
+            'is it Modbus TCP at all? behind a serial server it may be RTU: a link with `transport = "rtu-over-tcp"`, '
+            "then `oc-agent scan --link`; behind a gateway look at its bus"
+        ),
+    )
 
 
 def _talks(port: str) -> WiringHint:

@@ -20,6 +20,7 @@ from agent.cli.capture.pseudonyms import Pseudonyms, identifies
 from agent.cli.capture.recording import Exchange, Recorder, as_rtu, in_exchanges, rtu
 from agent.cli.capture.redaction import Redaction
 from agent.cli.scan.choosing import all_profiles
+from drivers.catalogue import shipped_profiles
 from drivers.errors import DeviceRefused
 from drivers.modbus.decode import decode
 from drivers.registry import driver_specs
@@ -31,6 +32,7 @@ from simulators.captures.replaying import Replaying
 from simulators.testing import MakeModbusDevice, MakeSerialDevice, RawLine, RegisterImage, SimulatedDevice
 
 PROFILES = all_profiles(Path("/nonexistent"))
+RAIN = tomllib.loads((shipped_profiles() / "hydreon/rg-15.capture.toml").read_text(encoding="utf-8"))["exchange"]
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -289,6 +291,16 @@ def test_places_are_taken_out_also_where_no_point_is_a_place() -> None:
     assert found is not None
     assert b",0000.000,N,00000.000,E,5.5," in found.response
     assert redaction.notes == {"set to 0: latitude and longitude": 1}
+
+
+def test_a_line_in_which_a_name_may_stand_anywhere_is_left_out() -> None:
+    rain = PROFILES["hydreon/rg-15"]
+    (point, *_) = rain.point
+    named = msgspec.structs.replace(point, name="serial")
+    line = next(_bytes(one, "response", "text") for one in RAIN if one.get("values"))
+    exchange = Exchange(b"R\n", line or b"")
+    assert Redaction(rain).redacted(exchange) == exchange
+    assert Redaction(msgspec.structs.replace(rain, point=(named, *rain.point[1:]))).redacted(exchange) is None
 
 
 def test_bytes_that_no_point_names_are_taken_out() -> None:

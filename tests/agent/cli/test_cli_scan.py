@@ -252,7 +252,8 @@ def test_bytes_of_no_profile_are_told(serial_line: MakeLine, report: Callable[..
     line = serial_line()
     line.script(lambda _number, _request, _meant: [])
     line.fault("babble gap_s=0.01 bytes=20")
-    found = report(line.port, "--baud", "9600", "--parity", "N", "--units", "1", "--listen", "0.6", code=1)
+    more = ("--baud", "115200", "--parity", "N", "--units", "1", "--timeout", "0.05", "--listen", "0.6")
+    found = report(line.port, *more, code=1)
     assert found["heard"][0]["profiles"] == []
     assert "talks" in codes(found)
 
@@ -280,6 +281,25 @@ def test_a_host_that_answers_to_every_unit_is_one_device(
     found = report("--tcp", f"{first.host}:{first.tcp_port}")
     assert codes(found) == ["any_unit"]
     assert [one["unit"] for one in found["found"]] == [1, 255]
+
+
+def test_a_serial_server_that_says_nothing_to_modbus_tcp_is_told(
+    serial_line: MakeLine, report: Callable[..., dict[str, Any]]
+) -> None:
+    line = serial_line(tcp=True)
+    line.script(lambda _number, _request, _meant: [])
+    found = report("--tcp", f"{line.host}:{line.tcp_port}", "--units", "1-2", "--timeout", "0.05", code=1)
+    assert codes(found) == ["no_modbus"]
+
+
+def test_a_bus_behind_a_serial_server_is_scanned_by_its_link(
+    modbus_device: MakeModbusDevice, report: Callable[..., dict[str, Any]], tmp_path: Path
+) -> None:
+    device = modbus_device("eastron/sdm120", name="meter-1", unit=2, transport="rtu-over-tcp")
+    config = tmp_path / "agent.toml"
+    config.write_text(HEAD + device.toml(), encoding="utf-8")
+    found = report("--link", device.link["name"], "--units", "1-3", "--timeout", "0.1", config=config)
+    assert [(one["unit"], one["device"]) for one in found["found"]] == [(2, "meter-1")]
 
 
 def test_a_subnet_is_scanned_when_it_is_named(

@@ -13,6 +13,7 @@ from agent.cli.scan.course import (
     second_round,
     unit_list,
 )
+from agent.cli.scan.finding import FoundUnit, unit_lines
 from agent.cli.scan.fitting import Candidate, Registers, candidate, candidates, telling_blocks, to_ask
 from agent.cli.scan.hearing import heard_profiles
 from drivers.modbus.codec import encode
@@ -105,6 +106,19 @@ def test_the_best_profile_stands_first() -> None:
     assert [one.fit for one in found] == ["fits", "no"]
 
 
+def test_profiles_that_are_mostly_chance_are_told_last() -> None:
+    held = [("a/a", "may_fit", 6), ("b/b", "may_fit", 3), ("c/c", "may_fit", 2), ("d/d", "untold", 0), ("e/e", "no", 0)]
+    profiles = [Candidate(profile=name, fit=fit, why="", plausible=count) for name, fit, count in held]  # type: ignore[arg-type]
+    found = FoundUnit(
+        unit=1, setting=LineSetting(9600, "N"), answer="values", reply_ms=5, device="m", profiles=profiles
+    )
+    assert [one.profile for one in found.possible] == ["a/a", "b/b", "c/c"]
+    assert [one.profile for one in found.likely] == ["a/a", "b/b"]
+    lines = unit_lines(found)
+    assert lines[0].endswith('("m")')
+    assert lines[-1].strip().startswith("1 more")
+
+
 def test_likely_settings_go_first_and_each_combination_once() -> None:
     order = in_likely_order((2400, 9600, 19200, 57600), ("E", "N"), 1)
     assert list(map(str, order[:3])) == ["9600 8N1", "19200 8E1", "2400 8N1"]
@@ -117,7 +131,7 @@ def test_the_second_round_goes_on_where_devices_are() -> None:
     assert [leg.units for leg in first_round([one, other], units)] == [(1, 2), (1, 2)]
     legs = second_round([one, other], units, {(one, 2)})
     assert {leg.setting for leg in legs} == {one}
-    assert [(leg.table, leg.units) for leg in legs] == [("input", (1,)), ("holding", (40,)), ("input", (40,))]
+    assert [(leg.table, leg.units) for leg in legs] == [("input", (1,)), ("holding", (40,))]
     assert {leg.setting for leg in second_round([one, other], units, ())} == {one, other}
 
 
