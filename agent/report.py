@@ -124,6 +124,7 @@ class Reporter:
             "endpoint": poller.link.options.endpoint,
             "error": poller.error,
             "missed": poller.schedule.missed,
+            "busy_s": round(poller.stats.busy_s, 1),
             "devices": [self._device(device) for device in poller.devices],
         }
 
@@ -134,7 +135,10 @@ class Reporter:
             "device": state.name,
             "up": state.up,
             "error": state.error,
+            "unit": device.settings.unit,
             "told": device.recognition.told,
+            "mismatch": device.recognition.mismatch,
+            **device.tally.told(self._clock.mono_ns()),
             **self._pictures(device),
             "answered_s_ago": self._age_s(state.answered_mono_ns),
             "points": [

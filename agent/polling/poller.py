@@ -224,10 +224,12 @@ class LinkPoller:
         except DeviceRefused as err:
             self._answered(device)
             device.state.error = str(err)
+            device.tally.failed(err, self._clock.mono_ns())
             self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
             return True
         self._answered(device)
         device.state.error = None
+        device.tally.answered(readings, self._clock.mono_ns())
         self._hand_on(device, readings)
         return True
 
@@ -263,6 +265,7 @@ class LinkPoller:
 
     def _device_failed(self, device: DevicePolling, poll: Poll, err: DriverError) -> None:
         device.state.error = str(err)
+        device.tally.failed(err, self._clock.mono_ns())
         self._hand_on(device, device.no_answer(poll.plan.points, self._clock.mono_ns()))
         if device.quarantine.failed() and device.state.up is not False:
             log.warning("device %s is down: %s", device.settings.name, err)
