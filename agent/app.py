@@ -1,34 +1,28 @@
 """The composition root: build everything from the settings, run the two loops around the store, stop in order.
 
-*Core* (store writer, publisher, health, watchdog) crashes together: the process ends non-zero, systemd starts it
-again, the data is in the journal. *Links* are isolated: one that crashes starts again, its neighbours do not notice.
+*Core* (store writer, publisher, health, reload, watchdog) crashes together: the process ends non-zero, systemd starts
+it again, the data is in the journal. *Links* are isolated: one that crashes starts again, its neighbours do not notice.
 """
 
 import asyncio
 import logging
 import signal
-from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
 
 from agent import __version__
 from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
-from agent.commands import Commands
-from agent.control import control_server
+from agent.control import Order, control_server
 from agent.forgetting import carry_out
 from agent.model import Account, Scan
-from agent.pictures import Pictures
-from agent.polling.poller import LinkPoller
+from agent.reload import Reload, extent
 from agent.report import Reporter
+from agent.running import Running, open_shelf, store_config
 from agent.sdnotify import Notifier
 from agent.settings import Settings
-from agent.store import Store, StoreConfig, open_store
+from agent.store import Store, open_store
 from agent.store.pictures import PictureShelf
-from agent.supervise import Backoff, keep_running
-from agent.uplink.expiry import ExpiryWatch
-from agent.uplink.formats.ocg1 import Ocg1, config_hash
-from agent.uplink.publisher import Publisher
 from agent.watchdog import Watchdog
 from drivers.api import Reading
 
@@ -40,17 +34,15 @@ QUIET_S = 600.0
 STOP_S = 25.0
 """What a stop may take beside `drain_s`: sealing, and a slow card."""
 GATEWAY_DEVICE = "_gateway"
-LINK_RESTART_FIRST_S, LINK_RESTART_MAX_S = 1.0, 60.0
-UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S = 0.1, 1.0
 
 
 async def run_agent(settings: Settings) -> Account:
-    """Run until SIGTERM or SIGINT; returns the account of the store after a clean stop."""
+    """Run until SIGTERM or SIGINT; returns the account of the store after a clean stop. SIGHUP reloads."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    loop.add_signal_handler(signal.SIGHUP, log.warning, "SIGHUP: settings are read at start only: restart the service")
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: the settings are being read just now")
     notifier = Notifier()
     clock = SystemClock()
     async with open_store(store_config(settings), clock) as store:
@@ -66,97 +58,43 @@ async def run_agent(settings: Settings) -> Account:
 
 async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notifier, stop: asyncio.Event) -> None:
     random = Random()
-    uplink_backoff = Backoff(UPLINK_RETRY_FIRST_S, UPLINK_RETRY_MAX_S, random)
-    shelf = await _open_shelf(settings, clock, random)
-    pictures = Pictures(shelf, store)
-    takes_pictures = any(device.picture for device in settings.devices)
-    commands = Commands({"snapshot": pictures.snapshot} if takes_pictures else {}, store, clock)
-    ocg1 = Ocg1(settings, commands.names)
-    publisher = Publisher(settings, store, clock, uplink_backoff.delays, format_=ocg1, shelf=shelf)
-    store.on_sealed = publisher.on_sealed
-    store.on_salvaged = publisher.on_salvaged
-    publisher.notices.event = store.append_event
-    publisher.notices.result = store.append_result
-    publisher.notices.command = commands.heard
-    publisher.notices.bad_command = commands.bad
-    pollers = _pollers(settings, clock, random, store, pictures)
-    pictures.pollers = pollers
-    if publisher.pictures:
-        pictures.on_kept = publisher.pictures.poke
-    expiry = ExpiryWatch(settings, clock, store.append_event)
-    await expiry.read()  # before the first health message
-    reporter = Reporter(settings, clock, store, publisher, pollers, shelf, expiry)
-    watchdog = Watchdog({"store": store, "uplink": publisher}, pollers, clock)
-    runtime_dir = Path(settings.gateway.runtime_dir)
+    folder = Path(settings.gateway.data_dir) / "pictures"
+    shelf = PictureShelf(folder, settings.outbox.picture_max_bytes, clock, random)
+    await open_shelf(shelf, settings)
+    running = Running(settings, clock, store, shelf, random)
+    await running.expiry.read()  # before the first health message
+    reporter = Reporter(running, clock, store, shelf)
+    reload = Reload(running, store, clock, notifier)
+    watchdog = Watchdog({"store": store, "uplink": running}, running.pollers, clock)
     answers = {"status": reporter.status, "outbox": reporter.outbox}
-    orders = {"forget": partial(carry_out, store)}
-    async with control_server(runtime_dir, answers, orders), asyncio.TaskGroup() as core:
+    orders: dict[str, Order] = {"forget": partial(carry_out, store), "reload": reload.order}
+    async with control_server(Path(settings.gateway.runtime_dir), answers, orders), asyncio.TaskGroup() as core:
         tasks = [
             core.create_task(store.run(), name="store"),
-            core.create_task(publisher.run(), name="uplink"),
-            core.create_task(pictures.run(), name="pictures"),
-            core.create_task(expiry.run(), name="certificate"),
-            core.create_task(_health(reporter, store, publisher, clock), name="health"),
+            core.create_task(running.pictures.run(), name="pictures"),
+            core.create_task(_health(reporter, store, running, clock), name="health"),
             core.create_task(watchdog.run(notifier), name="watchdog"),
         ]
-        links = core.create_task(_poll_links(pollers, clock, random), name="links")
+        running.start(core)
+        reloading = core.create_task(reload.run(), name="reload")
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
         log.info("oc-agent %s: gateway %s, %d devices", __version__, settings.gateway.id, len(settings.devices))
-        notifier.send("READY=1", f"STATUS={len(settings.devices)} devices on {len(settings.links)} links")
+        notifier.send("READY=1", f"STATUS={extent(settings)}")
         await stop.wait()
-        stop_us = round((settings.uplink.drain_s + STOP_S) * 1e6)
+        await _cancel(reloading)
+        stop_us = round((running.settings.uplink.drain_s + STOP_S) * 1e6)
         notifier.send("STOPPING=1", f"EXTEND_TIMEOUT_USEC={stop_us}")
         log.info("stopping: polling ends, what was read is sealed and sent")
-        await _cancel(links)
-        await store.flush()
-        await publisher.drain()
+        await running.stop()
         for task in tasks:
             await _cancel(task)
 
 
-def store_config(settings: Settings) -> StoreConfig:
-    """What the store is told."""
-    return StoreConfig(
-        gateway=settings.gateway.id,
-        data_dir=Path(settings.gateway.data_dir),
-        runtime_dir=Path(settings.gateway.runtime_dir),
-        outbox=settings.outbox,
-        hold_unsynced_s=settings.clock.hold_unsynced_s,
-        config_hash=config_hash(settings),
-    )
-
-
-async def _open_shelf(settings: Settings, clock: Clock, random: Random) -> PictureShelf:
-    folder = Path(settings.gateway.data_dir) / "pictures"
-    shelf = PictureShelf(folder, settings.outbox.picture_max_bytes, clock, random)
-    if any(device.picture for device in settings.devices) or folder.is_dir():
-        try:
-            await asyncio.to_thread(shelf.open)
-        except OSError as err:
-            log.warning("there will be no pictures: %s", err)
-    return shelf
-
-
-def _pollers(settings: Settings, clock: Clock, random: Random, store: Store, pictures: Pictures) -> list[LinkPoller]:
-    return [
-        LinkPoller(link, devices, clock, random, store.append, store.append_event, lambda: store.full, pictures.keep)
-        for link in settings.links
-        if (devices := settings.on_link(link.name))
-    ]
-
-
-async def _poll_links(pollers: Sequence[LinkPoller], clock: Clock, random: Random) -> None:
-    async with asyncio.TaskGroup() as links:
-        for poller in pollers:
-            name = f"link {poller.link.name}"
-            backoff = Backoff(LINK_RESTART_FIRST_S, LINK_RESTART_MAX_S, random)
-            links.create_task(keep_running(name, poller.run, backoff, clock), name=name)
-
-
-async def _health(reporter: Reporter, store: Store, publisher: Publisher, clock: Clock) -> None:
+async def _health(reporter: Reporter, store: Store, running: Running, clock: Clock) -> None:
     """Send the health message each minute; seal a quiet batch where nothing was sealed for ten."""
     high, since_ns = store.high, clock.mono_ns()
     while True:
-        await publisher.publish_health(await reporter.health())
+        await running.publish_health(await reporter.health())
         await asyncio.sleep(HEALTH_INTERVAL_S)
         now_ns = clock.mono_ns()
         if store.high != high:

@@ -45,6 +45,10 @@ class Commands:
         """What the birth says that can be asked for."""
         return sorted(self._carried_out_by)
 
+    def offer(self, carried_out_by: Mapping[str, CarryOut]) -> None:
+        """These are the commands from now on; what is under way goes on."""
+        self._carried_out_by = carried_out_by
+
     def heard(self, command: Command) -> None:
         """Carry out a command, beside everything else."""
         if command.id in self._seen:

@@ -23,6 +23,12 @@ def set_up_logs(level: str) -> None:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
     root = logging.getLogger()
     root.handlers[:] = [handler]
+    set_level(level)
+
+
+def set_level(level: str) -> None:
+    """Log from `level` on."""
+    root = logging.getLogger()
     root.setLevel(level.upper())
     logging.getLogger("asyncio").setLevel(max(logging.INFO, root.level))
 

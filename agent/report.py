@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
@@ -22,38 +22,39 @@ from agent.uplink.publisher import Publisher
 QUIET_FIGURES = ("cpu_pct", "memory_pct", "disk_free_bytes")
 
 
+class Seen(Protocol):
+    """What runs now; after a reload other parts stand here."""
+
+    settings: Settings
+    loaded: Any
+    publisher: Publisher
+    expiry: ExpiryWatch
+
+    @property
+    def pollers(self) -> Sequence[LinkPoller]: ...
+
+
 class Reporter:
     """Looks at both loops and the store; changes nothing."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        clock: Clock,
-        store: Store,
-        publisher: Publisher,
-        pollers: Sequence[LinkPoller],
-        shelf: PictureShelf,
-        expiry: ExpiryWatch,
-    ) -> None:
-        self._settings = settings
+    def __init__(self, running: Seen, clock: Clock, store: Store, shelf: PictureShelf) -> None:
+        self._running = running
         self._clock = clock
         self._store = store
-        self._publisher = publisher
-        self._pollers = pollers
         self._shelf = shelf
-        self._expiry = expiry
         self._started_ns = clock.mono_ns()
 
     def status(self) -> dict[str, Any]:
         """Everything a technician wants to see: links, devices, last values and their ages, outbox, uplink."""
         return {
-            "gateway": self._settings.gateway.id,
+            "gateway": self._running.settings.gateway.id,
             "version": __version__,
+            "configuration": self._running.loaded,
             "running_s": self._age_s(self._started_ns),
             "time_ms": self._clock.wall_ms(),
             "clock": self._clock.state(),
-            "hold_unsynced_s": self._settings.clock.hold_unsynced_s,
-            "uplink": self._publisher.state(),
+            "hold_unsynced_s": self._running.settings.clock.hold_unsynced_s,
+            "uplink": self._running.publisher.state(),
             "certificate": self._certificate(),
             "outbox": {
                 **msgspec.structs.asdict(self._store.stats()),
@@ -62,7 +63,7 @@ class Reporter:
             },
             "account": self._store.account(),
             "pictures": {"waiting": len(self._shelf.waiting()), "bytes": self._shelf.bytes()},
-            "links": [self._link(poller) for poller in self._pollers],
+            "links": [self._link(poller) for poller in self._running.pollers],
         }
 
     def outbox(self) -> dict[str, Any]:
@@ -75,7 +76,9 @@ class Reporter:
 
     async def health(self) -> dict[str, Any]:
         """The health message without its envelope (contract, `up/health`)."""
-        figures = await asyncio.to_thread(system_figures, Path(self._settings.gateway.data_dir))  # a bad card may hang
+        figures = await asyncio.to_thread(
+            system_figures, Path(self._running.settings.gateway.data_dir)
+        )  # a bad card may hang
         system = {key: value for key, value in msgspec.structs.asdict(figures).items() if value is not None}
         account = msgspec.structs.asdict(self._store.account())
         del account["waiting"]
@@ -84,10 +87,10 @@ class Reporter:
             "uptime_s": uptime_s(),
             "clock": {"state": self._clock.state()},
             "outbox": {**msgspec.structs.asdict(self._store.stats()), "account": account},
-            "uplink": self._publisher.figures(),
+            "uplink": self._running.publisher.figures(),
             **({"certificate": {"expires_ms": certificate["expires_ms"]}} if certificate else {}),
             "system": system,
-            "links": [self._link_counters(poller) for poller in self._pollers],
+            "links": [self._link_counters(poller) for poller in self._running.pollers],
         }
 
     async def health_values(self) -> dict[str, float | int]:
@@ -98,8 +101,8 @@ class Reporter:
 
     def _certificate(self) -> dict[str, Any] | None:
         """That of this gateway; None where it shows none to the broker, or where it cannot be read."""
-        certificate = self._expiry.certificate
-        return {"file": self._expiry.file, "expires_ms": certificate.expires_ms} if certificate else None
+        certificate = self._running.expiry.certificate
+        return {"file": self._running.expiry.file, "expires_ms": certificate.expires_ms} if certificate else None
 
     def _link_counters(self, poller: LinkPoller) -> dict[str, Any]:
         stats = poller.stats
@@ -121,6 +124,7 @@ class Reporter:
             "endpoint": poller.link.options.endpoint,
             "error": poller.error,
             "missed": poller.schedule.missed,
+            "busy_s": round(poller.stats.busy_s, 1),
             "devices": [self._device(device) for device in poller.devices],
         }
 
@@ -131,7 +135,10 @@ class Reporter:
             "device": state.name,
             "up": state.up,
             "error": state.error,
+            "unit": device.settings.unit,
             "told": device.recognition.told,
+            "mismatch": device.recognition.mismatch,
+            **device.tally.told(self._clock.mono_ns()),
             **self._pictures(device),
             "answered_s_ago": self._age_s(state.answered_mono_ns),
             "points": [

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import time
 
 
 class Notifier:
@@ -20,6 +21,11 @@ class Notifier:
                 sock.sendto("\n".join(states).encode(), self._address)
             except OSError:
                 return
+
+
+def reloading() -> tuple[str, str]:
+    """What systemd wants to hear before a reload; READY=1 comes after it."""
+    return "RELOADING=1", f"MONOTONIC_USEC={time.monotonic_ns() // 1_000}"
 
 
 def watchdog_interval_s() -> float | None:

@@ -1,4 +1,4 @@
-"""What the files say: `agent.toml` and `conf.d/*.toml`, as typed settings. Nothing else is read after start.
+"""What the files say: `agent.toml` and `conf.d/*.toml`, as typed settings; read at the start, and for a reload.
 
 Defaults stand here and nowhere else; `config/agent.example.toml` shows them. How files become settings, and
 every check that needs more than one key, is in `agent.configuration`.

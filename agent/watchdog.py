@@ -25,13 +25,16 @@ class Part(Protocol):
 
 
 class Watchdog:
-    """Pats for the `core` parts, by name, and for `pollers`, of which one that makes progress is enough."""
+    """Pats for the `core` parts, by name, and for `pollers`, of which one that makes progress is enough.
+
+    `pollers` may change while it looks.
+    """
 
     def __init__(self, core: Mapping[str, Part], pollers: Sequence[LinkPoller], clock: Clock) -> None:
         self._core = core
         self._pollers = pollers
-        self._episodes = {name: Episode(name, clock) for name in core}
-        self._link_episodes = [Episode(f"link {poller.link.name}", clock) for poller in pollers]
+        self._clock = clock
+        self._episodes: dict[str, Episode] = {}
 
     async def run(self, notifier: Notifier) -> None:
         """Pat twice as often as systemd wants to hear it, or more; look also where it does not watch us."""
@@ -43,12 +46,12 @@ class Watchdog:
 
     def look(self) -> bool:
         """Look at all parts and say what is stuck; True where they make progress."""
-        stuck = [name for name, part in self._core.items() if not self._told(self._episodes[name], part)]
-        polling = [self._told(*pair) for pair in zip(self._link_episodes, self._pollers, strict=True)]
+        stuck = [name for name, part in self._core.items() if not self._told(name, part)]
+        polling = [self._told(f"link {poller.link.name}", poller) for poller in self._pollers]
         return not stuck and (any(polling) or not polling)
 
-    @staticmethod
-    def _told(episode: Episode, part: Part) -> bool:
+    def _told(self, name: str, part: Part) -> bool:
+        episode = self._episodes.setdefault(name, Episode(name, self._clock))
         alive = part.is_alive()
         if alive:
             episode.recovered()

@@ -169,7 +169,10 @@ async def _open_tcp(options: SerialLine) -> AsyncIterator[BytePort]:
     except OSError as err:
         raise LinkDown(f"{options.endpoint}: {err.strerror or err}; check the address and the serial server") from err
     try:
-        _keep_alive(writer.get_extra_info("socket"))
+        try:
+            _keep_alive(writer.get_extra_info("socket"))
+        except OSError as err:
+            raise LinkDown(f"{options.endpoint} closed the connection at once; is somebody else connected?") from err
         yield _TcpPort(options.endpoint, reader, writer)
     finally:
         writer.transport.abort()

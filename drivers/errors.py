@@ -17,7 +17,15 @@ class NoReply(DriverError):
 
 
 class BadReply(DriverError):
-    """Checksum, framing, unit or count was wrong. Ask once more, then treat as `NoReply`."""
+    """Checksum, framing, unit or count was wrong. Ask once more, then treat as `NoReply`.
+
+    `asked` and `heard` are the bytes as they were on the wire, where the driver knows them: for diagnosis.
+    """
+
+    def __init__(self, message: str, asked: bytes = b"", heard: bytes = b"") -> None:
+        super().__init__(message)
+        self.asked = asked
+        self.heard = heard
 
 
 class DeviceRefused(DriverError):

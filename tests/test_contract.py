@@ -132,6 +132,7 @@ LINES: dict[str, list[str]] = {
     "`disk.low` comes before anything is lost": [
         "test_a_disk_that_others_fill_is_told_once_and_again_after_it_had_room",
     ],
+    "`reason` `rolled_back`": ["test_an_uplink_that_does_not_come_back_is_rolled_back"],
     "30, 14, 7 and 1 days before": [
         "test_each_day_that_matters_is_told_once_with_file_date_and_days",
         "test_what_was_told_before_a_restart_is_not_told_again",

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 from uplink_lab import CONFIG, SteadyClock
 
-from agent.app import store_config
 from agent.clock import NS_PER_MS
 from agent.configuration import load_configuration
 from agent.model import Scan
+from agent.running import store_config
 from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning

@@ -10,13 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import capture, check, completion, decode, doctor, outbox, ports, profiles, read, run, scan, status
+from agent.cli import (
+    capture,
+    check,
+    completion,
+    decode,
+    doctor,
+    outbox,
+    ports,
+    profiles,
+    read,
+    reload,
+    run,
+    scan,
+    status,
+)
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, say, show_problems
 from agent.configuration import DEFAULT_FILE, ConfigError
 from agent.logs import as_error
 
-VERBS = (run, check, doctor, ports, scan, read, capture, decode, profiles, status, outbox, completion)
+VERBS = (run, reload, check, doctor, ports, scan, read, capture, decode, profiles, status, outbox, completion)
 EXIT_CONFIG = 78
 
 

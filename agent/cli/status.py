@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from agent.change import settings_hash
 from agent.cli.faults import said_at_once
+from agent.cli.layout import wrapped
 from agent.cli.messages import tr
 from agent.cli.output import Failed, show_json, show_table, value_text
 from agent.configuration import load_configuration
@@ -19,13 +21,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    runtime_dir = Path(load_configuration(args.config).settings.gateway.runtime_dir)
+    settings = load_configuration(args.config).settings
+    runtime_dir = Path(settings.gateway.runtime_dir)
     try:
         report = ask_agent(runtime_dir, "status")
     except AgentNotRunning as err:
         raise Failed(tr("no agent is running on {place}: start it, or see its log", place=runtime_dir)) from err
     except PermissionError as err:
         raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
+    if "configuration" in report:
+        on_disk = settings_hash(settings)
+        report["configuration"] |= {"on_disk": on_disk, "is_on_disk": on_disk == report["configuration"]["hash"]}
     if args.json:
         show_json(report)
     else:
@@ -41,6 +47,8 @@ def _show(report: dict[str, Any]) -> None:
             **{k: report[k] for k in ("gateway", "version", "clock")},
         )
     )
+    if configuration := report.get("configuration"):
+        _show_configuration(configuration)
     error = said_at_once(uplink.get("fault"), uplink["error"])
     state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=error or "…")
     print(
@@ -87,6 +95,20 @@ def _show(report: dict[str, Any]) -> None:
         text = tr("up") if link["up"] else tr("DOWN: {error}", error=link["error"] or "…")
         print(tr("link {link} ({endpoint}): {state}", link=link["link"], endpoint=link["endpoint"], state=text))
         show_table([tr("device"), tr("point"), tr("value"), tr("unit"), tr("quality"), tr("age")], _rows(link))
+
+
+def _show_configuration(configuration: dict[str, Any]) -> None:
+    """Only where there is something to do."""
+    if configuration["is_on_disk"]:
+        return
+    since = f"{datetime.fromtimestamp(configuration['time_ms'] / 1000, UTC).astimezone():%Y-%m-%d %H:%M}"
+    words = {"running": configuration["hash"], "since": since, "on_disk": configuration["on_disk"]}
+    texts = [tr("the files have another configuration ({on_disk}) than runs ({running}, since {since})", **words)]
+    if configuration["rolled_back"]:
+        texts.append(tr("it was rolled back: {why}", why=configuration["rolled_back"]))
+    texts.append(tr("`oc-agent reload` takes it over; a restart would too"))
+    for text in texts:
+        print("\n".join(wrapped(text, rest="    ")))
 
 
 def _rows(link: dict[str, Any]) -> list[list[str]]:

@@ -1,5 +1,6 @@
 """Reading the files: the single tables, and all tables together."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -43,26 +44,29 @@ class Configuration(msgspec.Struct, frozen=True):
     warnings: tuple[Problem, ...] = ()
 
 
-def load_configuration(file: Path) -> Configuration:
-    """Read `file` and the `conf.d/*.toml` beside it; raises `ConfigError` with every problem found."""
+def load_configuration(file: Path, *, for_use: bool = False) -> Configuration:
+    """Read `file` and the `conf.d/*.toml` beside it; raises `ConfigError` with every problem found.
+
+    `for_use`: by the service itself, which must be able to read the files that are named.
+    """
     problems: list[Problem] = []
     tree = load_with_drop_ins(file, problems)
     if tree is None:
         raise ConfigError(problems)
     root = Section.root(tree, problems)
     root.only(_TABLES)
-    settings = _settings(root, file)
+    settings = _settings(root, file, for_use=for_use)
     if settings is None or problems:
         raise ConfigError(problems)
     return Configuration(settings, tuple(sorted(warnings_of(root, settings))))
 
 
-def _settings(root: Section, file: Path) -> Settings | None:
+def _settings(root: Section, file: Path, *, for_use: bool) -> Settings | None:
     """Goes through all tables; one with problems gives None, and the others are still looked at."""
-    specs = driver_specs()
-    gateway = _gateway(root.child("gateway"), file.parent)
+    specs, folder = driver_specs(), file.parent.absolute()
+    gateway = _gateway(root.child("gateway"), folder)
     site = root.child("site").convert(SiteSettings)
-    uplink = _uplink(root.child("uplink"), file.parent)
+    uplink = _uplink(root.child("uplink"), folder, for_use=for_use)
     outbox = root.child("outbox").convert(OutboxSettings)
     clock = root.child("clock").convert(ClockSettings)
     log = root.child("log").convert(LogSettings)
@@ -94,7 +98,7 @@ def _gateway(section: Section, folder: Path) -> GatewaySettings | None:
     return msgspec.structs.replace(gateway, data_dir=data_dir, runtime_dir=runtime_dir)
 
 
-def _uplink(section: Section, folder: Path) -> UplinkSettings | None:
+def _uplink(section: Section, folder: Path, *, for_use: bool) -> UplinkSettings | None:
     if "password" in section.data:
         fix = 'put it into a file that only the service can read, and write `password_file = "/path"`'
         section.problem("password", "a secret may not stand in this file", fix)
@@ -109,6 +113,9 @@ def _uplink(section: Section, folder: Path) -> UplinkSettings | None:
     for key, path in paths.items():
         if _is_missing(Path(path)):
             section.problem(key, f"there is no file {path}", "check the path, or copy the file there")
+        elif for_use and not os.access(path, os.R_OK):
+            fix = "give it to the service's group (root:oc-agent, 0640), or use LoadCredential="
+            section.problem(key, f"the service may not read {path}", fix)
     return msgspec.structs.replace(uplink, **paths)
 
 

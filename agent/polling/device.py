@@ -10,6 +10,7 @@ import msgspec
 from agent.polling.filters import ReportFilter
 from agent.polling.quarantine import Quarantine
 from agent.polling.recognition import Recognition
+from agent.polling.tally import Tally
 from agent.settings import DeviceSettings
 from drivers.api import Quality, Reading
 
@@ -34,6 +35,7 @@ class DevicePolling:
         self.filter = ReportFilter(settings.points)
         self.quarantine = Quarantine(random)
         self.recognition = Recognition()
+        self.tally = Tally()
         self.state = DeviceState(name=settings.name)
         self.polls: list[Poll] = []
         self.pictures: Poll | None = None

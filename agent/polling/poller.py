@@ -7,7 +7,8 @@ its policy is to stop polling, polls are skipped and counted as missed.
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from random import Random
 from typing import Any, cast
 
@@ -61,6 +62,8 @@ class LinkPoller:
         self._is_full = is_full
         self._pictures = PictureTaker(link.name, on_picture)
         self._wake = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._random = random
         self._pulse = Pulse(clock, ALIVE_S)
         self._opening = Episode(f"link {link.name}", clock)
 
@@ -82,6 +85,30 @@ class LinkPoller:
             self._pulse.beat(delay_s)
             await asyncio.sleep(delay_s)
 
+    @asynccontextmanager
+    async def between_reads(self) -> AsyncIterator[None]:
+        """Hold the link between two reads: what was read is handed on, and nothing is read meanwhile."""
+        async with self._turn:
+            yield
+
+    def change(self, devices: Sequence[DeviceSettings]) -> None:
+        """Poll these from now on, while the link is held; those whose settings are the same go on as they are."""
+        before = {device.settings.name: device for device in self.devices}
+        self.devices = [self._changed(before.get(settings.name), settings) for settings in devices]
+        for device in before.values():
+            if device not in self.devices:
+                self._pictures.give_up(device.settings.name, "the configuration of the camera has changed")
+                self.schedule.remove(p for p in (*device.polls, device.pictures) if p and p in self.schedule)
+        for device in self.devices:
+            if device not in before.values():
+                self._plan_device(device, self._clock.mono_ns())
+        self._wake.set()
+
+    def _changed(self, before: DevicePolling | None, settings: DeviceSettings) -> DevicePolling:
+        if before is not None and before.settings == settings:
+            return before
+        return DevicePolling(settings, self._random)
+
     def is_alive(self) -> bool:
         """Whether `run` turns. A link that is down, and devices that are silent, are no reason to say no."""
         return self._pulse.is_alive()
@@ -91,13 +118,16 @@ class LinkPoller:
         self.schedule = Schedule()
         now_ns = self._clock.mono_ns()
         for device in self.devices:
-            device.polls.clear()
-            for interval_s, points in by_interval(device.settings).items():
-                plan = self.link.spec.compile_plan(device.settings.profile, [p.point for p in points])
-                device.polls.append(Poll(device, interval_s, plan))
-                self.schedule.add(device.polls[-1], round(interval_s * NS_PER_S), now_ns)
-            if device.settings.picture is not None:
-                self._plan_pictures(device, device.settings.picture.interval_s, now_ns)
+            self._plan_device(device, now_ns)
+
+    def _plan_device(self, device: DevicePolling, now_ns: int) -> None:
+        device.polls.clear()
+        for interval_s, points in by_interval(device.settings).items():
+            plan = self.link.spec.compile_plan(device.settings.profile, [p.point for p in points])
+            device.polls.append(Poll(device, interval_s, plan))
+            self.schedule.add(device.polls[-1], round(interval_s * NS_PER_S), now_ns)
+        if device.settings.picture is not None:
+            self._plan_pictures(device, device.settings.picture.interval_s, now_ns)
 
     def _plan_pictures(self, device: DevicePolling, interval_s: float, now_ns: int) -> None:
         """Pictures are polls of their own, without a plan; those only on demand rest until somebody asks."""
@@ -120,22 +150,27 @@ class LinkPoller:
             poll, due_ns = self.schedule.next()
             if await self._woken_before(due_ns):
                 continue
-            if poll.plan is None:
-                await self._take_picture(link, poll.device)
-                self.schedule.done(poll, self._clock.mono_ns())
-                continue
-            if self._is_full():
-                self.schedule.done(poll, self._clock.mono_ns())
-                self.schedule.missed += 1
-                continue
-            started_ns = self._clock.mono_ns()
-            try:
-                answered = await self._read(link, poll)
-            finally:
-                self.stats = before.plus(link.stats)
+            async with self._turn:
+                if poll in self.schedule:  # it may have been taken out while somebody held the link
+                    await self._do(link, poll, before)
+
+    async def _do(self, link: Link, poll: Poll, before: LinkStats) -> None:
+        if poll.plan is None:
+            await self._take_picture(link, poll.device)
             self.schedule.done(poll, self._clock.mono_ns())
-            if not answered:
-                self._rest(poll, started_ns)
+            return
+        if self._is_full():
+            self.schedule.done(poll, self._clock.mono_ns())
+            self.schedule.missed += 1
+            return
+        started_ns = self._clock.mono_ns()
+        try:
+            answered = await self._read(link, poll)
+        finally:
+            self.stats = before.plus(link.stats)
+        self.schedule.done(poll, self._clock.mono_ns())
+        if not answered:
+            self._rest(poll, started_ns)
 
     async def _woken_before(self, due_ns: int) -> bool:
         """Sleep until `due_ns`; True where the schedule changed meanwhile."""
@@ -189,10 +224,12 @@ class LinkPoller:
         except DeviceRefused as err:
             self._answered(device)
             device.state.error = str(err)
+            device.tally.failed(err, self._clock.mono_ns())
             self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
             return True
         self._answered(device)
         device.state.error = None
+        device.tally.answered(readings, self._clock.mono_ns())
         self._hand_on(device, readings)
         return True
 
@@ -228,6 +265,7 @@ class LinkPoller:
 
     def _device_failed(self, device: DevicePolling, poll: Poll, err: DriverError) -> None:
         device.state.error = str(err)
+        device.tally.failed(err, self._clock.mono_ns())
         self._hand_on(device, device.no_answer(poll.plan.points, self._clock.mono_ns()))
         if device.quarantine.failed() and device.state.up is not False:
             log.warning("device %s is down: %s", device.settings.name, err)

@@ -24,6 +24,15 @@ class Schedule(Generic[KeyT]):
         self._interval_ns[key] = interval_ns
         self._due_ns[key] = now_ns
 
+    def remove(self, keys: Iterable[KeyT]) -> None:
+        """Poll `keys` no more."""
+        for key in keys:
+            del self._interval_ns[key], self._due_ns[key]
+            self._settled.discard(key)
+
+    def __contains__(self, key: KeyT) -> bool:
+        return key in self._due_ns
+
     def next(self) -> tuple[KeyT, int]:
         """The poll that is due first, and when; of those due together, the one with the shortest interval."""
         key = min(self._due_ns, key=lambda k: (self._due_ns[k], self._interval_ns[k]))

@@ -63,10 +63,16 @@ class PictureShelf:
 
     def __init__(self, folder: Path, max_bytes: int, clock: Clock, random: Random) -> None:
         self._folder = folder
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._clock = clock
         self._random = random
         self._losses: list[Event] = []
+        self.is_open = False
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a folder of pictures, of this process or of an earlier one."""
+        return self._folder.is_dir()
 
     @property
     def part_bytes(self) -> int:
@@ -83,6 +89,7 @@ class PictureShelf:
             self._lost(leftover, "picture_interrupted")
         for part in (self._folder / "taken").iterdir():
             part.unlink(missing_ok=True)
+        self.is_open = True
 
     def keep(self, device: str, picture: Picture, privacy: Privacy, why: str) -> tuple[Snapshot, Path]:
         """Write a picture durably; gives what is known of it and where it is, until `announced`.
@@ -158,9 +165,9 @@ class PictureShelf:
         return sum(kept.size for stage in _STAGES for kept in self._in(stage))
 
     def _make_room(self, size: int) -> None:
-        if size > self._max_bytes:
-            raise ShelfFull(f"a picture of {size} bytes is more than `outbox.picture_max_bytes` ({self._max_bytes})")
-        over = self.bytes() + size - self._max_bytes
+        if size > self.max_bytes:
+            raise ShelfFull(f"a picture of {size} bytes is more than `outbox.picture_max_bytes` ({self.max_bytes})")
+        over = self.bytes() + size - self.max_bytes
         for stage in ("sent", "waiting"):
             for kept in sorted(self._in(stage)):
                 if over <= 0:

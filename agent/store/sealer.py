@@ -17,7 +17,7 @@ from agent.store.damage.salvage import Salvage
 from agent.store.draft import Built
 from agent.store.ledger import Fresh
 from agent.store.losses import Loss
-from agent.store.parts import Parts
+from agent.store.parts import Parts, StoreConfig
 from agent.store.records import (
     BATCH_HEAD_BYTES,
     HEADER_BYTES,
@@ -75,6 +75,23 @@ class Sealer:
             if not ledger.waiting and not ledger.waiting_events:
                 ledger.sealed_all(self._parts.journal.end)
             return not ledger.waiting_events and not (scans and ledger.waiting)
+
+    async def change(self, config: StoreConfig) -> None:
+        """Seal what waits, also for the clock, under the name of the births that explain it; then go by `config`.
+
+        A batch says `unsync` where the clock was never set, and `clock.step` makes its times right later.
+        """
+        parts, ledger = self._parts, self._parts.ledger
+        async with self._lock:
+            end = parts.journal.end
+            while config.config_hash != parts.config_hash and ledger.scan_cursor < end:
+                if not await self._seal_next(scans=True):
+                    break
+                await asyncio.sleep(0)  # polls and the uplink run between batches
+            parts.config, parts.config_hash = config, config.config_hash
+            parts.keeper.hold(config.hold_unsynced_s)
+        parts.seal_wake.set()
+        parts.commit_wake.set()
 
     def much_waits(self) -> bool:
         """Whether so much waits to be sealed that it cannot wait longer, neither for its interval nor for the clock."""

@@ -40,7 +40,7 @@ from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
 from agent.store.losses import Loss
-from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
+from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreConfig, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
@@ -120,15 +120,6 @@ class Store:
         return self._committer.failures
 
     @property
-    def config_hash(self) -> str:
-        """8 hex digits of the birth that batches sealed from now on belong to."""
-        return self._parts.config_hash
-
-    @config_hash.setter
-    def config_hash(self, value: str) -> None:
-        self._parts.config_hash = value
-
-    @property
     def on_sealed(self) -> Callable[[Batch], None] | None:
         """Called with each batch when it may be sent, in the order of numbers."""
         return self._sealer.on_sealed
@@ -199,6 +190,13 @@ class Store:
         """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
         most = self._parts.config.max_payload_bytes
         self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
+
+    async def change(self, config: StoreConfig) -> None:
+        """Go by another configuration from now on; gateway, folders and `max_bytes` are those of the opening.
+
+        What was accepted before belongs to the births of before: it is sealed first, as far as the card allows.
+        """
+        await self._sealer.change(config)
 
     async def forget(self, ranges: Sequence[SeqRange]) -> Forgotten:
         """Give batches up for good: they leave the file; the undelivered ones count as lost, and are declared.

@@ -19,12 +19,17 @@ class Timekeeper:
 
     def __init__(self, clock: Clock, opened_ns: int, hold_s: float, anchor: Anchor | None) -> None:
         self._clock = clock
-        self._until_ns = opened_ns + round(hold_s * NS_PER_S)
+        self._opened_ns = opened_ns
+        self._hold_ns = round(hold_s * NS_PER_S)
         self.anchor = anchor or anchor_now(clock)
 
     def holding(self) -> bool:
         """Whether readings should wait for the clock."""
-        return self._clock.state() is ClockState.UNSYNC and self._clock.mono_ns() < self._until_ns
+        return self._clock.state() is ClockState.UNSYNC and self._clock.mono_ns() < self._opened_ns + self._hold_ns
+
+    def hold(self, hold_s: float) -> None:
+        """Wait for so long after the boot, from now on."""
+        self._hold_ns = round(hold_s * NS_PER_S)
 
     def stamp(self) -> Stamp:
         """How times of this boot are to be stamped now."""

@@ -24,7 +24,7 @@ class Timetable:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._retry_ns = self._settle_ns = _NOW
-        self._checkpoint_ns = parts.clock.mono_ns() + self._archive_ns
+        self._checkpoint_made_ns = parts.clock.mono_ns()
         self._sealed_at_checkpoint = parts.ledger.high
         self.ahead = RESERVE_AHEAD
         self.duration_s = 0.0
@@ -44,7 +44,8 @@ class Timetable:
         parts = self._parts
         if parts.checkpoint_asked or parts.journal.segment_bytes > SEGMENT_BYTES:
             return _NOW
-        return self._checkpoint_ns if parts.ledger.changed or parts.ledger.fresh else _NEVER
+        due_ns = self._checkpoint_made_ns + round(parts.config.outbox.archive_interval_s * NS_PER_S)
+        return due_ns if parts.ledger.changed or parts.ledger.fresh else _NEVER
 
     def commit_ns(self, *, urgent: bool) -> int:
         """When what is undelivered is to be on the card, numbers reserved, a loss declared."""
@@ -69,7 +70,7 @@ class Timetable:
 
     def checkpoint_made(self) -> None:
         """The next one is due an archive interval from now."""
-        self._checkpoint_ns = self._parts.clock.mono_ns() + self._archive_ns
+        self._checkpoint_made_ns = self._parts.clock.mono_ns()
 
     def committed(self, started_ns: int) -> None:
         """A commit that began then is done."""
@@ -86,10 +87,6 @@ class Timetable:
     def works(self) -> None:
         """Nothing stands in the way of the next one."""
         self._retry_ns = _NOW
-
-    @property
-    def _archive_ns(self) -> int:
-        return round(self._parts.config.outbox.archive_interval_s * NS_PER_S)
 
     def _in_time_ns(self, interval_s: float) -> int:
         """Begin early enough that the commit is done when `interval_s` have passed."""

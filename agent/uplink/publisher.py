@@ -10,8 +10,9 @@ Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `lane
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -100,6 +101,7 @@ class Publisher:
         self._replays.on_asked = self._replay_asked
         self._session: MqttSession | None = None
         self._ready = asyncio.Event()
+        self._introduced, self._redescribed = asyncio.Event(), asyncio.Event()
         self._health: Message | None = None
         self._since_ms: int | None = None
         self._error = ""
@@ -140,19 +142,37 @@ class Publisher:
         if self._session and self._hearing.sender:
             self._send_health(self._session)
 
-    async def drain(self) -> None:
-        """Deliver what waits, for at most `drain_s`; then say that we go offline, and disconnect."""
+    def describe(self, settings: Settings, commands: Sequence[str]) -> None:
+        """Say this configuration from now on, also on the connection that there is; its uplink is the same."""
+        self._format.describe(settings, commands)
+        self._sayings.describe(settings)
+        self._introduced.clear()
+        self._redescribed.set()
+
+    async def introduced(self) -> str:
+        """Wait until the broker has answered to status and births; gives why it did not take one of them, else ""."""
+        await self._introduced.wait()
+        return self._sayings.refused
+
+    @property
+    def is_introduced(self) -> bool:
+        """Whether there is a connection on which the broker has answered to status and births."""
+        return self._session is not None and self._introduced.is_set()
+
+    async def drain(self, most_s: float = inf) -> None:
+        """Deliver what waits, for at most `drain_s` and `most_s`; then say that we go offline, and disconnect."""
         self._stopping = True
         session = self._session
         if session is None:
             return
+        drain_s = min(self._settings.uplink.drain_s, most_s)
         try:
-            async with asyncio.timeout(self._settings.uplink.drain_s):
+            async with asyncio.timeout(drain_s):
                 await self._ready.wait()
                 if self._hearing.sender and self._peer.online is not False:
                     await self._hearing.sender.wait_quiet()
         except TimeoutError:
-            log.info("not everything was delivered in %g s: the rest is kept", self._settings.uplink.drain_s)
+            log.info("not everything was delivered in %g s: the rest is kept", drain_s)
         try:
             await self._sayings.say(session, self._sayings.status("stop"), OFFLINE_S)
         except UplinkDown as err:
@@ -204,6 +224,7 @@ class Publisher:
                     return await self._served(session)
                 finally:
                     self._session = None
+                    self._introduced.clear()
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
         except NotTheTime as err:
@@ -250,7 +271,7 @@ class Publisher:
     async def _serve(self, session: MqttSession) -> None:
         """Say who we are; when our own status has come back, so has the state of the IOC: send."""
         await session.subscribe(tuple(self._format.subscriptions), timeout_s=self._settings.uplink.connect_timeout_s)
-        await self._sayings.announce(session)
+        await self._introduce(session)
         echo = self._hearing.presence.echo
         try:
             async with asyncio.timeout(self._tuning.barrier_s):
@@ -268,12 +289,25 @@ class Publisher:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(sender.run(), name="uplink sender")
                 tasks.create_task(self._keep_replays(), name="uplink replays")
+                tasks.create_task(self._keep_introduced(session), name="uplink births")
                 tasks.create_task(self._route.payload_limit.keep(), name="uplink limit")
                 if self.pictures:
                     may_send = partial(_is_there, self._peer, self._settings.uplink.protocol)
                     tasks.create_task(self.pictures.run(session, may_send), name="uplink pictures")
         finally:
             self._hearing.sender = None
+
+    async def _introduce(self, session: MqttSession) -> None:
+        self._redescribed.clear()
+        await self._sayings.announce(session)
+        if not self._redescribed.is_set():
+            self._introduced.set()
+
+    async def _keep_introduced(self, session: MqttSession) -> None:
+        """Say again who we are, where that has changed."""
+        while True:
+            await self._redescribed.wait()
+            await self._introduce(session)
 
     async def _listen(self, session: MqttSession) -> None:
         async def say_online() -> None:

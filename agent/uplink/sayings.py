@@ -35,12 +35,16 @@ class Announced(msgspec.Struct, frozen=True):
 
 
 class Sayings:
-    """Says who we are. `connection` and `hardware` are set by whoever knows them."""
+    """Says who we are. `connection` and `hardware` are set by whoever knows them.
+
+    `refused`: why the broker did not take one of the last births; "" where it took all.
+    """
 
     def __init__(
         self, settings: Settings, source: BatchSource, format_: Format, clock: Clock, notices: Notices
     ) -> None:
         self.connection = 0
+        self.refused = ""
         self.hardware = Hardware()
         self._source = source
         self._format = format_
@@ -48,9 +52,13 @@ class Sayings:
         self._notices = notices
         self._timeout_s = settings.uplink.connect_timeout_s
         self._before: Announced | None = None
-        self._now = Announced(frozenset(device.name for device in settings.devices), format_.config)
+        self.describe(settings)
         path = Path(settings.gateway.data_dir) / ANNOUNCED_FILE
         self._file = Remembered(path, Announced, Announced(), "births of removed devices may stay at the broker")
+
+    def describe(self, settings: Settings) -> None:
+        """Announce these devices from now on, in the words of the format."""
+        self._now = Announced(frozenset(device.name for device in settings.devices), self._format.config)
 
     def moment(self) -> Moment:
         """Now, on this connection."""
@@ -67,15 +75,16 @@ class Sayings:
     async def announce(self, session: MqttSession) -> None:
         """Publish status and births; take away the births of devices that are not there any more."""
         before = await asyncio.to_thread(self._file.read) if self._before is None else self._before
-        births = self._format.births(self.moment(), self.hardware, before.devices - self._now.devices)
+        now, self.refused = self._now, ""
+        births = self._format.births(self.moment(), self.hardware, before.devices - now.devices)
         async with asyncio.TaskGroup() as tasks:
             for message in (self.status("connect"), *births):
                 tasks.create_task(self.say(session, message), name=f"say {message.topic}")
-        if before != self._now:
-            if before.config and before.config != self._now.config:
-                self._tell_of_change(before.config)
-            await asyncio.to_thread(self._file.write, self._now)
-        self._before = self._now  # also where it cannot be written: a change is told once
+        if before != now:
+            if before.config and before.config != now.config:
+                self._tell_of_change(before.config, now.config)
+            await asyncio.to_thread(self._file.write, now)
+        self._before = now  # also where it cannot be written: a change is told once
 
     async def say(self, session: MqttSession, message: Message, timeout_s: float | None = None) -> None:
         """Publish one message; raises `UplinkDown`."""
@@ -84,12 +93,13 @@ class Sayings:
             code = await session.publish(message.topic, message.payload, retain=message.retain, timeout_s=wait_s)
         except MessageRejected as err:
             log.warning("%s cannot be published: %s", message.topic, err)
+            self.refused = f"{message.topic} cannot be published: {err}"
             return
         if verdict(code) not in (Verdict.ACCEPTED, Verdict.NO_SUBSCRIBER):
-            log.error("the broker does not take %s: %s (0x%02X)", message.topic, reason_name(code), code)
+            self.refused = f"the broker does not take {message.topic}: {reason_name(code)} (0x{code:02X})"
+            log.error(self.refused)
 
-    def _tell_of_change(self, before: str) -> None:
-        after = self._now.config
+    def _tell_of_change(self, before: str, after: str) -> None:
         log.info("the configuration has changed: %s is now %s", before, after)
         message = {"vi": f"Cấu hình đã thay đổi: {before} thành {after}", "en": f"Changed from {before} to {after}"}
         now_ns = self._clock.mono_ns()

@@ -247,7 +247,9 @@ class Line:
         if heard.strip(NOISE):
             self.stats.bad_reply += 1
             return BadReply(
-                f"{pending.request}: {heard[:40].hex(' ')} is no answer to it; check baud, parity and wiring"
+                f"{pending.request}: {heard[:40].hex(' ')} is no answer to it; check baud, parity and wiring",
+                pending.sent,
+                bytes(pending.heard),
             )
         self.stats.no_reply += 1
         return NoReply(f"{pending.request}: no reply within {timeout_s:g} s; check power, wiring, unit id and baud")
@@ -322,7 +324,8 @@ class Line:
         else:
             what = f"{pending.request}: unit {unit} answered {pdu[:20].hex(' ')}, which is no answer to it"
             self.stats.bad_reply += 1
-            pending.done.set_exception(BadReply(what))
+            heard = pending.sent[:6] + bytes([unit]) + pdu
+            pending.done.set_exception(BadReply(what, pending.sent, heard))
 
     def _settle(self, heard: bytearray) -> None:
         """Strike off what was owed and came late, and be more patient with its device."""

@@ -74,7 +74,19 @@ class Wire:
         if self._options.is_serial:
             self._settle_port(client)
         elif self._options.transport != "udp":
-            _watch_peer(client.ctx.transport)
+            self._watch_peer(client)
+
+    def _watch_peer(self, client: Client) -> None:
+        transport = client.ctx.transport
+        try:
+            if transport is None:
+                raise ConnectionResetError
+            _watch_peer(transport)
+        except OSError as err:
+            self.close()
+            raise LinkDown(
+                f"{self._options.endpoint} closed the connection at once; is somebody else connected?"
+            ) from err
 
     def _settle_port(self, client: Client) -> None:
         self._finder.opened()

@@ -253,16 +253,16 @@ class Asking:
     def _nothing(self, heard: bytes, problem: str) -> NoReply | BadReply:
         if heard:
             what = problem or f"{len(heard)} bytes came, no frame: {heard[:32].hex(' ').upper()}"
-            return self._bad(f"{what}; check baud, parity and the profile")
+            return self._bad(f"{what}; check baud, parity and the profile", heard)
         self._stats.no_reply += 1
         return NoReply(
             f"{self._options.endpoint}, within {self._options.timeout_s:g} s: no answer; is the instrument on, and are "
             "its two data wires the right way round?"
         )
 
-    def _bad(self, why: str) -> BadReply:
+    def _bad(self, why: str, heard: bytes = b"") -> BadReply:
         self._stats.bad_reply += 1
-        return BadReply(f"{self._options.endpoint}: {why}")
+        return BadReply(f"{self._options.endpoint}: {why}", heard=heard)
 
 
 def _shown(profile: SerialProfile, frame: bytes) -> str:

@@ -153,12 +153,19 @@ def test_a_second_agent_on_the_same_data_is_refused_by_name(tmp_path: Path, syst
     assert "Traceback" not in log
 
 
-def test_sighup_does_not_end_it(tmp_path: Path, systemd: Systemd) -> None:
+def test_sighup_reloads_as_systemd_wants_to_hear_it(tmp_path: Path, systemd: Systemd) -> None:
     with _agent(tmp_path, NOTIFY_SOCKET=str(systemd.path)) as agent:
         wait_until(lambda: systemd.has("READY=1"), 10, "ready")
+        systemd.states.clear()
+        before_us = time.monotonic_ns() // 1_000
         agent.send_signal(signal.SIGHUP)
-        wait_until(lambda: "SIGHUP" in (tmp_path / "log").read_text(encoding="utf-8"), 10, "it is said")
+        wait_until(lambda: systemd.has("READY=1"), 10, "ready again")
+        states = [state for state in systemd.states if state != "WATCHDOG=1"]
+        assert states[0] == "RELOADING=1"
+        when_us = int(states[1].removeprefix("MONOTONIC_USEC="))
+        assert before_us <= when_us <= time.monotonic_ns() // 1_000
         _end(agent)
+    assert "reloaded: nothing has changed" in (tmp_path / "log").read_text(encoding="utf-8")
 
 
 def test_under_journald_lines_carry_their_level_and_no_time(tmp_path: Path, systemd: Systemd) -> None:

@@ -313,6 +313,22 @@ def test_files_that_only_the_service_may_see_are_no_mistake(tmp_path: Path, monk
     assert load_configuration(path).settings.uplink.key_file == "/hidden/its.key"
 
 
+def test_files_that_the_service_itself_may_not_read_are_named_to_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("its.key", "its.pem"):
+        (tmp_path / name).touch()
+    path = _write(tmp_path, GOOD.replace("tls = false", 'cert_file = "its.pem"\nkey_file = "its.key"'))
+    monkeypatch.setattr(os, "access", lambda file, mode: mode == os.R_OK and not str(file).endswith("its.key"))
+    load_configuration(path)
+    with pytest.raises(ConfigError) as caught:
+        load_configuration(path, for_use=True)
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.line) == ("uplink.key_file", 8)
+    assert str(tmp_path / "its.key") in problem.what
+    assert "root:oc-agent, 0640" in problem.fix
+
+
 def test_a_websocket_has_a_path_that_begins_with_a_slash(tmp_path: Path) -> None:
     text = GOOD.replace("tls = false", 'tls = false\ntransport = "websockets"\npath = "/mqtt/v5?x=1"')
     assert _load(tmp_path, text).uplink.path == "/mqtt/v5?x=1"

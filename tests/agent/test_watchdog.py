@@ -192,6 +192,19 @@ async def test_a_stuck_link_is_named_and_the_others_go_on(caplog: pytest.LogCapt
     assert [m for m in caplog.messages if m.startswith("link bus-1: stuck")]
 
 
+async def test_a_link_that_comes_with_a_reload_is_watched_and_one_that_goes_is_not() -> None:
+    clock = FakeClock()
+    stuck, good = _poller(clock, "bus-1", _hang, _nothing), _poller(clock, "bus-2", _nothing, _nothing)
+    pollers = [good]
+    dog = Watchdog({}, pollers, clock)
+    async with _running(stuck, good):
+        clock.advance(LONG_S)
+        await _until(good.is_alive)
+        assert dog.look()
+        pollers[:] = [stuck]
+        assert not dog.look()
+
+
 async def test_a_link_that_cannot_be_opened_is_not_stuck(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = FakeClock()
     poller = _poller(clock, "bus-1", _refused, _nothing)

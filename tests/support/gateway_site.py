@@ -7,9 +7,9 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from agent.app import store_config
 from agent.clock import SystemClock
 from agent.model import Scan
+from agent.running import store_config
 from agent.settings import (
     ClockSettings,
     GatewaySettings,

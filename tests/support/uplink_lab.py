@@ -17,10 +17,10 @@ from typing import Any, Final, Literal
 
 from uplink_account import Arrivals, IocAccount, Truth, messages
 
-from agent.app import store_config
 from agent.clock import NS_PER_MS, ClockState
 from agent.configuration import load_configuration
 from agent.model import Event, Result
+from agent.running import store_config
 from agent.store import Store, open_store
 from agent.uplink.publisher import Publisher
 from agent.uplink.state import Tuning

@@ -211,6 +211,25 @@ def test_after_a_kill_it_runs_again_with_its_journal(service: Machine) -> None:
     assert account["lost"] == {}
 
 
+def test_a_reload_takes_over_the_file_or_says_why_not(service: Machine) -> None:
+    main = service.shows("oc-agent", "MainPID")
+    meter = CONFIG[CONFIG.index("[[device]]") :].replace("meter-1", "meter-2").replace("unit = 1", "unit = 2")
+    service.write("/etc/oc-agent/agent.toml", CONFIG + meter, "640", "root:oc-agent")
+    service.run("systemctl", "reload", "oc-agent")
+    wait_until(lambda: len(_status(service)["links"][0]["devices"]) == 2, 20, "the second device is there")
+    wait_until(lambda: service.shows("oc-agent", "ActiveState") == "active", 20, "it is ready again")
+    assert service.shows("oc-agent", "StatusText") == "2 devices on 1 links"
+    login = 'username = "gw"\npassword_file = "keys/gateway.key"\n[clock]'  # root's, 0600
+    service.write("/etc/oc-agent/agent.toml", CONFIG.replace("[clock]", login), "640", "root:oc-agent")
+    service.run("/opt/oc-agent/venv/bin/oc-agent", "check")  # root may read it
+    service.run("systemctl", "reload", "oc-agent")
+    error = "the service may not read /etc/oc-agent/keys/gateway.key"
+    wait_until(lambda: any(error in e["MESSAGE"] and e["PRIORITY"] == "3" for e in _journal(service)), 20, "why not")
+    wait_until(lambda: service.shows("oc-agent", "ActiveState") == "active", 20, "it runs on")
+    assert len(_status(service)["links"][0]["devices"]) == 2
+    assert service.shows("oc-agent", "MainPID") == main
+
+
 def test_an_agent_that_hangs_is_ended_and_started_again(machine: Machine) -> None:
     machine.write("/etc/systemd/system/oc-agent.service.d/quick.conf", "[Service]\nWatchdogSec=5\n")
     machine.write("/etc/oc-agent/agent.toml", CONFIG, "640", "root:oc-agent")

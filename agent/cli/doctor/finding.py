@@ -16,13 +16,19 @@ State = Literal["ok", "warn", "fail"]
 
 
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
-    """One line: `what` is so, and what to do about it. `code` names a fault of the uplink (`agent.uplink.faults`)."""
+    """One line: `what` is so, and what to do about it.
+
+    `code` names a fault, for programs: of the uplink (`agent.uplink.faults`), of the wiring
+    (`agent.cli.doctor.devices.faults`), or of the group itself; "" where the check alone says enough.
+    `subject` is the link, device, port or folder that is meant, where there can be several.
+    """
 
     check: str
     state: State
     what: str
     advice: str = ""
     code: str = ""
+    subject: str = ""
 
 
 class Case(msgspec.Struct, frozen=True):
@@ -37,16 +43,16 @@ Group = Callable[[Case], Iterator[Finding]]
 """The checks of one subject, in the order in which a person would make them; each is given as soon as it is made."""
 
 
-def ok(check: str, what: str) -> Finding:
-    return Finding(check=check, state="ok", what=what)
+def ok(check: str, what: str, *, subject: str = "") -> Finding:
+    return Finding(check=check, state="ok", what=what, subject=subject)
 
 
-def warn(check: str, what: str, advice: str) -> Finding:
-    return Finding(check=check, state="warn", what=what, advice=advice)
+def warn(check: str, what: str, advice: str, *, code: str = "", subject: str = "") -> Finding:
+    return Finding(check=check, state="warn", what=what, advice=advice, code=code, subject=subject)
 
 
-def fail(check: str, what: str, advice: str) -> Finding:
-    return Finding(check=check, state="fail", what=what, advice=advice)
+def fail(check: str, what: str, advice: str, *, code: str = "", subject: str = "") -> Finding:
+    return Finding(check=check, state="fail", what=what, advice=advice, code=code, subject=subject)
 
 
 def broken(case: Case, check: str, down: UplinkDown) -> Finding:
@@ -56,4 +62,4 @@ def broken(case: Case, check: str, down: UplinkDown) -> Finding:
     text = said(msgspec.to_builtins(down.fault))
     if down.fault is None or text is None:
         return fail(check, down.reason, "")
-    return Finding(check=check, state="fail", what=text.what, advice=text.advice, code=down.fault.code)
+    return fail(check, text.what, text.advice, code=down.fault.code)

@@ -1,46 +1,30 @@
-"""The login by ourselves, while no agent runs: connect, subscribe, publish, leave.
-
-Harmless: what is published is the removal of a device that never was (an empty birth), which changes nothing at the
-IOC. Commands that wait for the gateway stay at the broker, for nothing is acknowledged. Where the gateway has vanished
-without a word, this connection would keep its Will from being said: so what it would say is said here.
-"""
+"""The login by ourselves, while no agent runs, and what it shows: rights, the round trip, the IOC."""
 
 import asyncio
-import time
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from agent.cli.doctor.finding import Case, Finding, broken, fail, ok, warn
 from agent.cli.doctor.ioc import heard_of_ioc
+from agent.cli.doctor.visit import REFUSED, Visit, visited
 from agent.cli.messages import tr
 from agent.uplink.downlink.messages import IocState
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats.ocg1.reading import read_down
 from agent.uplink.formats.ocg1.topics import IOC_STATE, Topics
-from agent.uplink.mqtt import MqttOptions, MqttSession, connect
+from agent.uplink.mqtt import MqttOptions
 from agent.uplink.reasons import Verdict, reason_name, verdict
 
-NOBODY: Final = "_doctor"
-SETTLE_S: Final = 0.5
-"""What is retained arrives right behind the answer to SUBSCRIBE; on a slow line a little later."""
 BEHIND_MS: Final = 60_000
-
-
-class Visit(msgspec.Struct):
-    """What one connection has shown."""
-
-    heard: dict[str, bytes] = {}
-    code: int = 0
-    took_ms: float = 0.0
 
 
 def login(case: Case, options: MqttOptions, topics: Topics) -> Iterator[Finding]:
     """Connect as this gateway, once."""
-    visit = Visit(heard={})
+    visit = Visit({}, {}, {})
     try:
-        asyncio.run(_visited(msgspec.structs.replace(options, takes_messages=False), topics, visit))
+        asyncio.run(visited(msgspec.structs.replace(options, takes_messages=False), topics, visit))
     except UplinkDown as down:
         yield broken(case, "login", down)
         return
@@ -51,29 +35,10 @@ def login(case: Case, options: MqttOptions, topics: Topics) -> Iterator[Finding]
         "login", tr("the broker takes us as {id}, MQTT {protocol}", id=options.client_id, protocol=options.protocol)
     )
     yield _published(visit, options)
+    yield from subscribed(visit)
+    if visit.published[topics.status] < REFUSED:
+        yield round_trip(visit, topics)
     yield from _ioc(case, visit, topics)
-
-
-async def _visited(options: MqttOptions, topics: Topics, visit: Visit) -> None:
-    timeout_s = options.connect_timeout_s
-    async with connect(options, visit.heard.__setitem__) as session:
-        await session.subscribe((IOC_STATE, topics.status), timeout_s=timeout_s)
-        began = time.monotonic()
-        visit.code = await session.publish(topics.device_birth(NOBODY), b"", retain=True, timeout_s=timeout_s)
-        visit.took_ms = 1000 * (time.monotonic() - began)
-        await asyncio.sleep(SETTLE_S)
-        await _say_the_will(session, topics, visit, timeout_s)
-        await session.disconnect(with_will=False)
-
-
-async def _say_the_will(session: MqttSession, topics: Topics, visit: Visit, timeout_s: float) -> None:
-    try:
-        status = msgspec.json.decode(visit.heard.get(topics.status, b"{}"), type=dict[str, Any])
-    except msgspec.MsgspecError:
-        return
-    if status.get("online") is True:
-        said = msgspec.json.encode({**status, "online": False, "why": "will"})
-        await session.publish(topics.status, said, retain=True, timeout_s=timeout_s)
 
 
 def _published(visit: Visit, options: MqttOptions) -> Finding:
@@ -81,14 +46,38 @@ def _published(visit: Visit, options: MqttOptions) -> Finding:
     if options.protocol == "3.1.1":
         text = tr("a publication is answered after {ms} ms; MQTT 3.1.1 does not tell whether it is allowed", ms=took_ms)
         return ok("publish", text)
-    if verdict(visit.code) is Verdict.NO_SUBSCRIBER:
+    verdicts = {topic: verdict(code) for topic, code in visit.published.items()}
+    forbidden = [topic for topic, found in verdicts.items() if found not in (Verdict.ACCEPTED, Verdict.NO_SUBSCRIBER)]
+    if forbidden:
+        code = visit.published[forbidden[0]]
+        what = f"{reason_name(code)} (0x{code:02X}): {', '.join(forbidden)}"
+        text = tr("the broker forbids us to publish: {alarm}", alarm=what)
+        return fail("publish", text, tr("see the broker's access rules; the data is kept"), code="publish_forbidden")
+    if Verdict.NO_SUBSCRIBER in verdicts.values():
         text = tr("publishing is allowed, {ms} ms, and nobody listens", ms=took_ms)
-        return warn("publish", text, tr("is the IOC connected to this broker?"))
-    if verdict(visit.code) is Verdict.ACCEPTED:
-        return ok("publish", tr("publishing is allowed, {ms} ms", ms=took_ms))
-    what = f"{reason_name(visit.code)} (0x{visit.code:02X})"
-    text = tr("the broker forbids us to publish: {alarm}", alarm=what)
-    return fail("publish", text, tr("see the broker's access rules; the data is kept"))
+        return warn("publish", text, tr("is the IOC connected to this broker?"), code="nobody_listens")
+    return ok("publish", tr("publishing is allowed, {ms} ms", ms=took_ms))
+
+
+def subscribed(visit: Visit) -> Iterator[Finding]:
+    """What the broker says to our subscriptions; many grant everything, and hold back what is not allowed."""
+    refused = {topic: code for topic, code in visit.subscribed.items() if code >= REFUSED}
+    if refused:
+        what = f"{reason_name(next(iter(refused.values())))}: {', '.join(refused)}"
+        text = tr("the broker forbids us to listen to: {topics}", topics=what)
+        yield fail("subscribe", text, tr("see the broker's access rules for reading: acknowledgements and commands"),
+                   code="subscribe_forbidden")  # fmt: skip
+    else:
+        yield ok("subscribe", tr("the broker takes our subscriptions ({count})", count=len(visit.subscribed)))
+
+
+def round_trip(visit: Visit, topics: Topics) -> Finding:
+    """Our own status, out and back: with MQTT 3.1.1 the only sign that publishing is allowed."""
+    if visit.back_ms is not None:
+        return ok("round_trip", tr("a message comes back after {ms} ms", ms=f"{visit.back_ms:.0f}"))
+    text = tr("a message that we publish on {topic} does not come back to us", topic=topics.status)
+    advice = tr("the broker's access rules: may this gateway write and read there? What it publishes may be dropped")
+    return warn("round_trip", text, advice, code="no_round_trip")
 
 
 def _ioc(case: Case, visit: Visit, topics: Topics) -> Iterator[Finding]:
@@ -101,4 +90,5 @@ def _ioc(case: Case, visit: Visit, topics: Topics) -> Iterator[Finding]:
     behind_ms = state.time_ms - case.clock.wall_ms()
     if behind_ms > BEHIND_MS:
         text = tr("the clock of this gateway is at least {seconds} s behind that of the IOC", seconds=behind_ms // 1000)
-        yield warn("clock", text, tr("see `timedatectl`: is there a time server that can be reached?"))
+        advice = tr("see `timedatectl`: is there a time server that can be reached?")
+        yield warn("clock", text, advice, code="clock_behind_ioc")

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import msgspec
 
-from agent.app import store_config
 from agent.cli.messages import tr
 from agent.cli.outbox.target import own_file
 from agent.cli.output import Failed
 from agent.clock import SystemClock
 from agent.control import AgentNotRunning, OrderRefused, order_agent
 from agent.forgetting import ForgetOrder, Given, give_up
+from agent.running import store_config
 from agent.settings import Settings
 from agent.store import Forgotten, StoreError, open_store
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 
 from agent.health import Hardware
 from agent.model import Batch
+from agent.settings import Settings
 from agent.uplink.downlink.messages import Down
 
 Lane = Literal["live", "backfill"]
@@ -39,6 +40,9 @@ class Format(Protocol):
     @property
     def config(self) -> str:
         """Names the configuration as the IOC sees it: another one means other births."""
+
+    def describe(self, settings: Settings, commands: Sequence[str]) -> None:
+        """Say this configuration from now on: site, devices and commands are others; the gateway is the same."""
 
     @property
     def subscriptions(self) -> Sequence[str]:

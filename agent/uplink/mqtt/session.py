@@ -52,7 +52,7 @@ class MqttSession:
         self._attachment = Attachment(client)
         self._connected: asyncio.Future[Limits] = loop.create_future()
         self._acks: dict[int, asyncio.Future[int]] = {}
-        self._subscribed: dict[int, asyncio.Future[None]] = {}
+        self._subscribed: dict[int, asyncio.Future[list[int]]] = {}
         self._room = asyncio.Event()
         self._leaving: UplinkDown | None = None
         self._wire = Wire(options.protocol, 0, ())
@@ -102,17 +102,21 @@ class MqttSession:
         except TimeoutError as err:
             raise UplinkDown(f"{self._options.broker}: no PUBACK for {topic} within {timeout_s:g} s") from err
 
-    async def subscribe(self, filters: tuple[str, ...], *, timeout_s: float) -> None:
-        """Ask for `filters` with QoS 1; raises `UplinkDown`. A grant proves nothing: brokers filter at delivery."""
+    async def subscribe(self, filters: tuple[str, ...], *, timeout_s: float) -> list[int]:
+        """Ask for `filters` with QoS 1; returns the reason code of each, from 0x80 on a refusal. Raises `UplinkDown`.
+
+        A grant proves nothing: brokers filter at delivery.
+        """
         if self.closed.done():
             raise self.closed.result()
         code, mid = self._client.subscribe([(topic, 1) for topic in filters])
         if code != paho.MQTT_ERR_SUCCESS or mid is None:
             raise UplinkDown(f"{self._options.broker}: {paho.error_string(code)}")
-        future = self._subscribed[mid] = self._loop.create_future()
+        future: asyncio.Future[list[int]] = self._loop.create_future()
+        self._subscribed[mid] = future
         try:
             async with asyncio.timeout(timeout_s):
-                await future
+                return await future
         except TimeoutError as err:
             raise UplinkDown(f"{self._options.broker}: no answer to SUBSCRIBE within {timeout_s:g} s") from err
 
@@ -230,10 +234,10 @@ class MqttSession:
         if future and not future.done():
             future.set_result(code.value)
 
-    def _on_subscribe(self, _client: Any, _data: Any, mid: int, _codes: Any, _properties: Any) -> None:
+    def _on_subscribe(self, _client: Any, _data: Any, mid: int, codes: list[ReasonCode], _properties: Any) -> None:
         future = self._subscribed.pop(mid, None)
         if future and not future.done():
-            future.set_result(None)
+            future.set_result([code.value for code in codes])
 
     def _end(self, down: UplinkDown) -> None:
         """Close, and fail everything that waits. The first reason is the one that counts."""

@@ -7,6 +7,7 @@ import pytest
 
 import agent.cli
 from agent.cli import main
+from agent.cli.doctor.devices.faults import FAULTS as WIRING
 from agent.cli.messages import set_language, tr
 from agent.clock import STATE_WORDS
 from agent.uplink.faults import FAULTS
@@ -23,7 +24,9 @@ def _texts() -> set[str]:
                 argument = node.args[0]
                 assert isinstance(argument, ast.Constant), f"{path}:{node.lineno}: tr() wants the text itself"
                 texts.add(argument.value)
-    return texts | {text for fault in FAULTS.values() for text in fault} | set(STATE_WORDS.values())
+    return (
+        texts | {text for fault in (*FAULTS.values(), *WIRING.values()) for text in fault} | set(STATE_WORDS.values())
+    )
 
 
 def test_every_text_has_its_vietnamese_and_no_translation_is_left_over() -> None:

@@ -7,6 +7,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from picture_samples import taken
 
@@ -141,3 +142,20 @@ async def test_a_camera_that_gives_no_picture_is_said_and_its_polls_go_on() -> N
         asked = bench.poller.ask_picture("cam", "command c-2")
         assert asked is not None
         assert await asked == "id-1"
+
+
+async def test_who_waits_for_a_camera_that_is_taken_out_is_told_at_once() -> None:
+    bench = Bench(0)
+    async with running(bench):
+        async with bench.poller.between_reads():
+            asked = bench.poller.ask_picture("cam", "command c-1")
+            assert asked
+            other = msgspec.structs.replace(bench.poller.devices[0].settings, name="other", picture=None)
+            bench.poller.change([other])
+        with pytest.raises(PictureFailed, match="configuration"):
+            await asked
+        count = len(bench.scans)
+        while len(bench.scans) < count + 3:
+            await asyncio.sleep(0.001)
+    assert {scan.device for scan in bench.scans[count:]} == {"other"}
+    assert bench.camera.pictures == 0

@@ -129,7 +129,7 @@ async def test_an_ack_that_was_said_while_we_were_away_is_read_before_anything_i
 async def test_every_batch_says_the_config_of_the_births(scripted_broker: ScriptedBroker, tmp_path: Path) -> None:
     from uplink_helpers import settings
 
-    from agent.app import store_config
+    from agent.running import store_config
     from agent.uplink.formats.ocg1 import Ocg1
 
     known = settings(1883, tmp_path)

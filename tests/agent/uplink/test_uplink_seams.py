@@ -21,6 +21,7 @@ from agent.health import Hardware
 from agent.model import Batch, Scan, SeqRange
 from agent.packing import plain
 from agent.ranges import RangeSet
+from agent.settings import Settings
 from agent.store import Store
 from agent.uplink.downlink.messages import Down
 from agent.uplink.formats import Lane, Message, Moment, Why
@@ -36,6 +37,9 @@ class Lines:
     config = "none"
     subscriptions = ("other/status",)
     frequent = ("other/lines",)
+
+    def describe(self, settings: Settings, commands: Sequence[str]) -> None:
+        pass
 
     def encode(self, batch: Batch, lane: Lane) -> Message:
         content = msgspec.json.decode(plain(batch.payload))

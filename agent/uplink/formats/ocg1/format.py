@@ -25,12 +25,16 @@ class Ocg1:
     """Version 1 for one gateway. A sealed batch is its own payload, so a resend has the same bytes."""
 
     def __init__(self, settings: Settings, commands: Sequence[str] = ()) -> None:
-        self._settings = settings
-        self._commands = commands
-        self.config = config_hash(settings)
+        self.describe(settings, commands)
         self._topics = topics = Topics(settings.gateway.id)
         self._data = {"live": topics.up("data"), "backfill": topics.up("backfill")}
         self._others = {kind: topics.up(kind) for kind in ("event", "snapshot", "result")}
+
+    def describe(self, settings: Settings, commands: Sequence[str]) -> None:
+        """Say this configuration from now on."""
+        self._settings = settings
+        self._commands = commands
+        self.config = config_hash(settings)
 
     @property
     def subscriptions(self) -> tuple[str, ...]:

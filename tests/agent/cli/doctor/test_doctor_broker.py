@@ -13,8 +13,10 @@ from tls_lab import GATEWAY, PASSWORD, Faults, TlsLab, Uplink
 
 from agent.cli import main
 from agent.cli.doctor import broker as broker_checks
+from agent.cli.doctor import login, visit
 from agent.cli.doctor.finding import Finding
 from agent.cli.doctor.running import as_it_says
+from agent.cli.doctor.visit import Visit
 from agent.cli.messages import set_language, translated
 from agent.uplink.errors import UplinkDown
 from agent.uplink.faults import FAULTS, Fault, filled
@@ -40,6 +42,7 @@ CONFIGURATION = {"file_missing", "file_unreadable"}
 
 STATUS, COMMAND = f"ocg/v1/{GATEWAY}/up/status", f"ocg/v1/{GATEWAY}/down/cmd"
 IOC = json.dumps({"v": 1, "online": True, "ack": True, "time_ms": 99_000_000_000_000}).encode()
+GROUPS = ("--only", "configuration", "--only", "broker")
 Doctor = Callable[..., tuple[int, str]]
 
 
@@ -60,7 +63,7 @@ def doctor(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Docto
     def run(uplink: Uplink, *arguments: str, lang: str = "en") -> tuple[int, str]:
         config = write_config(tmp_path, uplink)
         with pytest.raises(SystemExit) as caught:
-            main(["--lang", lang, "--config", str(config), "doctor", *arguments])
+            main(["--lang", lang, "--config", str(config), "doctor", *GROUPS, *arguments])
         out, err = capsys.readouterr()
         return int(caught.value.code or 0), out + err
 
@@ -90,6 +93,7 @@ def test_each_fault_is_said_by_name_in_both_languages(
         failed = [finding for finding in json.loads(english)["findings"] if finding["code"]]
         assert [finding["code"] for finding in failed] == [code]
         exit_code, vietnamese = doctor(uplink, lang="vi")
+        vietnamese = " ".join(vietnamese.split())  # as it was before it was wrapped
     assert exit_code == 1
     set_language("vi")
     what, advice = (translated(text) for text in FAULTS[code])
@@ -145,6 +149,30 @@ def test_a_broker_that_forbids_to_publish_is_a_failure(lab: TlsLab, doctor: Doct
     exit_code, text = doctor(lab.trusting(broker.port), "--json")
     assert exit_code == 1
     assert "not_authorised (0x87)" in findings(text)["publish"]["what"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_rights_and_the_round_trip_are_told(lab: TlsLab, doctor: Doctor, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MQTT 3.1.1 answers a publication that it drops as one that it takes: nothing comes back."""
+    monkeypatch.setattr(visit, "BACK_S", 0.5)
+    broker = lab.broker(lab.server)
+    found = findings(doctor(lab.trusting(broker.port), "--json")[1])
+    assert found["subscribe"]["state"] == found["round_trip"]["state"] == "ok"
+    assert "(5)" in found["subscribe"]["what"]
+    strict = lab.broker(lab.server, acl=f"topic read ocg/v1/{GATEWAY}/up/status\n")
+    found = findings(doctor(lab.trusting(strict.port) | {"protocol": "3.1.1"}, "--json")[1])
+    assert (found["publish"]["state"], found["round_trip"]["code"]) == ("ok", "no_round_trip")
+    assert STATUS in found["round_trip"]["what"]
+    found = findings(doctor(lab.trusting(strict.port), "--json")[1])
+    assert (found["publish"]["code"], "round_trip" in found) == ("publish_forbidden", False)
+    assert STATUS in found["publish"]["what"]
+
+
+def test_a_subscription_that_is_refused_is_a_failure() -> None:
+    granted = Visit({}, {}, {"a": 1, "b": 0x87})
+    (one,) = login.subscribed(granted)
+    assert (one.state, one.code) == ("fail", "subscribe_forbidden")
+    assert "not_authorised: b" in one.what
 
 
 @pytest.mark.usefixtures("impatient")
