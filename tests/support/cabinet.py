@@ -111,7 +111,7 @@ class Cabinet:
     """One gateway, from bare to working; `close` takes everything with it."""
 
     def __init__(self, folder: Path, stick: Stick) -> None:
-        folder.mkdir()
+        folder.mkdir(parents=True)
         code, site = Path(agent.__file__).parent.parent, Path(sysconfig.get_path("purelib"))
         mounted = {Path(sys.base_prefix): "python", code: "code", site: "site"}
         places = {source: f"{SIM.lstrip('/')}/{place}" for source, place in mounted.items()}
@@ -193,12 +193,8 @@ class Cabinet:
         self.machine.run("bash", "-c", OLD_CARD)
 
     def broker_stops(self) -> None:
-        """For as long as the next event."""
+        """For the rest of the page."""
         self.ends("broker")
-
-    def broker_starts(self) -> None:
-        """It listens again."""
-        self.starts("broker", "/usr/sbin/mosquitto", "-c", "/etc/mosquitto/mosquitto.conf")
 
 
 EMPTY = """\
@@ -219,7 +215,6 @@ EVENTS = {
     "the adapter is pulled out": Cabinet.pull_out,
     "the adapter is plugged in": Cabinet.plug_in,
     "the broker stops": Cabinet.broker_stops,
-    "the broker starts": Cabinet.broker_starts,
     "the old card is in a reader": Cabinet.gets_an_old_card,
 }
 """What the pages say that happens, in a comment before a block."""

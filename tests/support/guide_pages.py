@@ -11,16 +11,18 @@ from pathlib import Path
 from typing import NamedTuple
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-PAGES = {
+NAMES = {
     "README.md": "README.md",
+    "wiring.md": "dau-day.md",
     "install.md": "cai-dat.md",
     "first-device.md": "thiet-bi-dau-tien.md",
+    "add-a-device.md": "them-thiet-bi.md",
     "faults.md": "tim-loi.md",
     "upkeep.md": "bao-tri.md",
 }
-"""English and Vietnamese, in the order in which they are followed on one gateway."""
-OTHERS = {"wiring.md": "dau-day.md", "add-a-device.md": "them-thiet-bi.md"}
-"""Without a command to run, and with a test of its own."""
+"""English and Vietnamese."""
+TOURS = (("README.md", "upkeep.md"), ("install.md", "first-device.md", "faults.md"))
+"""Pages that are followed one after the other on one gateway. The two others have no block to run, or a test of their own."""
 LANGUAGES = ("en", "vi")
 REST = "…"
 _BLOCK = re.compile(
@@ -47,8 +49,7 @@ class Block(NamedTuple):
 
 def path_of(page: str, language: str) -> Path:
     """The file of a page, by its English name."""
-    names = PAGES | OTHERS
-    return DOCS / language / (page if language == "en" else names[page])
+    return DOCS / language / (page if language == "en" else NAMES[page])
 
 
 def text_of(page: str, language: str) -> str:
