@@ -19,6 +19,8 @@ from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.model import Account, Scan
 from agent.pictures import Pictures
+from agent.polling.lending import VERB as LEND
+from agent.polling.lending import Lender
 from agent.polling.poller import LinkPoller
 from agent.report import Reporter
 from agent.sdnotify import Notifier
@@ -79,7 +81,9 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     publisher.notices.result = store.append_result
     publisher.notices.command = commands.heard
     publisher.notices.bad_command = commands.bad
-    pollers = _pollers(settings, clock, random, store, pictures)
+    lender = Lender(clock)
+    pollers = _pollers(settings, clock, random, store, pictures, lender)
+    lender.endpoints = lambda: {poller.link.options.endpoint: poller.link.name for poller in pollers}
     pictures.pollers = pollers
     if publisher.pictures:
         pictures.on_kept = publisher.pictures.poke
@@ -90,7 +94,8 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     runtime_dir = Path(settings.gateway.runtime_dir)
     answers = {"status": reporter.status, "outbox": reporter.outbox}
     orders = {"forget": partial(carry_out, store)}
-    async with control_server(runtime_dir, answers, orders), asyncio.TaskGroup() as core:
+    leases = {LEND: lender.lend}
+    async with control_server(runtime_dir, answers, orders, leases), asyncio.TaskGroup() as core:
         tasks = [
             core.create_task(store.run(), name="store"),
             core.create_task(publisher.run(), name="uplink"),
@@ -136,9 +141,24 @@ async def _open_shelf(settings: Settings, clock: Clock, random: Random) -> Pictu
     return shelf
 
 
-def _pollers(settings: Settings, clock: Clock, random: Random, store: Store, pictures: Pictures) -> list[LinkPoller]:
+def _pollers(
+    settings: Settings, clock: Clock, random: Random, store: Store, pictures: Pictures, lender: Lender
+) -> list[LinkPoller]:
+    def full() -> bool:
+        return store.full
+
     return [
-        LinkPoller(link, devices, clock, random, store.append, store.append_event, lambda: store.full, pictures.keep)
+        LinkPoller(
+            link,
+            devices,
+            clock,
+            random,
+            store.append,
+            store.append_event,
+            full,
+            pictures.keep,
+            lender.line(link.name),
+        )
         for link in settings.links
         if (devices := settings.on_link(link.name))
     ]

@@ -2,7 +2,8 @@
 
 A device that fails never stops the others on its bus: its points become `com`, it rests, the next one is asked.
 A link that goes down takes its devices down together and is opened again with backoff. While the store is full and
-its policy is to stop polling, polls are skipped and counted as missed.
+its policy is to stop polling, polls are skipped and counted as missed; so they are while the line is lent, which is an
+alarm.
 """
 
 import asyncio
@@ -13,8 +14,10 @@ from typing import Any, cast
 
 from agent.clock import NS_PER_S, Clock
 from agent.configuration import by_interval
-from agent.model import Event, Scan
+from agent.control import LEASE_MAX_S
+from agent.model import Event, Scan, Severity
 from agent.polling.device import DevicePolling, Poll
+from agent.polling.lending import Borrower, Line
 from agent.polling.pictures import PICTURE_S, OnPicture, PictureFailed, PictureTaker
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
@@ -47,8 +50,10 @@ class LinkPoller:
         on_event: Callable[[Event], None],
         is_full: Callable[[], bool] = lambda: False,
         on_picture: OnPicture | None = None,
+        line: Line | None = None,
     ) -> None:
         self.link = link
+        self.line = line or Line()
         self.devices = [DevicePolling(device, random) for device in devices]
         self.stats = LinkStats()
         self.schedule: Schedule[Poll] = Schedule()
@@ -61,6 +66,7 @@ class LinkPoller:
         self._is_full = is_full
         self._pictures = PictureTaker(link.name, on_picture)
         self._wake = asyncio.Event()
+        self.line.wake = self._wake.set
         self._pulse = Pulse(clock, ALIVE_S)
         self._opening = Episode(f"link {link.name}", clock)
 
@@ -69,6 +75,8 @@ class LinkPoller:
         self._plan()
         attempt = 0
         while True:
+            if self.line.borrower:
+                await self._lend(self.line.borrower)
             self._pulse.beat(getattr(self.link.options, "connect_timeout_s", 0.0))  # on the network only
             try:
                 async with self.link.spec.open_link(self.link.options) as link:
@@ -78,9 +86,8 @@ class LinkPoller:
             except LinkDown as err:
                 attempt += 1
                 self._link_down(err)
-            delay_s = self._backoff.delay_s(attempt)
-            self._pulse.beat(delay_s)
-            await asyncio.sleep(delay_s)
+                if not self.line.borrower:
+                    await self._woken_within(self._backoff.delay_s(attempt))
 
     def is_alive(self) -> bool:
         """Whether `run` turns. A link that is down, and devices that are silent, are no reason to say no."""
@@ -115,8 +122,50 @@ class LinkPoller:
         self._wake.set()
         return self._pictures.ask(name, why)
 
+    async def _lend(self, borrower: Borrower) -> None:
+        """The port is closed: leave it to the borrower, and tell the IOC why nothing comes."""
+        since_ns = self._clock.mono_ns()
+        log.warning("link %s is lent to %s: it is not polled", self.link.name, borrower)
+        self.up, self.error = False, f"lent to {borrower}"
+        self._tell_lent(
+            "minor",
+            {
+                "vi": f"Đường truyền {self.link.name} đang cho {borrower} mượn, không được đọc",
+                "en": f"Link {self.link.name} is lent to {borrower} and not polled",
+            },
+        )
+        self._pulse.beat(LEASE_MAX_S)
+        try:
+            await self.line.hand_over()
+        finally:
+            lent_s = round((self._clock.mono_ns() - since_ns) / NS_PER_S, 1)
+            log.info("link %s is back from %s after %.1f s", self.link.name, borrower, lent_s)
+            self._tell_lent(
+                "info",
+                {
+                    "vi": f"Đường truyền {self.link.name} đã được trả lại sau {lent_s} s",
+                    "en": f"Link {self.link.name} is back after {lent_s} s",
+                },
+                lent_s,
+            )
+        for device in self.devices:
+            device.recognition.forget()
+
+    def _tell_lent(self, severity: Severity, message: dict[str, str], lent_s: float | None = None) -> None:
+        event = Event(
+            type="alarm.raise" if lent_s is None else "alarm.clear",
+            severity=severity,
+            mono_ns=self._clock.mono_ns(),
+            message=message,
+            reason="lent",
+            devices=[device.settings.name for device in self.devices],
+            held_s=lent_s,
+        )
+        self._on_event(event)
+
     async def _poll(self, link: Link, before: LinkStats) -> None:
-        while True:
+        """Poll until the line is wanted."""
+        while not self.line.borrower:
             poll, due_ns = self.schedule.next()
             if await self._woken_before(due_ns):
                 continue
@@ -138,9 +187,11 @@ class LinkPoller:
                 self._rest(poll, started_ns)
 
     async def _woken_before(self, due_ns: int) -> bool:
-        """Sleep until `due_ns`; True where the schedule changed meanwhile."""
+        """Sleep until `due_ns`; True where the schedule changed meanwhile, or the line is wanted."""
+        return await self._woken_within(max(0, due_ns - self._clock.mono_ns()) / NS_PER_S)
+
+    async def _woken_within(self, wait_s: float) -> bool:
         self._wake.clear()
-        wait_s = max(0, due_ns - self._clock.mono_ns()) / NS_PER_S
         self._pulse.beat(wait_s)
         try:
             async with asyncio.timeout(wait_s):
