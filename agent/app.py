@@ -19,8 +19,7 @@ from agent.control import control_server
 from agent.forgetting import carry_out
 from agent.model import Account, Scan
 from agent.pictures import Pictures
-from agent.polling.lending import VERB as LEND
-from agent.polling.lending import Lender
+from agent.polling import lending, once
 from agent.polling.poller import LinkPoller
 from agent.report import Reporter
 from agent.sdnotify import Notifier
@@ -81,7 +80,7 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     publisher.notices.result = store.append_result
     publisher.notices.command = commands.heard
     publisher.notices.bad_command = commands.bad
-    lender = Lender(clock)
+    lender = lending.Lender(clock)
     pollers = _pollers(settings, clock, random, store, pictures, lender)
     lender.endpoints = lambda: {poller.link.options.endpoint: poller.link.name for poller in pollers}
     pictures.pollers = pollers
@@ -92,9 +91,9 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     reporter = Reporter(settings, clock, store, publisher, pollers, shelf, expiry)
     watchdog = Watchdog({"store": store, "uplink": publisher}, pollers, clock)
     runtime_dir = Path(settings.gateway.runtime_dir)
-    answers = {"status": reporter.status, "outbox": reporter.outbox}
-    orders = {"forget": partial(carry_out, store)}
-    leases = {LEND: lender.lend}
+    answers = {"status": reporter.status, "live": reporter.live, "outbox": reporter.outbox}
+    orders = {"forget": partial(carry_out, store), once.VERB: partial(once.carry_out, lambda: pollers)}
+    leases = {lending.VERB: lender.lend}
     async with control_server(runtime_dir, answers, orders, leases), asyncio.TaskGroup() as core:
         tasks = [
             core.create_task(store.run(), name="store"),
@@ -142,7 +141,7 @@ async def _open_shelf(settings: Settings, clock: Clock, random: Random) -> Pictu
 
 
 def _pollers(
-    settings: Settings, clock: Clock, random: Random, store: Store, pictures: Pictures, lender: Lender
+    settings: Settings, clock: Clock, random: Random, store: Store, pictures: Pictures, lender: lending.Lender
 ) -> list[LinkPoller]:
     def full() -> bool:
         return store.full

@@ -66,6 +66,10 @@ class PictureTaker:
         """Want a picture of `device`; see `PictureRequests.ask`."""
         return self._requests.ask(device, why)
 
+    def refuse(self, device: str, why: str) -> None:
+        """There will be no picture for those who wait for one."""
+        self._requests.failed(device, why)
+
     async def take(self, link: PictureLink, settings: DeviceSettings) -> None:
         """Take one picture and keep it; raises `PictureFailed`, or `LinkDown` where the camera is stuck."""
         name = settings.name
