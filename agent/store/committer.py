@@ -19,9 +19,10 @@ from agent.store.declaring import Declarer
 from agent.store.draft import Built, draw_up
 from agent.store.figures import Figures
 from agent.store.ledger import Card
-from agent.store.outbox import MAX_EVICTED, OutboxRow, is_damaged
+from agent.store.outbox import MAX_EVICTED, OutboxRow
 from agent.store.parts import Parts
 from agent.store.retention import Retention
+from agent.store.sqlite_errors import is_damaged
 from agent.store.timetable import Timetable
 
 

@@ -21,10 +21,11 @@ from agent.cli.outbox import VERBS
 from agent.store.damage.salvage import CORRUPT
 from agent.store.disk import RESERVE_BYTES
 from agent.store.ledger import DAMAGED, FATES, FORGOTTEN, REJECTED, Card
-from agent.store.outbox import WAL_LIMIT_BYTES, known_version
+from agent.store.outbox import WAL_LIMIT_BYTES
 from agent.store.records import BATCH_HEAD_BYTES, HEADER_BYTES, RecordType
 from agent.store.recovery import UNCLEAN
 from agent.store.retention import FULL
+from agent.store.schema import known_version
 from agent.store.sealer import DAMAGED as JOURNAL_DAMAGED
 from agent.store.sealing import MAX_PLAIN_BYTES, MAX_SCANS
 from agent.store.store import JOURNAL_FULL

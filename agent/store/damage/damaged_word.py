@@ -24,16 +24,9 @@ from agent.store.damage.damaged_file import (
     query,
     rows_of,
 )
+from agent.store.file_card import Damaged, picture_of
 from agent.store.ledger import Card
-from agent.store.outbox import (
-    SELECT_META,
-    SELECT_UNDELIVERED,
-    SELECT_UNSEALED,
-    UPLINK,
-    Damaged,
-    RawPiece,
-    picture_of,
-)
+from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, SELECT_UNSEALED, UPLINK, RawPiece
 
 SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 
