@@ -181,7 +181,9 @@ def test_a_window_of_another_size_is_filled_at_once(agent: RunningAgent) -> None
         terminal.wait_for(" more: a higher window")
         assert len(terminal.screen) == 9
         terminal.resize(40, 44)
-        wait_until(lambda: len(terminal.screen) > 20 and max(map(len, terminal.screen)) <= 44, 10, "all of it, narrower")
+        wait_until(
+            lambda: len(terminal.screen) > 20 and max(map(len, terminal.screen)) <= 44, 10, "all of it, narrower"
+        )
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 143
         wait_until(lambda: terminal.heard.endswith(LEAVE), 5, "the first screen is back")
