@@ -215,11 +215,13 @@ class Committer:
             draft.card.salvages = [salvage if s.name == salvage.name else s for s in draft.card.salvages]
         ranges = draft.undelivered.ranges()
         try:
+            await asyncio.to_thread(draft.bundle)
             await self._reserve(draft.card)
             async with parts.outbox.transaction():
                 await parts.outbox.delete_unsealed(draft.cursor)
                 await self._retention.make_room(draft, expire=checkpoint)
                 await parts.outbox.write_batches(draft.rows)
+                await parts.outbox.write_bundles(draft.bundles)
                 await parts.outbox.write_unsealed(draft.pieces)
                 if forget is not None:
                     await parts.outbox.delete_ranges(draft.kept.missing(*forget))
@@ -241,7 +243,7 @@ class Committer:
             ledger.saved = draft.card.position
         self._timetable.committed(started_ns)
         self._retention.accepted()
-        await self.figures.look()
+        await self.figures.look(self._retention.incoming_bytes)
         parts.seal_wake.set()
         if not final:
             self._declarer.declare()

@@ -8,7 +8,7 @@ and `inspection` add what reads a file from outside. Raises `sqlite3.Error`; who
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import aiosqlite
 
 from agent.durable import sync_folder
 from agent.model import Batch, SeqRange
+from agent.store.bundle import SELECT_BUNDLE, Bundle, Member, NotABundle, members_of, payload_in
 from agent.store.checks import BATCH_COLUMNS, CHECK_KEY, picture_check, readable_text, row_check
 from agent.store.file_card import Picture, picture_of, rows_of_card
 from agent.store.ledger import Card
@@ -43,8 +44,13 @@ LONGEST_MS = 3_600_000
 
 SELECT_BATCHES = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_ROWS = (
-    "SELECT seq, CAST(readings AS INTEGER), coalesce(length(payload), 0) FROM batch"
+    "SELECT seq, CAST(readings AS INTEGER), coalesce(iif(length(payload), length(payload),"
+    " (SELECT length(body) / (last - first + 1) FROM bundle WHERE last >= seq ORDER BY last LIMIT 1)), 0) FROM batch"
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
+)
+SELECT_BORDERING = (
+    "SELECT coalesce(CAST(body AS BLOB), X'') FROM bundle"
+    " WHERE last >= ? AND first <= ? AND NOT (first >= ? AND last <= ?)"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
 SELECT_WINDOW = (
@@ -59,8 +65,14 @@ SELECT_SIZES = (
     "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
 INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_BUNDLE = "INSERT OR REPLACE INTO bundle VALUES (?, ?, ?)"
 DELETE_BATCH = "DELETE FROM batch WHERE seq = ?"
 DELETE_BATCHES = "DELETE FROM batch WHERE seq BETWEEN ? AND ?"
+DELETE_BUNDLES = "DELETE FROM bundle WHERE last >= ? AND first <= ?"
+DELETE_HOLLOW_BUNDLES = (
+    "DELETE FROM bundle WHERE last >= ? AND first <= ? AND NOT EXISTS"
+    " (SELECT 1 FROM batch WHERE seq BETWEEN bundle.first AND bundle.last AND length(payload) = 0)"
+)
 
 
 class OutboxRow(NamedTuple):
@@ -163,6 +175,13 @@ class Outbox:
         """Within a transaction: sealed batches. Writing one again with the same bytes changes nothing."""
         await self._writer.executemany(INSERT_BATCH, (_row(head, payload) for head, payload in rows))
 
+    async def write_bundles(self, bundles: Iterable[Bundle]) -> None:
+        """Within a transaction: delivered batches that are kept together."""
+        for bundle in bundles:
+            rows = [(*_columns(head), b"", check) for head, check in bundle.rows]
+            await self._writer.executemany(INSERT_BATCH, rows)
+            await self._writer.execute(INSERT_BUNDLE, (bundle.last, bundle.first, bundle.body))
+
     async def delete_unsealed(self, cursor: int) -> None:
         """Within a transaction: forget the pieces of the journal that end before `cursor`."""
         await self._writer.execute("DELETE FROM unsealed WHERE position + length(records) <= ?", (cursor,))
@@ -173,11 +192,28 @@ class Outbox:
 
     async def delete_batches(self, seqs: Iterable[int]) -> None:
         """Within a transaction: take batches out of the file."""
-        await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in seqs))
+        gone = list(seqs)
+        if gone:
+            await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in gone))
+            await self._writer.execute(DELETE_HOLLOW_BUNDLES, (min(gone), max(gone)))
 
     async def delete_ranges(self, ranges: Iterable[SeqRange]) -> None:
-        """Within a transaction: take all batches of `ranges` out of the file."""
-        await self._writer.executemany(DELETE_BATCHES, ranges)
+        """Within a transaction: take all batches of `ranges` out of the file, also out of bundles that keep others."""
+        for first, last in ranges:
+            await self._loosen(first, last)
+            await self._writer.execute(DELETE_BATCHES, (first, last))
+
+    async def _loosen(self, first: int, last: int) -> None:
+        """Give the batches of a bundle that is only partly in a range payloads of their own."""
+        for (body,) in await self._rows(SELECT_BORDERING, first, last, first, last):
+            members = await opened(body)
+            for seq in members:
+                for *row, check in await self._rows(SELECT_BATCHES, seq, seq, 1):
+                    payload = payload_in(members, row, check)
+                    if not row[-1] and payload is not None:
+                        fields = (*row[:-1], payload)
+                        await self._writer.execute(INSERT_BATCH, (*fields, row_check(*fields)))
+        await self._writer.execute(DELETE_BUNDLES, (first, last))
 
     async def readings_of(self, ranges: Iterable[SeqRange]) -> tuple[int, int]:
         """How many batches of `ranges` are in the file, and how many readings they hold."""
@@ -192,7 +228,7 @@ class Outbox:
 
         Numbers that do not go up are as malformed as a page that SQLite makes no sense of: one stands for another.
         """
-        found = Found([], [])
+        found, bundle = Found([], []), _OpenBundle(self._reader)
         size = 0
         for first, last in ranges:
             limit = max_batches - len(found.batches)
@@ -202,7 +238,11 @@ class Outbox:
                     if not first <= seq <= last:
                         raise out_of_order(seq)
                     first = seq + 1
-                    if check is not None and check != row_check(*row):
+                    if not payload:
+                        payload = payload_in(await bundle.members(seq), row, check)
+                    elif check is not None and check != row_check(*row):
+                        payload = None
+                    if payload is None:
                         found.damaged.append(seq)
                         continue
                     size += len(payload)
@@ -268,6 +308,31 @@ class Outbox:
         return list(await self._writer.execute_fetchall(sql, parameters))
 
 
+class _OpenBundle:
+    """The bundle that was looked into last: batches are read in order, and each is unpacked once."""
+
+    def __init__(self, reader: aiosqlite.Connection) -> None:
+        self._reader = reader
+        self._last = 0
+        self._members: Mapping[int, Member] = {}
+
+    async def members(self, seq: int) -> Mapping[int, Member]:
+        """The members of the bundle that has, or would have, this batch."""
+        if seq not in self._members:
+            async with self._reader.execute(SELECT_BUNDLE, (seq,)) as rows:
+                found = await rows.fetchone()
+            if found is not None and found[0] != self._last:
+                self._last, self._members = found[0], await opened(found[1])
+        return self._members
+
+
+async def opened(body: bytes) -> Mapping[int, Member]:
+    """What is in a bundle, beside everything else; nothing where it is damaged."""
+    with suppress(NotABundle):
+        return await asyncio.to_thread(members_of, body)
+    return {}
+
+
 async def open_outbox(path: Path, max_bytes: int) -> Outbox:
     """Open the file and bring its schema up to date; raises `sqlite3.Error` and `NewerSchema`."""
     async with AsyncExitStack() as stack:
@@ -297,5 +362,9 @@ def room_for(lengths: Iterable[int]) -> int:
 
 
 def _row(head: SealedHead, payload: bytes) -> tuple[Any, ...]:
-    fields = (head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings, payload)
+    fields = (*_columns(head), payload)
     return *fields, row_check(*fields)
+
+
+def _columns(head: SealedHead) -> tuple[int, str, int, int, int, int]:
+    return head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings

@@ -8,7 +8,7 @@ checksum fits, one without a checksum (version 1) when its payload says the numb
 
 import os
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -18,6 +18,7 @@ import msgspec
 
 from agent.model import BatchKind, SeqRange
 from agent.packing import NotPacked, plain
+from agent.store.bundle import SELECT_BUNDLE, Member, NotABundle, members_of, payload_in
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.records import SealedHead
 from agent.store.sqlite_errors import is_held, may_pass
@@ -108,7 +109,7 @@ def chunk_of(connection: sqlite3.Connection, wanted: SeqRange, max_rows: int, ma
     chunk = Chunk([], wanted[1], [], bad.ranges)
     size = unchecked = 0
     with closing(rows_of(connection, *wanted, bad)) as rows:
-        for row, sound, checked in examined(rows):
+        for row, sound, checked in examined(connection, rows):
             size += len(row.payload)
             unchecked += not checked
             if sound:
@@ -221,15 +222,31 @@ def query(connection: sqlite3.Connection, select: str) -> str:
     return select if found else select.replace("crc", "NULL")
 
 
-def examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool, bool]]:
+def examined(
+    connection: sqlite3.Connection, rows: Iterator[Sequence[Any]] | sqlite3.Cursor
+) -> Iterator[tuple[SavedRow, bool, bool]]:
     """Each row, whether it is sound, and whether it has a checksum."""
+    members: Mapping[int, Member] = {}
     for *fields, check in rows:
         row = SavedRow(*fields)
+        if not row.payload:
+            members = members if row.seq in members else _members_around(connection, row.seq)
+            payload = payload_in(members, fields, check)
+            yield row._replace(payload=payload or b""), payload is not None, True
+            continue
         if check is None:
             envelope = envelope_of(row.payload)
             yield row, envelope is not None and envelope.seq == row.seq, False
         else:
             yield row, check == row_check(*row), True
+
+
+def _members_around(connection: sqlite3.Connection, seq: int) -> Mapping[int, Member]:
+    """The members of the bundle that has, or would have, a batch; none where that cannot be read."""
+    with suppress(sqlite3.Error, NotABundle, TypeError):
+        for _, body in connection.execute(SELECT_BUNDLE, (seq,)):
+            return members_of(body)
+    return {}
 
 
 def envelope_of(payload: bytes) -> Envelope | None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from poller_bench import Bench, fails, good
 
+from agent.clock import NS_PER_S, SystemClock
 from agent.control import OrderRefused
 from agent.polling.once import ReadAnswer, carry_out
 from drivers.errors import DeviceRefused, LinkDown, NoReply
@@ -51,6 +52,21 @@ async def test_many_who_ask_do_not_keep_polls_from_their_turn() -> None:
             answered += 1
 
     await _running(bench, asyncio.gather(*(ask_again_and_again() for _ in range(5))))
+
+
+async def test_several_who_ask_at_once_need_not_wait_for_a_poll() -> None:
+    bench = Bench({1: good})
+
+    async def once_nothing_is_due() -> list[ReadAnswer]:
+        while len(bench.scans) < 3:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        polls = bench.poller.devices[0].polls
+        bench.poller.schedule.rest(polls, SystemClock().mono_ns() + 3_600 * NS_PER_S)
+        return await asyncio.gather(*(_ask(bench) for _ in range(3)))
+
+    answers = await _running(bench, once_nothing_is_due())
+    assert all(answer.found for answer in answers)
 
 
 async def test_an_error_comes_to_who_asked_as_it_was() -> None:
