@@ -6,6 +6,7 @@ Promises: whatever ends us but SIGKILL, the terminal is as it was before; a new 
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -39,7 +40,8 @@ class Screen:
 
     def wait(self, seconds: float) -> None:
         """So long; where the window becomes another meanwhile, what was shown is drawn anew."""
-        if signal.sigtimedwait([signal.SIGWINCH], seconds) and self._page:
+        end_s = time.monotonic() + seconds
+        while signal.sigtimedwait([signal.SIGWINCH], max(0.0, end_s - time.monotonic())) and self._page:
             self.show(self._page)
 
     def _painted(self, line: Line) -> str:

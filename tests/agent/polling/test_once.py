@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from poller_bench import Bench, fails, good
+from poller_bench import Answer, Bench, fails, good
 
 from agent.clock import NS_PER_S, SystemClock
 from agent.control import OrderRefused
@@ -94,6 +94,25 @@ async def test_a_link_that_is_down_is_tried_at_once_and_says_why() -> None:
     answer = await _running(bench, once_it_is_down())
     with pytest.raises(LinkDown, match="ttyUSB0 is gone"):
         answer.result()
+
+
+async def test_a_line_that_breaks_while_somebody_asks_is_opened_again() -> None:
+    answers: dict[int, Answer] = {1: good}
+    bench = Bench(answers)
+
+    async def once_nothing_is_due() -> ReadAnswer:
+        while len(bench.scans) < 3:
+            await asyncio.sleep(0.001)
+        await asyncio.sleep(0.01)
+        bench.poller.schedule.rest(bench.poller.devices[0].polls, SystemClock().mono_ns() + 3_600 * NS_PER_S)
+        answers[1] = fails(LinkDown("unplugged"))
+        answer = await _ask(bench)
+        while bench.opened < 2:
+            await asyncio.sleep(0.001)
+        return answer
+
+    with pytest.raises(LinkDown, match="unplugged"):
+        (await _running(bench, once_nothing_is_due())).result()
 
 
 async def test_a_device_that_the_agent_reads_otherwise_is_left_to_who_asked() -> None:

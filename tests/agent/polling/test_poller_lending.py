@@ -8,7 +8,9 @@ import pytest
 from poller_bench import Bench, good
 
 from agent.clock import SystemClock
+from agent.control import LEASE_MAX_S
 from agent.polling.lending import Borrower
+from agent.polling.poller import ALIVE_S
 from agent.supervise import Pulse
 from drivers.errors import LinkDown
 
@@ -68,19 +70,34 @@ async def test_the_slots_of_that_time_count_as_missed() -> None:
         await asyncio.wait([task])
 
 
-async def test_a_line_that_is_lent_is_not_stuck() -> None:
+async def test_a_line_that_is_lent_is_not_stuck_before_a_lease_is_over() -> None:
     bench = Bench({1: good})
-    alive: list[bool] = []
+    beats: list[float] = []
+
+    class Watched(Pulse):
+        def beat(self, busy_s: float = 0.0) -> None:
+            beats.append(busy_s)
+            super().beat(busy_s)
+
+    bench.poller._pulse = Watched(SystemClock(), ALIVE_S)
+    last: list[float] = []
 
     async def while_lent() -> None:
-        await asyncio.sleep(0.2)
-        alive.append(bench.poller.is_alive())
+        last.append(beats[-1])
 
-    def begin() -> None:
-        bench.poller._pulse = Pulse(SystemClock(), 0.1)
+    assert await _lent(bench, while_lent)
+    assert last == [LEASE_MAX_S]
 
-    assert await _lent(bench, while_lent, begin)
-    assert alive == [True]
+
+async def test_who_wants_a_line_while_it_cannot_be_opened_does_not_wait_for_the_next_try() -> None:
+    def opens() -> None:
+        bench.poller.line.borrower = SCAN
+        bench.poller.line.wake()
+        raise LinkDown("/dev/ttyUSB0 is gone")
+
+    bench = Bench({1: good}, opens)
+    bench.poller._backoff.delay_s = lambda attempt: 3_600.0  # type: ignore[method-assign]
+    await bench.until(lambda: bench.poller.line._closed.is_set())
 
 
 async def test_a_link_that_waits_to_be_opened_again_is_lent_at_once() -> None:
