@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit wheel-test lowest bench soak lock clean
+.PHONY: help demo test lint unit wheel-test lowest bench soak bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -45,8 +45,11 @@ bench: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus,
 soak: $(VENV)/ready debian lowest ## The long tests, and the tests on the lowest versions
 	$(BIN)/pytest -q --soak --soak-seconds $(SOAK_SECONDS) -rP
 
+bundle: $(VENV)/ready ## One file per architecture to install from without internet, in dist/
+	$(BIN)/python packaging/bundle.py aarch64 x86_64 --if-possible armv7l
+
 lock: $(VENV)/ready ## Pin every dependency anew, with hashes
-	$(BIN)/uv pip compile pyproject.toml --extra sim --group test --universal --generate-hashes --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra sim --group test --group bundle --universal --generate-hashes --upgrade \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
 
 clean: ## Remove what was built
@@ -57,7 +60,7 @@ broker: # a real MQTT broker; the demo falls back to an embedded one
 	@./.ci/install-debian-packages mosquitto
 
 debian: # and a Modbus client of others, and what checks units and rules; their tests are skipped without, but not in CI
-	@./.ci/install-debian-packages mosquitto mbpoll systemd:systemd-analyze udev:udevadm
+	@./.ci/install-debian-packages mosquitto mbpoll systemd:systemd-analyze udev:udevadm shellcheck
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oc-agent needs Python 3.11 or newer")'
@@ -67,7 +70,7 @@ $(VENV)/ready: requirements.lock pyproject.toml
 	touch $@
 
 $(WHEEL_VENV)/ready: requirements.lock pyproject.toml $(shell find agent drivers simulators config docs/contract docs/tester/example -type f -not -name '*.pyc') | $(VENV)/ready
-	rm -rf dist
+	rm -f dist/*.whl
 	$(BIN)/python -m build --wheel --no-isolation . >/dev/null
 	test -x $(WHEEL_VENV)/bin/python || $(PYTHON) -m venv $(WHEEL_VENV)
 	$(WHEEL_VENV)/bin/pip install --quiet --require-hashes -r requirements.lock

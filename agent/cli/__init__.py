@@ -10,13 +10,27 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import check, completion, decode, doctor, outbox, ports, profiles, read, run, status, watch
+from agent.cli import (
+    capture,
+    check,
+    completion,
+    decode,
+    doctor,
+    outbox,
+    ports,
+    profiles,
+    read,
+    run,
+    scan,
+    status,
+    watch,
+)
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, say, show_problems
 from agent.configuration import DEFAULT_FILE, ConfigError
 from agent.logs import as_error
 
-VERBS = (run, check, doctor, ports, read, decode, profiles, status, watch, outbox, completion)
+VERBS = (run, check, doctor, ports, scan, read, watch, capture, decode, profiles, status, outbox, completion)
 EXIT_CONFIG = 78
 
 

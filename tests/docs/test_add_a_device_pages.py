@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pytest
 from tester_desk import Desk
 
-from agent.cli import VERBS
 from simulators.modbus.image import RegisterImage
 from simulators.testing import Bench
 
@@ -35,8 +34,6 @@ oc = "oc-haichau"
 host = "ioc.example.vn"
 """
 ENOUGH_S = 5.0
-CAPTURES = any(verb.__name__.endswith(".capture") for verb in VERBS)
-"""Whether the verb that the pages use is here."""
 
 pytestmark = pytest.mark.skipif(not DOCS.is_dir(), reason="no checkout")
 _BLOCK = re.compile(
@@ -77,25 +74,21 @@ class Technician:
             text = text.replace(written, real)
         if block.mark.startswith("file "):
             (self._desk.here / block.mark.removeprefix("file ")).write_text(text, encoding="utf-8")
-        elif block.mark == "capture" and not CAPTURES:
-            pass
         elif block.mark.startswith("captured in "):
             self._compare(block.mark.removeprefix("captured in "), text)
         elif block.mark == "shows":
             assert self._shown == block.text
         else:
-            assert (block.language, block.mark) in {("sh", ""), ("sh", "capture")}
+            assert (block.language, block.mark) in {("sh", "")}
             code, self._shown = self._desk.follow(text)
             assert code == 0, f"{text}\n{self._shown}"
 
     def _compare(self, file: str, shown: str) -> None:
         """That what the page shows of a capture is what the file has."""
-        if CAPTURES:
-            (expected,), (found, *_) = (
-                tomllib.loads(text)["exchange"]
-                for text in (shown, (self._desk.here / file).read_text(encoding="utf-8"))
-            )
-            assert expected == {key: found[key] for key in expected}
+        (expected,), (found, *_) = (
+            tomllib.loads(text)["exchange"] for text in (shown, (self._desk.here / file).read_text(encoding="utf-8"))
+        )
+        assert expected == {key: found[key] for key in expected}
 
 
 @pytest.fixture(params=PAGES)

@@ -1,6 +1,7 @@
 """A real systemd as process 1 of namespaces of its own: this machine's files under a layer in memory, nothing of it kept.
 
 Root only. Controllers are those of this machine, below a group that is removed at the end; no network but loopback.
+A `Disk` keeps what one machine has written for the next one: a reboot.
 """
 
 import os
@@ -23,17 +24,21 @@ CODE = "/opt/oc-agent/code:/opt/oc-agent/site"
 
 BOOT = r"""
 set -eu
-work=$1 python=$2 code=$3 site=$4
+work=$1 systemd=$2 target=$3
+shift 3
 mount --make-rprivate /
-mount -t tmpfs -o mode=755 tmpfs "$work"
+mountpoint -q "$work" || mount -t tmpfs -o mode=755 tmpfs "$work"
 cd "$work"
-mkdir -p up/etc up/opt/oc-python up/opt/oc-agent/code up/opt/oc-agent/site work root
+mkdir -p up/etc work root
 echo 0123456789abcdef0123456789abcdef > up/etc/machine-id
 mount -t overlay overlay -o lowerdir=/,upperdir=up,workdir=work root
 cd root
-mount --bind "$python" opt/oc-python
-mount --bind "$code" opt/oc-agent/code
-mount --bind "$site" opt/oc-agent/site
+while [ $# != 0 ]; do
+  mkdir -p "./$2"
+  mount --bind "$1" "./$2"
+  mount -o remount,bind,ro "./$2"
+  shift 2
+done
 mount -t proc proc proc
 mount -t sysfs -o ro sysfs sys
 if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
@@ -64,9 +69,9 @@ cd /
 umount -l /old
 mount --make-rshared /  # as on a machine; credentials reach a service that way
 exec env -i container=oc-test PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-  "$5" --unit=basic.target --log-target=journal --show-status=no
+  "$systemd" --unit="$target" --log-target=journal --show-status=no
 """
-"""Arguments: a folder, and what is mounted for the service, which may not see /root and /home: Python and the code."""
+"""Arguments: a folder, systemd, what to start, and pairs: what is mounted where, to read only."""
 
 
 def lacking() -> str:
@@ -91,17 +96,65 @@ def _parents() -> list[Path]:
     return [CGROUPS / name for name in CONTROLLERS]
 
 
-class Machine:
-    """A booted machine; `close` ends everything in it."""
+def checkout() -> dict[Path, str]:
+    """What is mounted for the service, which may not see /root and /home: Python and the code under test."""
+    code, site = Path(agent.__file__).parent.parent, Path(sysconfig.get_path("purelib"))
+    return {Path(sys.base_prefix): PYTHON, code: "/opt/oc-agent/code", site: "/opt/oc-agent/site"}
+
+
+class Disk:
+    """What machines write on `folder`, in memory, and kept from one to the next; gone after `close`."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        mount = 'mount -t tmpfs -o mode=755 tmpfs "$1" && echo mounted && exec sleep infinity'
+        holder = ["unshare", "-m", "--propagation", "private", "sh", "-c", mount, "disk", str(folder)]
+        self._holder = subprocess.Popen(holder, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        assert self._holder.stdout
+        assert self._holder.stdout.readline() == b"mounted\n"
+        self.entered = ["nsenter", "-t", str(self._holder.pid), "-m", "--"]
+
+    def close(self) -> None:
+        """Give it up."""
+        self._holder.kill()
+        self._holder.communicate()
+
+
+class Machine:
+    """A booted machine; `close` ends everything in it, as a power cut does.
+
+    `mounted`: what of this computer it sees where, beside its files; default: Python and the code under test.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        disk: Disk | None = None,
+        mounted: dict[Path, str] | None = None,
+        target: str = "basic.target",
+    ) -> None:
         self._groups = [parent / f"oc-boot-{os.getpid()}" for parent in _parents()]
         for group in self._groups:
             group.mkdir()
         join = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
-        code, site = Path(agent.__file__).parent.parent, sysconfig.get_path("purelib")
-        boot = ["unshare", "-m", "-p", "-C", "-u", "-i", "-n", "--fork", "--kill-child", "bash", "-c", BOOT, "boot"]
-        what = [str(folder), sys.base_prefix, str(code), site, str(SYSTEMD)]
+        boot = [
+            *(disk.entered if disk else []),
+            "unshare",
+            "-m",
+            "-p",
+            "-C",
+            "-u",
+            "-i",
+            "-n",
+            "--fork",
+            "--kill-child",
+            "bash",
+            "-c",
+            BOOT,
+            "boot",
+        ]
+        pairs = (checkout() if mounted is None else mounted).items()
+        what = [str(folder), str(SYSTEMD), target, *(word for source, place in pairs for word in (str(source), place))]
         self._log = (folder.parent / "boot.log").open("w+", encoding="utf-8")
         self._unshare = subprocess.Popen(
             ["bash", "-c", f'set -e; {join} exec "$@"', "join", *boot, *what],
@@ -126,10 +179,14 @@ class Machine:
     def _is_up(self) -> bool:
         return self.run("systemctl", "is-active", "basic.target", check=False).strip() == "active"
 
+    def done(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        """`command`, run in the machine."""
+        line = ["nsenter", "-t", str(self._init), "-a", "--wd=/", "--", *command]
+        return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:
         """What `command` prints in the machine."""
-        line = ["nsenter", "-t", str(self._init), "-a", "--wd=/", "--", *command]
-        done = subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        done = self.done(*command, stdin=stdin)
         if check and done.returncode:
             raise AssertionError(f"{command}: {done.returncode}: {done.stdout}{done.stderr}")
         return done.stdout

@@ -44,8 +44,18 @@ def _files(folder: Path) -> Iterator[str]:
             target = str(fd.readlink())
         except FileNotFoundError:
             continue
-        if target.startswith("/dev/"):
+        if target.startswith("/dev/") and _is_ours(fd, target):
             yield target
+
+
+def _is_ours(fd: Path, target: str) -> bool:
+    """Whether that name is the same device here: in a container each pseudo terminal has a name that we have too."""
+    try:
+        theirs, ours = fd.stat(), Path(target).stat()
+    except OSError:
+        return True
+    same_system = theirs.st_dev == ours.st_dev or not target.startswith("/dev/pts/")
+    return same_system and theirs.st_rdev == ours.st_rdev
 
 
 def _command(folder: Path) -> str:

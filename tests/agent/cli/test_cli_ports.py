@@ -335,3 +335,18 @@ async def test_the_running_agent_is_asked_which_ports_it_has_open(
     assert [(one["pid"], one["agent"]) for one in port["holders"]] == [(os.getpid(), True)]
     with pytest.raises(AgentNotRunning):
         agent_pid(tmp_path)
+
+
+def test_a_pseudo_terminal_of_a_container_is_not_taken_for_ours_of_the_same_name(tmp_path: Path, pty: str) -> None:
+    other = tmp_path / "other"  # a file of another file system in its place
+    other.write_bytes(b"")
+    (tmp_path / "proc" / "7" / "fd").mkdir(parents=True)
+    link = tmp_path / "proc" / "7" / "fd" / "3"
+    link.symlink_to(pty)
+    assert set(open_devices(tmp_path / "proc").holders) == {pty}
+
+    class Elsewhere(type(link)):  # type: ignore[misc]  # /proc shows the name, and opens what the process has open
+        def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
+            return other.stat() if self.name == "3" else super().stat(follow_symlinks=follow_symlinks)
+
+    assert set(open_devices(Elsewhere(tmp_path / "proc")).holders) == set()
