@@ -79,13 +79,14 @@ def _until_taken_back(lease: Borrowed) -> Iterator[None]:
 
     watcher = threading.Thread(target=watch, name="lease", daemon=True)
     watcher.start()
+    told = tr("the agent took the line back after {minutes} minutes", minutes=f"{LEASE_MAX_S / 60:g}")
     try:
         yield
+        if taken_back.is_set():  # and what was found until then was shown
+            say(told)
     except KeyboardInterrupt as err:
         if taken_back.is_set():
-            raise Failed(
-                tr("the agent took the line back after {minutes} minutes", minutes=f"{LEASE_MAX_S / 60:g}")
-            ) from err
+            raise Failed(told) from err
         raise
     finally:
         lease.give_back()

@@ -1,12 +1,13 @@
 """Lending a line of the running agent: real processes on both sides of the control socket."""
 
 import asyncio
+import json
 import os
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +15,7 @@ import pytest
 from processes import Popen, started
 from running_agent import HEAD, RunningAgent, running_agent
 
+from agent.cli import main
 from agent.cli.borrowing import borrowed
 from agent.cli.messages import set_language
 from agent.cli.output import Failed
@@ -193,7 +195,7 @@ class Lending:
 
 
 def test_a_borrower_who_never_ends_is_interrupted_and_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modbus_device: MakeModbusDevice
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, modbus_device: MakeModbusDevice, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("agent.control.LEASE_MAX_S", 0.2)
     meter = modbus_device("eastron/sdm120", name="m1")
@@ -205,3 +207,23 @@ def test_a_borrower_who_never_ends_is_interrupted_and_told(
         with pytest.raises(Failed, match="the agent took the line back after"), borrowed(settings, settings.links[0]):
             time.sleep(20)
         assert lending.back.wait(10)
+        lending.back.clear()
+        with borrowed(settings, settings.links[0]), suppress(KeyboardInterrupt):  # as who shows what was found so far
+            time.sleep(20)
+        assert "the agent took the line back after" in capsys.readouterr().err
+
+
+def test_a_scan_of_a_line_that_the_agent_polls_finds_its_devices(
+    tmp_path: Path, modbus_device: MakeModbusDevice, capsys: pytest.CaptureFixture[str]
+) -> None:
+    meter = modbus_device("eastron/sdm120", name="m1", unit=3, transport="rtu")
+    with running_agent(tmp_path, meter, **FAST) as agent:
+        agent.wait_for_link(meter.link["name"])
+        arguments = ["scan", "--link", meter.link["name"], "--baud", "9600", "--parity", "N", "--units", "3", "--json"]
+        with pytest.raises(SystemExit) as caught:
+            main(["--lang", "en", "--config", str(agent.config), *arguments])
+        out, err = capsys.readouterr()
+        assert (caught.value.code, [unit["unit"] for unit in json.loads(out)["found"]]) == (0, [3]), err
+        assert "lends" in err
+        assert f"uid {os.getuid()}, scan)" in agent.log
+        agent.wait_for_link(meter.link["name"])
