@@ -24,13 +24,14 @@ from agent.cli import (
     run,
     scan,
     status,
+    watch,
 )
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, say, show_problems
 from agent.configuration import DEFAULT_FILE, ConfigError
 from agent.logs import as_error
 
-VERBS = (run, reload, check, doctor, ports, scan, read, capture, decode, profiles, status, outbox, completion)
+VERBS = (run, reload, check, doctor, ports, scan, read, watch, capture, decode, profiles, status, outbox, completion)
 EXIT_CONFIG = 78
 
 
