@@ -29,6 +29,7 @@ _TYPE_NAMES = {
     "object": "a table",
     "null": "nothing",
 }
+_KINDS = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -276,8 +277,7 @@ def _shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
-    return names.get(type(value), type(value).__name__)
+    return _KINDS.get(type(value), type(value).__name__)
 
 
 def _lower_first(text: str) -> str:
