@@ -57,5 +57,7 @@ def parse_line(section: Section, cls: type[OptionsT]) -> OptionsT | None:
         used = "port" if data.get("port") else "host"
         for key in _NET_KEYS if data.get("port") else _SERIAL_KEYS:
             if data.get(key):
-                section.problem(key, f"means nothing beside `{used}`", "remove it; a serial server has its own settings")
+                section.problem(
+                    key, f"means nothing beside `{used}`", "remove it; a serial server has its own settings"
+                )
     return options if section.problem_count == before else None

@@ -13,8 +13,9 @@ from agent import __version__
 from agent.cli import check, completion, decode, doctor, outbox, ports, profiles, read, run, status
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, say, show_problems
+from agent.cli.parser import Parser, asked_language, translate
 from agent.configuration import DEFAULT_FILE, ConfigError
-from agent.logs import as_error
+from agent.logs import as_error, journald_reads
 
 VERBS = (run, check, doctor, ports, read, decode, profiles, status, outbox, completion)
 EXIT_CONFIG = 78
@@ -22,19 +23,11 @@ EXIT_CONFIG = 78
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one verb and exit."""
-    parser = argparse.ArgumentParser(prog="oc-agent", description="Sensors and cameras to the IOC.")
-    parser.add_argument("--version", action="version", version=f"oc-agent {__version__}")
-    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help=f"default {DEFAULT_FILE}")
-    parser.add_argument("--lang", choices=("vi", "en"), help="language of messages; default from the locale")
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-    for verb in VERBS:
-        name = verb.__name__.rpartition(".")[2]
-        lines = (verb.__doc__ or "").strip().splitlines()
-        sub = verbs.add_parser(name, help=lines[0], description=verb.__doc__)
-        verb.add_arguments(sub)
-        sub.set_defaults(main=verb.main, json=False)
+    argv = sys.argv[1:] if argv is None else argv
+    set_language(asked_language(argv) or ("en" if journald_reads() else None))
+    parser = make_parser()
+    translate(parser)
     args = parser.parse_args(argv, argparse.Namespace(root=parser))
-    set_language(args.lang)
     try:
         code = _run(args)
         sys.stdout.flush()
@@ -44,6 +37,22 @@ def main(argv: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt:
         code = 130
     sys.exit(code)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The parser with every verb, its help in English."""
+    parser = Parser(prog="oc-agent", description="Sensors and cameras to the IOC.")
+    parser.add_argument("--version", action="version", version=f"oc-agent {__version__}")
+    parser.add_argument("--config", type=Path, default=DEFAULT_FILE, metavar="FILE", help="default %(default)s")
+    parser.add_argument("--lang", choices=("vi", "en"), help="language of messages; default from the locale")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    for verb in VERBS:
+        name = verb.__name__.rpartition(".")[2]
+        lines = (verb.__doc__ or "").strip().splitlines()
+        sub = verbs.add_parser(name, help=lines[0], description=verb.__doc__)
+        verb.add_arguments(sub)
+        sub.set_defaults(main=verb.main, json=False)
+    return parser
 
 
 def _run(args: argparse.Namespace) -> int:

@@ -50,7 +50,7 @@ def _texts(node: ast.expr, function: Function, path: Path, *, hole: bool = False
                 yield from _texts(value, function, path, hole=True)
         case ast.Name():
             found = [value for value in _assigned(node.id, function)]
-            assert found or hole or node.id in ("what", "fix") and function.name == "problem", f"{path}:{node.lineno}"
+            assert found or hole or (node.id in ("what", "fix") and function.name == "problem"), f"{path}:{node.lineno}"
             for value in found:
                 yield from _texts(value, function, path, hole=hole)
         case ast.Call() if _name(node.func) in SPOKEN + COMMANDS:
