@@ -188,6 +188,13 @@ class Section:
             return None
 
 
+def wrong_value(cls: type[msgspec.Struct], key: str, value: object) -> str:
+    """What is wrong with one value for `key` of a table, before there is a table; "" where nothing is."""
+    problems: list[Problem] = []
+    Section.root(Tree({key: value}, {}, ""), problems)._value(key, _fields(cls)[key])
+    return "; ".join(problem.what for problem in problems)
+
+
 def nfc(text: str) -> str:
     """Vietnamese text in one form: a key typed on a Mac (NFD) equals the same key typed elsewhere (NFC)."""
     return unicodedata.normalize("NFC", text)

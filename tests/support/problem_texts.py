@@ -49,7 +49,7 @@ def _texts(node: ast.expr, function: Function, path: Path, *, hole: bool = False
             for value in node.values:
                 yield from _texts(value, function, path, hole=True)
         case ast.Name():
-            found = [value for value in _assigned(node.id, function)]
+            found = list(_assigned(node.id, function))
             assert found or hole or (node.id in ("what", "fix") and function.name == "problem"), f"{path}:{node.lineno}"
             for value in found:
                 yield from _texts(value, function, path, hole=hole)
