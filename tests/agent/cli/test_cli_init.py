@@ -7,11 +7,12 @@ import stat
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from agent.cli import main
-from agent.cli.init import notation
+from agent.cli.init import notation, placing
 from agent.cli.init.comments import KEYS
 from agent.cli.init.draft import Draft
 from agent.cli.init.notation import NotUnderstood
@@ -64,6 +65,27 @@ def test_the_file_is_for_its_owner_and_group_and_nothing_else_is_left(init: Init
     assert init("--yes", *GOOD)[0] == 0
     assert [path.name for path in tmp_path.iterdir()] == ["agent.toml"]
     assert stat.S_IMODE((tmp_path / "agent.toml").stat().st_mode) == 0o640
+
+
+def test_the_service_gets_its_files_where_it_has_a_user_and_a_group(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, tuple[int, int]] = {}
+
+    def chown(_file: object, uid: int, gid: int) -> None:
+        given[str(gid if uid == -1 else uid)] = (uid, gid)
+
+    monkeypatch.setattr(
+        placing.pwd, "getpwnam", lambda name: SimpleNamespace(pw_uid=7001) if name == "oc-agent" else None
+    )
+    monkeypatch.setattr(
+        placing.grp, "getgrnam", lambda name: SimpleNamespace(gr_gid=7002) if name == "oc-agent" else None
+    )
+    monkeypatch.setattr(placing.os, "chown", chown)
+    monkeypatch.setattr(placing.os, "fchown", chown)
+    text = '[gateway]\nid = "a"\n[site]\noc = "b"\n[uplink]\nhost = "c"\n'
+    placing.place(text, tmp_path / "agent.toml", password="secret", but=(), force=False)
+    assert given == {"7001": (7001, -1), "7002": (-1, 7002)}
 
 
 def test_a_configuration_that_is_there_is_kept_and_only_replaced_with_force(init: Init, tmp_path: Path) -> None:

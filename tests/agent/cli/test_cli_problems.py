@@ -2,7 +2,9 @@
 
 import ast
 import json
+import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -129,3 +131,15 @@ def test_check_speaks_vietnamese_and_its_json_english(tmp_path: Path, capsys: py
         assert [problem["what"] for problem in problems if problem["key"] == "site.oc"] == ["is missing"]
     finally:
         set_language("en")
+
+
+def test_the_journal_stays_english(oc_agent: list[str], tmp_path: Path) -> None:
+    journal = tmp_path / "journal"
+    with journal.open("wb") as err:
+        found = os.fstat(err.fileno())
+        environment = {**os.environ, "LC_ALL": "vi_VN.UTF-8", "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"}
+        command = [*oc_agent, "--config", str(tmp_path / "agent.toml"), "run"]
+        done = subprocess.run(command, stderr=err, env=environment, timeout=60, check=False)
+    assert done.returncode == 78
+    assert "<3>1 problem(s) in the configuration:" in journal.read_text(encoding="utf-8")
+    assert "cannot be read: No such file or directory" in journal.read_text(encoding="utf-8")

@@ -261,9 +261,9 @@ def test_a_command_that_hangs_is_ended_with_all_that_it_started() -> None:
     began = time.monotonic()
     got = []
     with pytest.raises(PartFailed, match="took longer than"):
-        got.extend(lines_of(["sh", "-c", "echo first; sleep 600 & sleep 600"], 1.0))
+        got.extend(lines_of(["sh", "-c", "echo first; sleep 45 & sleep 45"], 1.0))
     assert got == ["first\n"]
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 40
 
 
 def test_a_command_that_is_not_there_is_told() -> None:
@@ -287,6 +287,7 @@ def test_a_line_without_end_takes_no_memory() -> None:
         ("compass = 3, mapping: 4, authority=5", "compass = 3, mapping: 4, authority=5"),
         ("wss://u:p@h/x?y", f"wss://{REDACTED}@h/x?y"),
         ("mail me@example.vn", "mail me@example.vn"),
+        (f"got {PLANTED['another key in the journal']}==", f"got {REDACTED}"),
         ("01 04 00 00 00 02 71 CB", "01 04 00 00 00 02 71 CB"),
         ("sha256 " + "0123456789abcdef" * 4, "sha256 " + "0123456789abcdef" * 4),
         ("/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10K1234-if00-port0", "/dev/serial/by-id/usb-FTDI_FT232R_USB_UART_A10K1234-if00-port0"),
