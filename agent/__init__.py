@@ -1,5 +1,3 @@
 """oc-agent: reads cameras and sensors, keeps what was read, and brings it to the IOC."""
 
-from importlib.metadata import version
-
-__version__ = version("oc-agent")
+__version__ = "0.1.0"

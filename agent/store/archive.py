@@ -10,8 +10,8 @@ from itertools import islice
 
 from agent.model import Batch, SeqRange
 from agent.ranges import RangeSet
-from agent.store.outbox import is_damaged
 from agent.store.parts import Parts
+from agent.store.sqlite_errors import is_damaged
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,10 @@ from typing import Any
 
 from agent.clock import NS_PER_S
 from agent.store.damage.renewal import renew, swap
-from agent.store.outbox import OutboxRow, is_damaged, is_full
+from agent.store.outbox import OutboxRow
 from agent.store.parts import Parts
 from agent.store.retention import Retention
+from agent.store.sqlite_errors import is_damaged, is_full
 from agent.store.timetable import Timetable
 from agent.supervise import Episode
 

@@ -19,9 +19,10 @@ from agent.store.declaring import Declarer
 from agent.store.draft import Built, draw_up
 from agent.store.figures import Figures
 from agent.store.ledger import Card
-from agent.store.outbox import MAX_EVICTED, OutboxRow, is_damaged
+from agent.store.outbox import MAX_EVICTED, OutboxRow
 from agent.store.parts import Parts
 from agent.store.retention import Retention
+from agent.store.sqlite_errors import is_damaged
 from agent.store.timetable import Timetable
 
 
@@ -214,11 +215,13 @@ class Committer:
             draft.card.salvages = [salvage if s.name == salvage.name else s for s in draft.card.salvages]
         ranges = draft.undelivered.ranges()
         try:
+            await asyncio.to_thread(draft.bundle)
             await self._reserve(draft.card)
             async with parts.outbox.transaction():
                 await parts.outbox.delete_unsealed(draft.cursor)
                 await self._retention.make_room(draft, expire=checkpoint)
                 await parts.outbox.write_batches(draft.rows)
+                await parts.outbox.write_bundles(draft.bundles)
                 await parts.outbox.write_unsealed(draft.pieces)
                 if forget is not None:
                     await parts.outbox.delete_ranges(draft.kept.missing(*forget))
@@ -240,7 +243,7 @@ class Committer:
             ledger.saved = draft.card.position
         self._timetable.committed(started_ns)
         self._retention.accepted()
-        await self.figures.look()
+        await self.figures.look(self._retention.incoming_bytes)
         parts.seal_wake.set()
         if not final:
             self._declarer.declare()

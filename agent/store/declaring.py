@@ -44,7 +44,8 @@ class Declarer:
         free_mb, share = (disk.free_bytes or 0) // 1_000_000, figures.undelivered_bytes / limit
         if self._begins(DISK, low=disk.low):
             self._tell(DISK, f"Thẻ nhớ sắp đầy: còn {free_mb} MB", f"The disk is nearly full: {free_mb} MB left")
-        if self._begins(LIMIT, low=share > (FAR_SHARE if self._low[LIMIT] else NEAR_SHARE)):
+        near = max(share / NEAR_SHARE, (figures.undelivered_bytes + figures.coming_bytes) / limit)
+        if self._begins(LIMIT, low=near > (FAR_SHARE / NEAR_SHARE if self._low[LIMIT] else 1.0)):
             percent = round(100 * share)
             vi = f"Dữ liệu chưa gửi chiếm {percent} % giới hạn của hộp gửi"
             self._tell(LIMIT, vi, f"What is undelivered takes {percent} % of the outbox's limit")

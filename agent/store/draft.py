@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from agent.ranges import RangeSet
+from agent.store.bundle import Bundle, bundles_of
 from agent.store.ledger import Card
 from agent.store.losses import Loss
 from agent.store.outbox import EvictedRow, OutboxRow, RawPiece
@@ -37,6 +38,7 @@ class Draft:
     pieces: list[RawPiece]
     cursor: int
     unsaved_ns: int | None
+    bundles: list[Bundle] = field(default_factory=list)
     gone: list[EvictedRow] = field(default_factory=list)
     loss: Loss | None = None
 
@@ -44,6 +46,13 @@ class Draft:
     def kept(self) -> RangeSet:
         """Batches that must stay in the file: what is undelivered, and what is still to be counted."""
         return RangeSet([*self.undelivered.ranges(), *(r for s in self.card.unsettled.values() for r in s)])
+
+    def bundle(self) -> None:
+        """Keep together what needs to be read again by the IOC's wish only. Takes its time: not in the event loop."""
+        kept = self.kept
+        self.bundles = bundles_of(row for row in self.rows if row.head.kind == "data" and row.head.seq not in kept)
+        bundled = {head.seq for bundle in self.bundles for head, _ in bundle.rows}
+        self.rows = [row for row in self.rows if row.head.seq not in bundled]
 
 
 def draw_up(parts: Parts, built: Sequence[OutboxRow], *, ahead: int, raw: bool, final: bool) -> Draft:

@@ -24,13 +24,16 @@ from agent.store.damage.patience import looks
 from agent.store.damage.renewal import aside_name, finish, make_new
 from agent.store.damage.salvage import CORRUPT, RESTORED, Salvage
 from agent.store.disk import Disk
+from agent.store.file_card import Damaged, Picture
 from agent.store.journal import Journal, OldSegment, is_ram_disk, last_number, old_segments
 from agent.store.ledger import Card, Ledger
 from agent.store.numbers import Numbers
-from agent.store.outbox import Damaged, NewerSchema, Outbox, Picture, RawPiece, is_damaged, open_outbox
+from agent.store.outbox import Outbox, RawPiece, open_outbox
 from agent.store.parts import Parts, StoreConfig, StoreError
 from agent.store.records import OFFSET_BITS
 from agent.store.recovery import GAP_SPAN, LEAST_GAP, recover
+from agent.store.schema import NewerSchema
+from agent.store.sqlite_errors import is_damaged
 from agent.store.store import Store
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode

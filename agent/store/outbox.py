@@ -2,29 +2,30 @@
 
 One connection writes and checkpoints, a second one only reads (SQLite up to 3.51.2 can damage a WAL file when two
 connections checkpoint at once, sqlite.org/wal.html#walresetbug). A commit is durable when it returns: WAL with
-synchronous=FULL. All SQL that the store runs on its own file is in this module; `damage` and `inspection`
-add what reads a file from outside. Raises `sqlite3.Error`; whoever calls decides what it means.
+synchronous=FULL. All SQL that the store runs on its own file is in this module, its schema in `schema.py`; `damage`
+and `inspection` add what reads a file from outside. Raises `sqlite3.Error`; whoever calls decides what it means.
 """
 
 import asyncio
-import errno
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import aiosqlite
-import msgspec
 
 from agent.durable import sync_folder
 from agent.model import Batch, SeqRange
+from agent.store.bundle import SELECT_BUNDLE, Bundle, Member, NotABundle, members_of, payload_in
 from agent.store.checks import BATCH_COLUMNS, CHECK_KEY, picture_check, readable_text, row_check
+from agent.store.file_card import Picture, picture_of, rows_of_card
 from agent.store.ledger import Card
 from agent.store.numbers import file_identity
 from agent.store.records import SealedHead
+from agent.store.schema import migrate
+from agent.store.sqlite_errors import out_of_order
 
 UPLINK = "ioc"
 BUSY_TIMEOUT_S = 2.0
@@ -40,12 +41,16 @@ MAX_EVICTED = 2_000
 WINDOW_ROWS = 10_000
 LONGEST_MS = 3_600_000
 """No batch spans more (`building.SPAN_S`)."""
-_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 SELECT_BATCHES = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_ROWS = (
-    "SELECT seq, CAST(readings AS INTEGER), coalesce(length(payload), 0) FROM batch"
+    "SELECT seq, CAST(readings AS INTEGER), coalesce(iif(length(payload), length(payload),"
+    " (SELECT length(body) / (last - first + 1) FROM bundle WHERE last >= seq ORDER BY last LIMIT 1)), 0) FROM batch"
     " WHERE seq BETWEEN ? AND ? AND (kind <> 'event' OR ?) ORDER BY seq LIMIT 500"
+)
+SELECT_BORDERING = (
+    "SELECT coalesce(CAST(body AS BLOB), X'') FROM bundle"
+    " WHERE last >= ? AND first <= ? AND NOT (first >= ? AND last <= ?)"
 )
 SELECT_EXPIRED = "SELECT seq FROM batch WHERE last_ms BETWEEN ? AND ? ORDER BY last_ms LIMIT 10000"
 SELECT_WINDOW = (
@@ -60,16 +65,14 @@ SELECT_SIZES = (
     "SELECT page_count, freelist_count, page_size FROM pragma_page_count, pragma_freelist_count, pragma_page_size"
 )
 INSERT_BATCH = "INSERT OR REPLACE INTO batch VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_BUNDLE = "INSERT OR REPLACE INTO bundle VALUES (?, ?, ?)"
 DELETE_BATCH = "DELETE FROM batch WHERE seq = ?"
 DELETE_BATCHES = "DELETE FROM batch WHERE seq BETWEEN ? AND ?"
-
-
-class NewerSchema(Exception):
-    """The file was made by a newer oc-agent; this one must not touch it."""
-
-
-class Damaged(Exception):
-    """What the file holds is not what was written into it."""
+DELETE_BUNDLES = "DELETE FROM bundle WHERE last >= ? AND first <= ?"
+DELETE_HOLLOW_BUNDLES = (
+    "DELETE FROM bundle WHERE last >= ? AND first <= ? AND NOT EXISTS"
+    " (SELECT 1 FROM batch WHERE seq BETWEEN bundle.first AND bundle.last AND length(payload) = 0)"
+)
 
 
 class OutboxRow(NamedTuple):
@@ -99,14 +102,6 @@ class RawPiece(NamedTuple):
     position: int
     boot_id: str
     records: bytes
-
-
-class Picture(NamedTuple):
-    """What a file says of itself, None in a new one, and what is undelivered. `checked`: under a checksum."""
-
-    card: Card | None
-    undelivered: list[SeqRange]
-    checked: bool
 
 
 class Sizes(NamedTuple):
@@ -167,7 +162,7 @@ class Outbox:
 
     async def write_picture(self, card: Card, undelivered: Sequence[SeqRange], *, changed: bool) -> None:
         """Within a transaction: what the file says of itself; `changed`: whether the undelivered are others."""
-        meta = dict(_meta(card))
+        meta = dict(rows_of_card(card))
         meta[CHECK_KEY] = picture_check(meta, undelivered)
         await self._writer.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", meta.items())
         if not changed:
@@ -180,6 +175,13 @@ class Outbox:
         """Within a transaction: sealed batches. Writing one again with the same bytes changes nothing."""
         await self._writer.executemany(INSERT_BATCH, (_row(head, payload) for head, payload in rows))
 
+    async def write_bundles(self, bundles: Iterable[Bundle]) -> None:
+        """Within a transaction: delivered batches that are kept together."""
+        for bundle in bundles:
+            rows = [(*_columns(head), b"", check) for head, check in bundle.rows]
+            await self._writer.executemany(INSERT_BATCH, rows)
+            await self._writer.execute(INSERT_BUNDLE, (bundle.last, bundle.first, bundle.body))
+
     async def delete_unsealed(self, cursor: int) -> None:
         """Within a transaction: forget the pieces of the journal that end before `cursor`."""
         await self._writer.execute("DELETE FROM unsealed WHERE position + length(records) <= ?", (cursor,))
@@ -190,11 +192,28 @@ class Outbox:
 
     async def delete_batches(self, seqs: Iterable[int]) -> None:
         """Within a transaction: take batches out of the file."""
-        await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in seqs))
+        gone = list(seqs)
+        if gone:
+            await self._writer.executemany(DELETE_BATCH, ((seq,) for seq in gone))
+            await self._writer.execute(DELETE_HOLLOW_BUNDLES, (min(gone), max(gone)))
 
     async def delete_ranges(self, ranges: Iterable[SeqRange]) -> None:
-        """Within a transaction: take all batches of `ranges` out of the file."""
-        await self._writer.executemany(DELETE_BATCHES, ranges)
+        """Within a transaction: take all batches of `ranges` out of the file, also out of bundles that keep others."""
+        for first, last in ranges:
+            await self._loosen(first, last)
+            await self._writer.execute(DELETE_BATCHES, (first, last))
+
+    async def _loosen(self, first: int, last: int) -> None:
+        """Give the batches of a bundle that is only partly in a range payloads of their own."""
+        for (body,) in await self._rows(SELECT_BORDERING, first, last, first, last):
+            members = await opened(body)
+            for seq in members:
+                for *row, check in await self._rows(SELECT_BATCHES, seq, seq, 1):
+                    payload = payload_in(members, row, check)
+                    if not row[-1] and payload is not None:
+                        fields = (*row[:-1], payload)
+                        await self._writer.execute(INSERT_BATCH, (*fields, row_check(*fields)))
+        await self._writer.execute(DELETE_BUNDLES, (first, last))
 
     async def readings_of(self, ranges: Iterable[SeqRange]) -> tuple[int, int]:
         """How many batches of `ranges` are in the file, and how many readings they hold."""
@@ -205,15 +224,25 @@ class Outbox:
         return batches, readings
 
     async def read(self, ranges: Iterable[SeqRange], max_batches: int, max_bytes: int) -> Found:
-        """The batches of `ranges` that are in the file, lowest first; at least one where there is any sound one."""
-        found = Found([], [])
+        """The batches of `ranges` that are in the file, lowest first; at least one where there is any sound one.
+
+        Numbers that do not go up are as malformed as a page that SQLite makes no sense of: one stands for another.
+        """
+        found, bundle = Found([], []), _OpenBundle(self._reader)
         size = 0
         for first, last in ranges:
             limit = max_batches - len(found.batches)
             async with self._reader.execute(SELECT_BATCHES, (first, last, limit)) as rows:
                 async for *row, check in rows:
                     seq, kind, sealed_ms, _, _, readings, payload = row
-                    if check is not None and check != row_check(*row):
+                    if not first <= seq <= last:
+                        raise out_of_order(seq)
+                    first = seq + 1
+                    if not payload:
+                        payload = payload_in(await bundle.members(seq), row, check)
+                    elif check is not None and check != row_check(*row):
+                        payload = None
+                    if payload is None:
                         found.damaged.append(seq)
                         continue
                     size += len(payload)
@@ -279,6 +308,31 @@ class Outbox:
         return list(await self._writer.execute_fetchall(sql, parameters))
 
 
+class _OpenBundle:
+    """The bundle that was looked into last: batches are read in order, and each is unpacked once."""
+
+    def __init__(self, reader: aiosqlite.Connection) -> None:
+        self._reader = reader
+        self._last = 0
+        self._members: Mapping[int, Member] = {}
+
+    async def members(self, seq: int) -> Mapping[int, Member]:
+        """The members of the bundle that has, or would have, this batch."""
+        if seq not in self._members:
+            async with self._reader.execute(SELECT_BUNDLE, (seq,)) as rows:
+                found = await rows.fetchone()
+            if found is not None and found[0] != self._last:
+                self._last, self._members = found[0], await opened(found[1])
+        return self._members
+
+
+async def opened(body: bytes) -> Mapping[int, Member]:
+    """What is in a bundle, beside everything else; nothing where it is damaged."""
+    with suppress(NotABundle):
+        return await asyncio.to_thread(members_of, body)
+    return {}
+
+
 async def open_outbox(path: Path, max_bytes: int) -> Outbox:
     """Open the file and bring its schema up to date; raises `sqlite3.Error` and `NewerSchema`."""
     async with AsyncExitStack() as stack:
@@ -291,7 +345,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         for pragma in ("journal_mode = WAL", "synchronous = FULL"):
             await writer.execute(f"PRAGMA {pragma}")
         await writer.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT_BYTES}")
-        await _migrate(writer)
+        await migrate(writer)
         ((page_bytes,),) = await writer.execute_fetchall("PRAGMA page_size")
         await writer.execute_fetchall(f"PRAGMA max_page_count = {int(max_bytes * OVER_LIMIT) // page_bytes}")
         await asyncio.to_thread(sync_folder, path.parent)  # names of the file and its WAL, and those it had before
@@ -302,71 +356,15 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         return Outbox(stack.pop_all(), writer, reader, path)
 
 
-def known_version() -> int:
-    """The newest schema that this oc-agent knows."""
-    return len(list(_scripts()))
-
-
-def picture_of(meta_rows: Iterable[Sequence[Any]], ranges: Sequence[Sequence[Any]]) -> Picture:
-    """What rows of `meta` and `undelivered` say; raises `Damaged` where they are not what was written."""
-    meta = {str(key): value for key, value in meta_rows}
-    check = meta.pop(CHECK_KEY, None)
-    if any(type(number) is not int for part in ranges for number in part):
-        raise Damaged("its table of undelivered batches holds what is no number")
-    undelivered = [(first, last) for first, last in ranges]
-    if check is not None and check != picture_check(meta, undelivered):
-        raise Damaged("its account of itself does not fit its checksum")
-    try:
-        card = _card(meta) if meta else None
-    except (TypeError, msgspec.MsgspecError) as err:
-        raise Damaged(f"its account of itself cannot be read: {err}") from err
-    return Picture(card, undelivered, checked=check is not None)
-
-
-def is_damaged(err: Exception) -> bool:
-    """Whether SQLite says that the file itself is broken."""
-    return getattr(err, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
-
-
-def is_full(err: Exception) -> bool:
-    """Whether there was no room: on the card, or under the limit of the file."""
-    no_room = getattr(err, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
-    return no_room or (isinstance(err, OSError) and err.errno in (errno.ENOSPC, errno.EDQUOT))
-
-
 def room_for(lengths: Iterable[int]) -> int:
     """How many bytes of the file rows with blobs of these lengths take at the most: a long one ends within a page."""
     return sum(length + ROW_BYTES + (PAGE_BYTES if length > PAGE_BYTES // 8 else 0) for length in lengths)
 
 
-async def _migrate(writer: aiosqlite.Connection) -> None:
-    scripts = list(_scripts())
-    ((version,),) = await writer.execute_fetchall("PRAGMA user_version")
-    if version > len(scripts):
-        known = len(scripts)
-        raise NewerSchema(f"its schema is {version}, this oc-agent knows up to {known}: install the newer oc-agent")
-    for number, script in enumerate(scripts[version:], version + 1):
-        await writer.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {number};\nCOMMIT;")
-
-
-def _scripts() -> Iterator[str]:
-    folder = resources.files("agent.store") / "migrations"
-    for script in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if script.name.endswith(".sql"):
-            yield script.read_text(encoding="utf-8")
-
-
 def _row(head: SealedHead, payload: bytes) -> tuple[Any, ...]:
-    fields = (head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings, payload)
+    fields = (*_columns(head), payload)
     return *fields, row_check(*fields)
 
 
-def _meta(card: Card) -> Iterator[tuple[str, Any]]:
-    for key, value in msgspec.structs.asdict(card).items():
-        yield key, value if isinstance(value, int | float | str) else msgspec.json.encode(value).decode()
-
-
-def _card(meta: dict[str, Any]) -> Card:
-    complex_keys = {field.name for field in msgspec.structs.fields(Card) if field.type not in (int, float, str)}
-    decoded = {key: msgspec.json.decode(value) if key in complex_keys else value for key, value in meta.items()}
-    return msgspec.convert(decoded, Card)
+def _columns(head: SealedHead) -> tuple[int, str, int, int, int, int]:
+    return head.seq, head.kind, head.sealed_ms, head.first_ms, head.last_ms, head.readings

@@ -25,19 +25,22 @@ _DAY_MS: Final = 86_400_000
 class Retention:
     """Keeps the outbox within `max_bytes` and `retention_days`. `full`: there is no room, and polling must stop.
 
-    `refused` says that a commit did not fit although there should have been room: more is made the next time.
+    `incoming_bytes`: what the last commit wanted to have free. `refused` says that a commit did not fit although there
+    should have been room: more is made the next time.
     """
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._extra_bytes = self._incoming_bytes = 0
+        self._extra_bytes = self.incoming_bytes = 0
         self.full = False
 
     async def make_room(self, draft: Draft, *, expire: bool) -> None:
         """Within the transaction: let go what has expired, and what must go so that the new rows fit."""
         settings, sizes = self._parts.config.outbox, await self._parts.outbox.sizes()
         blobs = [len(row.payload) for row in draft.rows] + [len(piece.records) for piece in draft.pieces]
-        self._incoming_bytes = incoming = room_for(blobs) + SLACK_BYTES + self._extra_bytes
+        for bundle in draft.bundles:
+            blobs += [len(bundle.body), *(0 for _ in bundle.rows)]
+        self.incoming_bytes = incoming = room_for(blobs) + SLACK_BYTES + self._extra_bytes
         limit, free = settings.max_bytes, self._parts.disk.free_bytes
         here = limit if free is None else min(limit, sizes.file_bytes + max(0, free - SPARE_BYTES))
         kept = draft.kept
@@ -55,7 +58,7 @@ class Retention:
         await asyncio.to_thread(disk.look)
         disk_is_full = disk.free_bytes is not None and disk.free_bytes < SPARE_BYTES
         file_bytes = (await self._parts.outbox.sizes()).file_bytes
-        if disk_is_full or file_bytes + self._incoming_bytes < limit or self._extra_bytes > limit // 8:
+        if disk_is_full or file_bytes + self.incoming_bytes < limit or self._extra_bytes > limit // 8:
             return False
         self._extra_bytes = max(SLACK_BYTES, 2 * self._extra_bytes)
         return True

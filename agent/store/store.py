@@ -40,12 +40,12 @@ from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
 from agent.store.losses import Loss
-from agent.store.outbox import is_damaged
 from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
 from agent.store.sealing import FRAGMENT_BYTES, scan_fragments
+from agent.store.sqlite_errors import is_damaged
 
 log = logging.getLogger(__name__)
 

@@ -9,9 +9,10 @@ from agent.cli.messages import tr
 from agent.cli.output import Failed, say
 from agent.configuration import load_configuration
 from agent.settings import Settings
+from agent.store.file_card import Damaged
 from agent.store.inspection.outbox_file import OutboxFile, UnreadableFile, open_file
 from agent.store.opening import OUTBOX_NAME
-from agent.store.outbox import Damaged, known_version
+from agent.store.schema import known_version
 
 
 def add_file(parser: argparse.ArgumentParser) -> None:

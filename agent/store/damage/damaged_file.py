@@ -1,13 +1,14 @@
 """Reading what can still be read of an outbox file, sound or damaged. Strictly read-only; blocks.
 
 SQLite stops at the first page it cannot make sense of. So a look goes on behind that page: it tries further and
-further on until something can be read again, then comes back as near to the bad page as it can. A row is taken only
-when its checksum fits, one without a checksum (version 1) when its payload says the number that the row has.
+further on until something can be read again, then comes back as near to the bad page as it can. Numbers only go up: a
+row that comes again, from a page that stands in the place of another, is passed over. A row is taken only when its
+checksum fits, one without a checksum (version 1) when its payload says the number that the row has.
 """
 
 import os
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,18 +18,16 @@ import msgspec
 
 from agent.model import BatchKind, SeqRange
 from agent.packing import NotPacked, plain
+from agent.store.bundle import SELECT_BUNDLE, Member, NotABundle, members_of, payload_in
 from agent.store.checks import BATCH_COLUMNS, readable_text, row_check
 from agent.store.records import SealedHead
+from agent.store.sqlite_errors import is_held, may_pass
 
 MAX_SEQ: Final = (1 << 53) - 1
 """Numbers are below 2^53 (contract, payloads)."""
 SELECT_RANGE: Final = f"SELECT {BATCH_COLUMNS} FROM batch WHERE seq BETWEEN ? AND ? ORDER BY seq LIMIT ?"  # noqa: S608 - a constant
 SELECT_HIGHEST: Final = "SELECT max(seq) FROM batch WHERE seq <= ?"
 READ_BYTES: Final = 256 * 1024
-_HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL})
-_PASSING: Final = frozenset(
-    {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_FULL, sqlite3.SQLITE_PERM}
-)
 HAS_CHECKS: Final = "SELECT count(*) FROM pragma_table_info('batch') WHERE name = 'crc'"
 
 
@@ -110,7 +109,7 @@ def chunk_of(connection: sqlite3.Connection, wanted: SeqRange, max_rows: int, ma
     chunk = Chunk([], wanted[1], [], bad.ranges)
     size = unchecked = 0
     with closing(rows_of(connection, *wanted, bad)) as rows:
-        for row, sound, checked in examined(rows):
+        for row, sound, checked in examined(connection, rows):
             size += len(row.payload)
             unchecked += not checked
             if sound:
@@ -129,17 +128,7 @@ def highest_up_to(path: Path, seq: int) -> int:
             ((found,),) = connection.execute(SELECT_HIGHEST, (seq,)).fetchall()
     except sqlite3.Error:
         return seq
-    return int(found) if type(found) is int else 0
-
-
-def is_held(err: sqlite3.Error) -> bool:
-    """Whether SQLite says that somebody else holds the file, and nothing about what is in it."""
-    return getattr(err, "sqlite_errorcode", 0) & 0xFF in _HELD
-
-
-def may_pass(err: sqlite3.Error) -> bool:
-    """Whether SQLite could not look, and says nothing about what is in the file: a later look may find it."""
-    return is_held(err) or getattr(err, "sqlite_errorcode", 0) & 0xFF in _PASSING
+    return min(found, seq) if type(found) is int else 0
 
 
 def reads_through(path: Path) -> bool:
@@ -180,13 +169,14 @@ def rows_of(connection: sqlite3.Connection, first: int, last: int, bad: BadPlace
     while first <= last:
         try:
             for row in connection.execute(sql, (first, last, -1)):
-                yield row
-                first = row[0] + 1
+                if row[0] >= first:
+                    yield row
+                    first = row[0] + 1
         except sqlite3.Error as err:
             if is_held(err):
                 raise
             row = first_of(connection, sql, first, last)  # the module throws away the row before the one that fails
-            if row is not None:
+            if row is not None and row[0] >= first:
                 yield row
                 first = row[0] + 1
             else:
@@ -232,15 +222,31 @@ def query(connection: sqlite3.Connection, select: str) -> str:
     return select if found else select.replace("crc", "NULL")
 
 
-def examined(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[tuple[SavedRow, bool, bool]]:
+def examined(
+    connection: sqlite3.Connection, rows: Iterator[Sequence[Any]] | sqlite3.Cursor
+) -> Iterator[tuple[SavedRow, bool, bool]]:
     """Each row, whether it is sound, and whether it has a checksum."""
+    members: Mapping[int, Member] = {}
     for *fields, check in rows:
         row = SavedRow(*fields)
+        if not row.payload:
+            members = members if row.seq in members else _members_around(connection, row.seq)
+            payload = payload_in(members, fields, check)
+            yield row._replace(payload=payload or b""), payload is not None, True
+            continue
         if check is None:
             envelope = envelope_of(row.payload)
             yield row, envelope is not None and envelope.seq == row.seq, False
         else:
             yield row, check == row_check(*row), True
+
+
+def _members_around(connection: sqlite3.Connection, seq: int) -> Mapping[int, Member]:
+    """The members of the bundle that has, or would have, a batch; none where that cannot be read."""
+    with suppress(sqlite3.Error, NotABundle, TypeError):
+        for _, body in connection.execute(SELECT_BUNDLE, (seq,)):
+            return members_of(body)
+    return {}
 
 
 def envelope_of(payload: bytes) -> Envelope | None:

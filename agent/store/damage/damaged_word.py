@@ -24,16 +24,9 @@ from agent.store.damage.damaged_file import (
     query,
     rows_of,
 )
+from agent.store.file_card import Damaged, picture_of
 from agent.store.ledger import Card
-from agent.store.outbox import (
-    SELECT_META,
-    SELECT_UNDELIVERED,
-    SELECT_UNSEALED,
-    UPLINK,
-    Damaged,
-    RawPiece,
-    picture_of,
-)
+from agent.store.outbox import SELECT_META, SELECT_UNDELIVERED, SELECT_UNSEALED, UPLINK, RawPiece
 
 SELECT_LAST: Final = f"SELECT {BATCH_COLUMNS} FROM batch ORDER BY seq DESC LIMIT 20"  # noqa: S608 - a constant
 
@@ -119,13 +112,13 @@ def _pieces(connection: sqlite3.Connection) -> tuple[list[RawPiece], bool]:
 
 def _last(connection: sqlite3.Connection) -> SavedRow | None:
     try:
-        for row in _sound(connection.execute(query(connection, SELECT_LAST))):
+        for row in _sound(connection, connection.execute(query(connection, SELECT_LAST))):
             return row
     except sqlite3.Error:
         pass
     for start in (_near_the_end(connection), 1):
         last = None
-        for row in _sound(rows_of(connection, start, MAX_SEQ, BadPlaces())):
+        for row in _sound(connection, rows_of(connection, start, MAX_SEQ, BadPlaces())):
             last = row
         if last is not None:
             return last
@@ -142,5 +135,5 @@ def _near_the_end(connection: sqlite3.Connection) -> int:
     return low
 
 
-def _sound(rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[SavedRow]:
-    return (row for row, sound, _ in examined(rows) if sound)
+def _sound(connection: sqlite3.Connection, rows: Iterator[Sequence[Any]] | sqlite3.Cursor) -> Iterator[SavedRow]:
+    return (row for row, sound, _ in examined(connection, rows) if sound)

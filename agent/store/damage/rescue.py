@@ -17,13 +17,15 @@ import msgspec
 from agent.durable import sync_folder
 from agent.model import SeqRange
 from agent.ranges import RangeSet
-from agent.store.damage.damaged_file import MAX_SEQ, SavedRow, is_held
+from agent.store.damage.damaged_file import MAX_SEQ, SavedRow
 from agent.store.damage.salvage import CORRUPT
+from agent.store.file_card import Damaged
 from agent.store.inspection.outbox_file import OutboxFile, open_file
 from agent.store.ledger import Card, Ledger
 from agent.store.losses import Loss
-from agent.store.outbox import Damaged, Outbox, OutboxRow, RawPiece, open_outbox
+from agent.store.outbox import Outbox, OutboxRow, RawPiece, open_outbox
 from agent.store.recovery import balance, unsealed_readings
+from agent.store.sqlite_errors import is_held
 
 NO_LIMIT_BYTES: Final = 1 << 42
 

@@ -52,8 +52,7 @@ class Salvager:
         """Bring over what there is, for ever."""
         while True:
             if self._parts.ledger.salvages:
-                if not await self.step():
-                    await asyncio.sleep(AGAIN_S)
+                await asyncio.sleep(0 if await self.step() else AGAIN_S)  # a step may need no wait of its own
             else:
                 self._parts.salvage_wake.clear()
                 await self._parts.salvage_wake.wait()
@@ -101,7 +100,7 @@ class Salvager:
         self._parts.ledger.salvage_went_on(salvage.looking_again() if again else salvage.given_up())
 
     async def _bring_rest(self, salvage: Salvage) -> bool:
-        if salvage.expected or any(self._parts.ledger.undelivered.overlap(*part) for part in salvage.missing):
+        if self._must_give_up(salvage):
             self._give_up(salvage)
             return True
         if salvage.archive and self._has_room():
@@ -114,6 +113,13 @@ class Salvager:
 
     def _path(self, salvage: Salvage) -> Path:
         return self._parts.outbox.path.with_name(salvage.name)
+
+    def _must_give_up(self, salvage: Salvage) -> bool:
+        """Whether the account still waits for what is missing; numbers of another epoch are not numbers of ours."""
+        if salvage.expected:
+            return True
+        undelivered = self._parts.ledger.undelivered
+        return not salvage.epoch and any(undelivered.overlap(*part) for part in salvage.missing)
 
     def _give_up(self, salvage: Salvage) -> None:
         ledger = self._parts.ledger

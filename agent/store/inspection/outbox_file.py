@@ -17,8 +17,9 @@ from urllib.parse import quote
 from agent.model import SeqRange
 from agent.ranges import RangeSet
 from agent.store.checks import readable_text
-from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of, is_held
+from agent.store.damage.damaged_file import MAX_SEQ, Chunk, chunk_of
 from agent.store.damage.damaged_word import undelivered_in
+from agent.store.file_card import Picture, picture_of
 from agent.store.ledger import Card
 from agent.store.outbox import (
     COUNT_READINGS,
@@ -31,12 +32,11 @@ from agent.store.outbox import (
     SELECT_WINDOW,
     UPLINK,
     WINDOW_ROWS,
-    Picture,
     RawPiece,
-    known_version,
-    picture_of,
 )
 from agent.store.recovery import unsealed_readings
+from agent.store.schema import known_version
+from agent.store.sqlite_errors import is_held
 
 BUSY_TIMEOUT_S: Final = 5.0
 PORTION_ROWS: Final = 128

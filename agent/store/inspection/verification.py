@@ -11,11 +11,12 @@ import msgspec
 
 from agent.model import SeqRange
 from agent.ranges import RangeSet
-from agent.store.damage.damaged_file import MAX_SEQ, SavedRow, is_held
+from agent.store.damage.damaged_file import MAX_SEQ, SavedRow
+from agent.store.file_card import Damaged
 from agent.store.inspection.contents import content_of
 from agent.store.inspection.outbox_file import Census, OutboxFile
 from agent.store.ledger import Card
-from agent.store.outbox import Damaged
+from agent.store.sqlite_errors import is_held
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, tag_field="check"):

@@ -257,7 +257,7 @@ async def test_a_file_that_is_no_outbox_is_explained_in_both_languages(lab: Any,
     shutil.copy(lab.database, headless)
     spoil_head(headless)
     words = {
-        newer: ("schema 99, this one knows up to 2", "cấu trúc 99"),
+        newer: ("schema 99, this one knows up to 3", "cấu trúc 99"),
         other: ("no outbox of oc-agent", "không phải hộp gửi"),
         tmp_path / "rubbish.db": ("no SQLite file", "không phải tệp SQLite"),
         tmp_path / "none.db": ("no such file", "không có tệp"),

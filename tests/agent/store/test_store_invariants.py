@@ -659,7 +659,7 @@ async def test_an_older_file_is_brought_up_to_date_with_every_row(lab: Any) -> N
     rows = lab.sql("SELECT seq, payload FROM batch ORDER BY seq")
     with closing(sqlite3.connect(lab.database)) as connection:
         connection.executescript(
-            "DROP INDEX batch_last_ms; ALTER TABLE batch DROP COLUMN crc; PRAGMA user_version = 1;"
+            "DROP TABLE bundle; DROP INDEX batch_last_ms; ALTER TABLE batch DROP COLUMN crc; PRAGMA user_version = 1;"
             "DELETE FROM meta WHERE key IN ('check', 'salvages', 'unsynced');"
         )
     lab.data.joinpath("outbox.numbers").unlink()

@@ -13,9 +13,9 @@ from faulty_card import NEEDED, FaultyCard, can_be_had
 from agent.clock import NS_PER_S
 from agent.settings import OutboxSettings
 from agent.store import Store
-from agent.store.damage.damaged_file import may_pass, reads_through
+from agent.store.damage.damaged_file import reads_through
 from agent.store.damage.patience import LATER_S, MOST_LOOKS
-from agent.store.outbox import is_damaged
+from agent.store.sqlite_errors import is_damaged, may_pass
 
 pytestmark = pytest.mark.skipif(not can_be_had(), reason=NEEDED)
 

@@ -103,6 +103,31 @@ async def test_a_file_that_cannot_be_opened_gives_its_undelivered_batches_to_a_n
         await lab.check_account(store)
 
 
+async def test_missing_batches_of_an_older_epoch_are_given_up_once_whatever_waits_under_the_same_numbers(
+    lab: Any,
+) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 40)
+        await lab.live(store, 61.0)
+        epoch = store.epoch
+        lab.cut_power()
+    checkpointed(lab.database)
+    bad = pages_of(lab.database, 20)
+    with closing(sqlite3.connect(f"file:{lab.database}?mode=ro", uri=True)) as connection:
+        ((root,),) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = 'undelivered'").fetchall()
+    spoil(lab.database, [root - 1, *bad])
+    async with lab.open() as store:
+        assert store.epoch != epoch
+        await lab.live(store, 1.0)
+        lab.read(store, 5)
+        await lab.live(store, 8.0)
+        assert {20} < {batch.seq for batch in await lab.undelivered(store)}
+        set_aside, summary = await lab.events(store, "store.corrupt")
+        assert (set_aside["severity"], summary["severity"]) == ("critical", "major")
+        assert any(first <= 20 <= last for first, last in summary["ranges"])
+        await lab.check_account(store)
+
+
 async def test_a_restored_copy_never_uses_a_number_again(lab: Any, tmp_path: Path) -> None:
     async with lab.open() as store:
         await fill(lab, store, 5)
@@ -142,6 +167,53 @@ async def test_an_older_file_in_the_same_place_goes_on_above_every_number_that_w
         (lost,) = await lab.events(store, "data.lost")
         assert lost["ranges"][0][0] == 6
         assert lost["ranges"][-1][1] >= high
+        await lab.check_account(store)
+
+
+def give_twice(path: Path, old: int, new: int) -> None:
+    """Put the page of one batch into the place of another's, as a card does that answers with what it held before."""
+    data = path.read_bytes()
+    page = min(pages_of(path, old))
+    with path.open("r+b") as file:
+        for place in pages_of(path, new):
+            file.seek(place * PAGE)
+            file.write(data[page * PAGE : (page + 1) * PAGE])
+
+
+async def test_a_page_that_a_card_gives_twice_ends_no_look_at_the_file_and_doubles_no_row(lab: Any) -> None:
+    async with lab.open() as store:
+        await fill(lab, store, 40)
+        await lab.live(store, 61.0)
+        lab.cut_power()
+    checkpointed(lab.database)
+    give_twice(lab.database, 5, 30)
+    found, at = [], 1
+    while at <= 40:
+        chunk = read_chunk(lab.database, (at, 40), 3, 1 << 20)
+        assert chunk.reached >= at
+        found += [row.seq for row in chunk.rows]
+        at = chunk.reached + 1
+    assert found == sorted(set(found))
+    assert set(range(1, 11)) <= set(found)
+
+
+async def test_a_page_that_a_card_gives_twice_while_running_is_damage_and_each_batch_is_sent_once(lab: Any) -> None:
+    lab.outbox = OutboxSettings(archive_interval_s=2.0)
+    async with lab.open() as store:
+        await fill(lab, store, 40)
+        await lab.live(store, 6.0)
+        lab.kill()
+    checkpointed(lab.database)
+    async with lab.open() as store:
+        give_twice(lab.database, 5, 30)
+        await lab.undelivered(store)
+        await lab.live(store, 8.0)
+        assert list(lab.data.glob("outbox.db.corrupt-*"))
+        found = {batch.seq for batch in await lab.undelivered(store) if batch.seq <= 40}
+        (lost,) = await lab.events(store, "data.lost")
+        gone = {seq for first, last in lost["ranges"] for seq in range(first, last + 1)}
+        assert found | gone == set(range(1, 41))
+        assert set(range(1, 11)) <= found
         await lab.check_account(store)
 
 

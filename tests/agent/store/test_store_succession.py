@@ -15,7 +15,7 @@ from outbox_damage import checkpointed, spoil
 
 from agent.settings import OutboxSettings
 from agent.store import StoreError
-from agent.store.outbox import is_damaged
+from agent.store.sqlite_errors import is_damaged
 
 NOT_YET_SEALED = 5
 

@@ -138,7 +138,7 @@ async def test_a_file_of_version_1_passes_and_its_rows_are_called_unchecked(lab:
     await filled(lab)
     with closing(sqlite3.connect(lab.database, isolation_level=None)) as connection:
         connection.executescript(
-            "DROP INDEX batch_last_ms; ALTER TABLE batch DROP COLUMN crc; PRAGMA user_version = 1;"
+            "DROP TABLE bundle; DROP INDEX batch_last_ms; ALTER TABLE batch DROP COLUMN crc; PRAGMA user_version = 1;"
             "DELETE FROM meta WHERE key = 'check';"
         )
     found = checks(lab.database)
