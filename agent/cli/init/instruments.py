@@ -49,7 +49,9 @@ class Instruments:
             explain(tr("{count} profiles have these words; the first {shown}:", count=len(found), shown=SHOWN))
         why = tr("Its number in the list; `-`: none of them, look for other words.")
         listed = [f"{name}  {in_language(profile.label)}" for name, profile in found[:SHOWN]]
-        place = choose(Question(tr("Profile"), why, "1"), listed, also=_none)
+        sure = len(found) == 1  # else a wrong map would be a matter of pressing Enter
+        question = Question(tr("Profile"), why, "1") if sure else Question(tr("Profile (empty: none of these)"), why)
+        place = choose(question, listed, also=_none)
         return None if place is None else found[place]
 
     def _details(self, link: Table, name: str, profile: Profile) -> Table:

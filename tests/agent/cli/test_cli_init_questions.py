@@ -68,6 +68,8 @@ def test_a_whole_interview(oc_agent: list[str], tmp_path: Path) -> None:
         terminal.answer("Name of the link [bus-1]", "")
         terminal.answer("Device on bus-1", "no such thing")
         terminal.expect("no profile of kind modbus")
+        terminal.answer("Device on bus-1", "eastron dien ke")
+        terminal.answer("Profile (empty: none of these)", "")
         terminal.answer("Device on bus-1", "eastron/sdm120")
         terminal.answer("Profile [1]", "")
         terminal.answer("Unit id [1]", "255")
