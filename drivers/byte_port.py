@@ -16,6 +16,7 @@ import serial
 from drivers.errors import LinkDown
 from drivers.ports import port_finder
 from drivers.serial_line import SerialLine
+from drivers.tap import Tap, current_tap
 
 READ_BYTES = 4096
 MAX_EMPTY_READS = 3
@@ -50,7 +51,30 @@ async def read_within(port: BytePort, seconds: float) -> bytes:
 
 def open_port(options: SerialLine) -> AbstractAsyncContextManager[BytePort]:
     """Open the port or connection of `options`; raises `LinkDown`."""
-    return _open_serial(options) if options.port else _open_tcp(options)
+    opening = _open_serial(options) if options.port else _open_tcp(options)
+    tap = current_tap()
+    return opening if tap is None else _tapped(opening, tap)
+
+
+@asynccontextmanager
+async def _tapped(opening: AbstractAsyncContextManager[BytePort], tap: Tap) -> AsyncIterator[BytePort]:
+    async with opening as port:
+        yield _TappedPort(port, tap)
+
+
+class _TappedPort:
+    def __init__(self, port: BytePort, tap: Tap) -> None:
+        self._port = port
+        self._tap = tap
+
+    async def read(self) -> bytes:
+        data = await self._port.read()
+        self._tap("heard", data)
+        return data
+
+    async def write(self, data: bytes) -> None:
+        self._tap("sent", data)
+        await self._port.write(data)
 
 
 @asynccontextmanager

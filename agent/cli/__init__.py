@@ -10,14 +10,31 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import __version__
-from agent.cli import check, completion, decode, doctor, init, outbox, ports, profiles, read, run, status, support
+from agent.cli import (
+    capture,
+    check,
+    completion,
+    decode,
+    doctor,
+    init,
+    outbox,
+    ports,
+    profiles,
+    read,
+    run,
+    scan,
+    status,
+    support,
+)
 from agent.cli.messages import set_language, tr
 from agent.cli.output import Failed, say, show_problems
 from agent.cli.parser import Parser, asked_language, translate
 from agent.configuration import DEFAULT_FILE, ConfigError
 from agent.logs import as_error, journald_reads
 
-VERBS = (run, init, check, doctor, ports, read, decode, profiles, status, outbox, support, completion)
+VERBS = (
+    run, init, check, doctor, ports, scan, read, capture, decode, profiles, status, outbox, support, completion,
+)  # fmt: skip
 EXIT_CONFIG = 78
 
 

@@ -14,6 +14,7 @@ NOISE = b"\x00\xff"
 """What the line shows while an RS-485 driver switches direction: stray bytes of these values stand around frames."""
 
 _MBAP_BYTES = 6
+_READS = (1, 2, 3, 4)
 Found = tuple[Answer, bytes]
 """An answer, and the bytes before and after it."""
 
@@ -57,6 +58,27 @@ def rtu_answer(request: Request | Identify, heard: bytes, sent: bytes = b"") -> 
         if found and crc_ok(frame):
             return found, heard[:at] + heard[at + length + 3 :]
     return None
+
+
+def rtu_replies(heard: bytes) -> list[tuple[int, bytes]]:
+    """Unit and PDU of every whole reply to a read, or refusal of one, in `heard`, whoever was asked."""
+    found, at = [], 0
+    while at <= len(heard) - 5:
+        length = _reply_bytes(heard[at + 1], heard[at + 2])
+        frame = heard[at : at + length]
+        if length and len(frame) == length and heard[at] and crc_ok(frame):
+            found.append((frame[0], frame[1:-2]))
+            at += length
+        else:
+            at += 1
+    return found
+
+
+def _reply_bytes(function: int, count: int) -> int:
+    """How long the frame is of a reply with this function, and this number behind it; 0 where it is none to a read."""
+    if function & 0x80:
+        return 5 if function & 0x7F in _READS and count else 0
+    return 5 + count if function in _READS and count else 0
 
 
 def ascii_answer(request: Request | Identify, heard: bytes, sent: bytes = b"") -> Found | None:

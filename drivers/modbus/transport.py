@@ -28,6 +28,7 @@ from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Identify, Request
 from drivers.ports import port_finder
 from drivers.rs485 import switch_to_rs485
+from drivers.tap import current_tap
 
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it would say, our errors say better
 
@@ -50,6 +51,7 @@ class Wire:
         self._why: Exception | None = None
         self._client: Client | None = None
         self._finder = port_finder(options.port)
+        self._tap = current_tap()
 
     async def open(self) -> None:
         """Open the path, a serial port exclusively; raises `LinkDown` with the reason and what to try."""
@@ -143,12 +145,14 @@ class Wire:
             try:
                 return await create()
             except (OSError, ValueError, termios.error) as err:
-                self._why = err
+                self._why = err.with_traceback(None)  # its frames would keep a port open that was half opened
                 raise OSError(str(err)) from err
 
         return noting
 
     def _trace(self, sending: bool, data: bytes) -> bytes:  # noqa: FBT001 - pymodbus calls it so
+        if self._tap:
+            self._tap("sent" if sending else "heard", data)
         if sending:
             self._sent = data
             return data

@@ -1,13 +1,18 @@
 """What docs/cli.md shows is tried."""
 
+import argparse
+import inspect
+import re
 import shlex
 from pathlib import Path
 
 import pytest
 
-from agent.cli import main
+from agent.cli import capture, main, scan, wiring
 from agent.cli.messages import set_language
 from agent.cli.profiles.registers import COLUMNS
+from agent.cli.scan import hosts, targets
+from agent.cli.scan.finding import ScanReport, plain
 
 PAGE = (Path(__file__).parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 BLOCKS = [line.removeprefix("    ") for line in PAGE.splitlines() if line.startswith("    ")]
@@ -33,3 +38,29 @@ def test_the_commands_of_the_page_do_what_it_says(
 def test_the_page_names_every_column() -> None:
     rows = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
     assert {name.strip(" `") for row in rows for name in row.split(",")} >= COLUMNS.keys()
+
+
+FENCED = [
+    shlex.split(line, comments=True)[1:]
+    for block in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith(("oc-agent scan", "oc-agent capture"))
+]
+
+
+@pytest.mark.parametrize("command", FENCED, ids=" ".join)
+def test_what_the_page_asks_of_hardware_is_understood(command: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    for verb in (scan, capture):
+        monkeypatch.setattr(verb, "main", lambda _args: 0)
+    with pytest.raises(SystemExit) as caught:
+        main(command)
+    assert caught.value.code == 0
+
+
+def test_the_page_names_every_option_hint_and_key_of_scan() -> None:
+    parser = argparse.ArgumentParser()
+    scan.add_arguments(parser)
+    options = {flag for action in parser._actions for flag in action.option_strings} - {"-h", "--help", "--stop-bits"}
+    hints = set(re.findall(r'code="(\w+)"', "".join(map(inspect.getsource, (wiring, targets, hosts)))))
+    assert len(FENCED) == 11
+    assert [one for one in (*options, *hints, *plain(ScanReport(target={}, longest_s=0))) if one not in PAGE] == []

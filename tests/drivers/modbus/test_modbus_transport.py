@@ -1,5 +1,6 @@
 """What each transport needs of its own: certificates, line settings, another name after a replug."""
 
+import gc
 import ssl
 import subprocess
 import termios
@@ -13,6 +14,7 @@ from drivers.errors import LinkDown
 from drivers.modbus.line import open_line
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Request
+from drivers.modbus.transport import Wire
 from drivers.rs485 import Rs485
 from simulators.testing import MakeModbusDevice, RegisterImage, SimulatedDevice
 
@@ -117,3 +119,22 @@ async def test_a_port_that_moved_to_another_number_is_read_on(numbered: MakeNumb
         device.fault("unplug")
         device.heal()
     assert len(targets) == len(device.requests) == 2
+
+
+async def test_a_port_that_refused_its_settings_can_be_opened_at_once_with_others(
+    modbus_device: MakeModbusDevice,
+) -> None:
+    device = modbus_device(holding={0: 1}, transport="rtu")
+    even = ModbusOptions(transport="rtu", port=device.port, baud=19200, parity="E")
+    refused = Wire(even, lambda _data: None, lambda: None)
+    good = Wire(ModbusOptions(transport="rtu", port=device.port), lambda _data: None, lambda: None)
+    await good.open()
+    good.close()
+    gc.disable()
+    try:
+        with pytest.raises(LinkDown, match="Invalid argument"):
+            await refused.open()  # a pty has no parity
+        await good.open()
+        good.close()
+    finally:
+        gc.enable()
