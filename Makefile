@@ -60,7 +60,7 @@ broker: # a real MQTT broker; the demo falls back to an embedded one
 	@./.ci/install-debian-packages mosquitto
 
 debian: # and a Modbus client of others, and what checks units and rules; their tests are skipped without, but not in CI
-	@./.ci/install-debian-packages mosquitto mbpoll systemd:systemd-analyze udev:udevadm shellcheck
+	@./.ci/install-debian-packages mosquitto mbpoll systemd:systemd-analyze udev:udevadm shellcheck man-db:man mandoc
 
 $(VENV)/ready: requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "oc-agent needs Python 3.11 or newer")'

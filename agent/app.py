@@ -16,6 +16,7 @@ from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
 from agent.control import Order, control_server
 from agent.forgetting import carry_out
 from agent.model import Account, Scan
+from agent.polling import lending, once
 from agent.reload import Reload, extent
 from agent.report import Reporter
 from agent.running import Running, open_shelf, store_config
@@ -66,9 +67,15 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
     reporter = Reporter(running, clock, store, shelf)
     reload = Reload(running, store, clock, notifier)
     watchdog = Watchdog({"store": store, "uplink": running}, running.pollers, clock)
-    answers = {"status": reporter.status, "outbox": reporter.outbox}
-    orders: dict[str, Order] = {"forget": partial(carry_out, store), "reload": reload.order}
-    async with control_server(Path(settings.gateway.runtime_dir), answers, orders), asyncio.TaskGroup() as core:
+    answers = {"status": reporter.status, "live": reporter.live, "outbox": reporter.outbox}
+    orders: dict[str, Order] = {
+        "forget": partial(carry_out, store),
+        "reload": reload.order,
+        once.VERB: partial(once.carry_out, lambda: running.pollers),
+    }
+    leases = {lending.VERB: running.lender.lend}
+    runtime_dir = Path(settings.gateway.runtime_dir)
+    async with control_server(runtime_dir, answers, orders, leases), asyncio.TaskGroup() as core:
         tasks = [
             core.create_task(store.run(), name="store"),
             core.create_task(running.pictures.run(), name="pictures"),

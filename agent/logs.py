@@ -17,7 +17,7 @@ class _JournalFormatter(logging.Formatter):
 def set_up_logs(level: str) -> None:
     """Send logs to stderr at `level` (a name of `logging`, lower case)."""
     handler = logging.StreamHandler(sys.stderr)
-    if _journald_reads():
+    if journald_reads():
         handler.setFormatter(_JournalFormatter("%(message)s"))
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(message)s", "%H:%M:%S"))
@@ -35,7 +35,7 @@ def set_level(level: str) -> None:
 
 def as_error(text: str) -> str:
     """`text` for stderr: an error to journald, and as it is to people."""
-    return _marked(text, logging.ERROR) if _journald_reads() else text
+    return _marked(text, logging.ERROR) if journald_reads() else text
 
 
 def _marked(text: str, level: int) -> str:
@@ -43,7 +43,7 @@ def _marked(text: str, level: int) -> str:
     return "\n".join(prefix + line for line in text.split("\n"))
 
 
-def _journald_reads() -> bool:
+def journald_reads() -> bool:
     """Whether stderr is the journal's: programs started in a terminal inherit JOURNAL_STREAM too (systemd.exec(5))."""
     try:
         found = os.fstat(sys.stderr.fileno())

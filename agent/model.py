@@ -25,7 +25,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """Something that the IOC must know at once; `type` is one of the event types of the contract.
 
     `ranges`, `reason`, `readings` and `held_s` go with `data.lost`. `offset_ms` goes with `clock.step`, and so do the
-    `ranges` of batches whose times it makes right.
+    `ranges` of batches whose times it makes right. `devices` are those whose line is lent (`reason` is `lent`), and
+    `held_s` then says for how long it was.
     """
 
     type: str
@@ -33,6 +34,7 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     mono_ns: int
     message: dict[str, str]
     device: str | None = None
+    devices: Sequence[str] = ()
     ranges: Sequence[SeqRange] = ()
     reason: str | None = None
     readings: int | None = None

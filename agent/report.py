@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
+from weakref import WeakKeyDictionary
 
 import msgspec
 
@@ -12,6 +13,7 @@ from agent.clock import NS_PER_S, Clock
 from agent.configuration import forecast
 from agent.health import system_figures, uptime_s
 from agent.polling.device import DevicePolling
+from agent.polling.lending import Borrower
 from agent.polling.poller import LinkPoller
 from agent.settings import Settings
 from agent.store import Store
@@ -42,10 +44,15 @@ class Reporter:
         self._clock = clock
         self._store = store
         self._shelf = shelf
+        self._loads: WeakKeyDictionary[LinkPoller, float] = WeakKeyDictionary()
         self._started_ns = clock.mono_ns()
 
     def status(self) -> dict[str, Any]:
-        """Everything a technician wants to see: links, devices, last values and their ages, outbox, uplink."""
+        """Everything a technician wants to see: `live`, and the pictures, which are counted on the card."""
+        return {**self.live(), "pictures": {"waiting": len(self._shelf.waiting()), "bytes": self._shelf.bytes()}}
+
+    def live(self) -> dict[str, Any]:
+        """Links, devices, last values and their ages, outbox, uplink; asked each second, so no card is read."""
         return {
             "gateway": self._running.settings.gateway.id,
             "version": __version__,
@@ -58,11 +65,11 @@ class Reporter:
             "certificate": self._certificate(),
             "outbox": {
                 **msgspec.structs.asdict(self._store.stats()),
+                "max_bytes": self._running.settings.outbox.max_bytes,
                 "ram_disk": self._store.ram_disk,
                 "commit_failures": self._store.commit_failures,
             },
             "account": self._store.account(),
-            "pictures": {"waiting": len(self._shelf.waiting()), "bytes": self._shelf.bytes()},
             "links": [self._link(poller) for poller in self._running.pollers],
         }
 
@@ -114,8 +121,15 @@ class Reporter:
             "bad_reply": stats.bad_reply,
             "refused": stats.refused,
             "late": stats.late_bytes,
-            "load_pct": round(100 * forecast(poller.link, [d.settings for d in poller.devices]).load, 1),
+            "busy_pct": poller.recent.rates(stats, self._clock.mono_ns()).busy_pct,
+            "load_pct": self._load_pct(poller),
         }
+
+    def _load_pct(self, poller: LinkPoller) -> float:
+        """Forecast once: it means planning all polls anew."""
+        if poller not in self._loads:
+            self._loads[poller] = round(100 * forecast(poller.link, [d.settings for d in poller.devices]).load, 1)
+        return self._loads[poller]
 
     def _link(self, poller: LinkPoller) -> dict[str, Any]:
         return {
@@ -123,6 +137,8 @@ class Reporter:
             "kind": poller.link.spec.kind,
             "endpoint": poller.link.options.endpoint,
             "error": poller.error,
+            "lent": self._lent(poller.line.borrower),
+            "answered_pct": poller.recent.rates(poller.stats, self._clock.mono_ns()).answered_pct,
             "missed": poller.schedule.missed,
             "busy_s": round(poller.stats.busy_s, 1),
             "devices": [self._device(device) for device in poller.devices],
@@ -152,6 +168,12 @@ class Reporter:
                 for reading in state.readings.values()
             ],
         }
+
+    def _lent(self, borrower: Borrower | None) -> dict[str, Any] | None:
+        if borrower is None:
+            return None
+        who = {"pid": borrower.pid, "uid": borrower.uid, "purpose": borrower.purpose}
+        return {**who, "for_s": self._age_s(borrower.since_ns)}
 
     @staticmethod
     def _pictures(device: DevicePolling) -> dict[str, int]:

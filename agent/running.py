@@ -21,6 +21,7 @@ from agent.commands import Commands
 from agent.links import Links
 from agent.logs import set_level
 from agent.pictures import Pictures
+from agent.polling.lending import Lender
 from agent.polling.poller import LinkPoller
 from agent.settings import DeviceSettings, LinkSettings, Settings, UplinkSettings
 from agent.store import Store, StoreConfig
@@ -59,6 +60,8 @@ class Running:
         self._random = random
         self._commands = Commands({}, store, clock)
         self._offer_commands()
+        self.lender = Lender(clock)
+        self.lender.endpoints = lambda: {poller.link.options.endpoint: poller.link.name for poller in self.pollers}
         self.links = Links(settings, self._poller, clock, random)
         self.pictures.pollers = self.links.pollers
         self._make_uplink()
@@ -151,8 +154,8 @@ class Running:
 
     def _poller(self, link: LinkSettings, devices: Sequence[DeviceSettings]) -> LinkPoller:
         store, clock, keep = self._store, self._clock, self.pictures.keep
-        random, on_scan, on_event = self._random, store.append, store.append_event
-        return LinkPoller(link, devices, clock, random, on_scan, on_event, lambda: store.full, keep)
+        random, on_scan, on_event, line = self._random, store.append, store.append_event, self.lender.line(link.name)
+        return LinkPoller(link, devices, clock, random, on_scan, on_event, lambda: store.full, keep, line)
 
 
 def store_config(settings: Settings) -> StoreConfig:

@@ -54,8 +54,10 @@ def parse_line(section: Section, cls: type[OptionsT]) -> OptionsT | None:
     elif data.get("host") and "tcp_port" not in data:
         section.problem("tcp_port", "is missing: `host` needs it", "add `tcp_port = 4001`")
     else:
-        kind = "a port" if data.get("port") else "an address"
+        used = "port" if data.get("port") else "host"
         for key in _NET_KEYS if data.get("port") else _SERIAL_KEYS:
             if data.get(key):
-                section.problem(key, f"means nothing for {kind}", "remove it; a serial server has its own settings")
+                section.problem(
+                    key, f"means nothing beside `{used}`", "remove it; a serial server has its own settings"
+                )
     return options if section.problem_count == before else None

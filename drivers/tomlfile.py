@@ -30,6 +30,7 @@ _TYPE_NAMES = {
     "object": "a table",
     "null": "nothing",
 }
+_KINDS = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
 
 class Problem(msgspec.Struct, frozen=True, order=True):
@@ -205,6 +206,13 @@ class Section:
             return None
 
 
+def wrong_value(cls: type[msgspec.Struct], key: str, value: object) -> str:
+    """What is wrong with one value for `key` of a table, before there is a table; "" where nothing is."""
+    problems: list[Problem] = []
+    Section.root(Tree({key: value}, {}, ""), problems)._value(key, _fields(cls)[key])
+    return "; ".join(problem.what for problem in problems)
+
+
 def nfc(text: str) -> str:
     """Vietnamese text in one form: a key typed on a Mac (NFD) equals the same key typed elsewhere (NFC)."""
     return unicodedata.normalize("NFC", text)
@@ -294,8 +302,7 @@ def _shown(value: object) -> str:
 
 
 def _kind(value: object) -> str:
-    names = {bool: "true/false", int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
-    return names.get(type(value), type(value).__name__)
+    return _KINDS.get(type(value), type(value).__name__)
 
 
 def _lower_first(text: str) -> str:

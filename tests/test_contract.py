@@ -138,6 +138,8 @@ LINES: dict[str, list[str]] = {
         "test_what_was_told_before_a_restart_is_not_told_again",
     ],
     "`certificate.expires_ms` of each health": ["test_the_end_of_a_certificate_is_told_once_shown_and_examined"],
+    "`devices` are not read meanwhile": ["test_a_line_that_is_lent_is_ours_alone_and_polled_again_afterwards"],
+    "says in `held_s` for how many seconds": ["test_a_line_that_is_lent_is_ours_alone_and_polled_again_afterwards"],
     "a batch carries the `config` of the births": [
         "test_every_batch_says_the_config_of_the_births",
         "test_every_reading_arrives_once_in_order_and_valid_through_outage_and_crash",

@@ -56,7 +56,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
-    nodes = list(tree(args.root))
+    from agent.cli import make_parser  # which loads this module
+
+    nodes = list(tree(make_parser()))
     print(script(nodes) if args.shell == "bash" else _ZSH + script(nodes), end="")
     return 0
 

@@ -17,6 +17,8 @@ _LEAST = 8
 
 def cell_width(text: str) -> int:
     """How many columns `text` takes on a terminal."""
+    if text.isascii():  # as most cells are
+        return len(text)
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 

@@ -22,6 +22,11 @@ def set_language(language: str | None) -> None:
         _texts.update(tomllib.loads(_CATALOGUE.read_text(encoding="utf-8")))
 
 
+def language() -> Language:
+    """The chosen language."""
+    return "vi" if _texts else "en"
+
+
 def tr(text: str, /, **values: object) -> str:
     """`text` in the chosen language, with `values` put into its braces."""
     return translated(text).format(**values)
@@ -34,5 +39,4 @@ def translated(text: str) -> str:
 
 def in_language(label: Mapping[Language, str]) -> str:
     """The label of a profile, device or point in the chosen language, else in the other; "" where it has none."""
-    first: Language = "vi" if _texts else "en"
-    return label.get(first) or next(iter(label.values()), "")
+    return label.get(language()) or next(iter(label.values()), "")

@@ -8,6 +8,7 @@ import msgspec
 
 from agent.cli.layout import columns
 from agent.cli.messages import tr
+from agent.cli.problems import in_words
 from agent.logs import as_error
 from drivers.api import Quality, Reading
 from drivers.tomlfile import Problem
@@ -44,7 +45,7 @@ def show_problems(problems: Sequence[Problem], *, as_json: bool, title: str | No
         show_json({"ok": False, "problems": problems})
         return
     say(as_error(title or tr("{count} problem(s) in the configuration:", count=len(problems))))
-    for problem in problems:
+    for problem in map(in_words, problems):
         say(as_error(f"  {problem.file}:{problem.line}  {problem.key}: {problem.what}"))
         say(as_error(f"      -> {problem.fix}"))
 

@@ -1,6 +1,6 @@
 """Read one device now, once, through the real driver, and show it.
 
-The port must be free: stop the service first where the device is on a serial port that it holds.
+While the agent runs it is asked to read, on the line that it has open; what is read so is not sent to the IOC.
 """
 
 import argparse
@@ -8,13 +8,17 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
+import msgspec
+
+from agent.cli.borrowing import borrowed
 from agent.cli.messages import tr
-from agent.cli.output import Failed, show_json, show_line, show_table, value_text, values_and_quality
-from agent.configuration import by_interval, load_configuration
+from agent.cli.output import Failed, say, show_json, show_line, show_table, value_text, values_and_quality
+from agent.configuration import load_configuration
+from agent.control import AgentNotRunning, AgentSilent, OrderRefused, order_agent
+from agent.polling.once import VERB, Once, ReadAnswer, ReadRequest, fingerprint, read_once
 from agent.settings import DeviceSettings, LinkSettings, Settings
-from drivers.api import Picture, PictureLink, Reading
+from drivers.api import Picture, Reading
 from drivers.errors import BadReply, DeviceRefused, LinkDown, NoReply
 
 
@@ -29,19 +33,10 @@ def main(args: argparse.Namespace) -> int:
     device, link = _find(settings, args.device)
     if args.save:
         _check_pictures(device, link, args.save)
-    try:
-        readings, picture = asyncio.run(_read(device, link, with_picture=bool(args.save)))
-    except NoReply as err:
-        hint = tr("check power, wiring (A/B), unit id and baud rate")
-        raise Failed(f"{err}\n  -> {hint}") from err
-    except BadReply as err:
-        hint = tr("check baud rate and parity, termination, and that no other device has this unit id")
-        raise Failed(f"{err}\n  -> {hint}") from err
-    except LinkDown as err:
-        hint = tr("check the cable and the address; a running agent holds its serial ports: stop it first")
-        raise Failed(f"{err}\n  -> {hint}") from err
-    except DeviceRefused as err:
-        raise Failed(f"{err}\n  -> {tr('check that the profile fits this exact model')}") from err
+    found = _read(settings, device, link, with_picture=bool(args.save))
+    if found.mismatch:
+        raise Failed(f"{device.name}: {found.mismatch}\n  -> {tr('check that the profile fits this exact model')}")
+    readings, picture = found.readings, found.picture
     saved = _save(picture, args.save) if picture else {}
     if args.json:
         show_json({"device": device.name, **values_and_quality(readings), **({"picture": saved} if saved else {})})
@@ -84,20 +79,53 @@ def _find(settings: Settings, name: str) -> tuple[DeviceSettings, LinkSettings]:
     return device, next(link for link in settings.links if link.name == device.link)
 
 
-async def _read(
-    device: DeviceSettings, link: LinkSettings, *, with_picture: bool
-) -> tuple[list[Reading], Picture | None]:
-    readings: list[Reading] = []
-    async with link.spec.open_link(link.options) as opened:
-        identity = await opened.identify(device.unit, device.profile)
-        if identity.mismatch:
-            hint = tr("check that the profile fits this exact model")
-            raise Failed(f"{device.name}: {identity.mismatch}\n  -> {hint}")
-        for points in by_interval(device).values():
-            plan = link.spec.compile_plan(device.profile, [p.point for p in points])
-            readings.extend(await opened.read(device.unit, plan))
-        picture = await cast("PictureLink", opened).picture(device.unit, device.profile) if with_picture else None
-    return readings, picture
+def _read(settings: Settings, device: DeviceSettings, link: LinkSettings, *, with_picture: bool) -> Once:
+    """Through the running agent, or directly; raises `Failed` with what to try, the same for both."""
+    try:
+        return _through_agent(settings, device, link, with_picture=with_picture) or _directly(
+            settings, device, link, with_picture=with_picture
+        )
+    except NoReply as err:
+        hint = tr("check power, wiring (A/B), unit id and baud rate")
+        raise Failed(f"{err}\n  -> {hint}") from err
+    except BadReply as err:
+        hint = tr("check baud rate and parity, termination, and that no other device has this unit id")
+        raise Failed(f"{err}\n  -> {hint}") from err
+    except LinkDown as err:
+        hint = tr("check the cable and the address, and who else holds the port: `oc-agent ports`")
+        raise Failed(f"{err}\n  -> {hint}") from err
+    except DeviceRefused as err:
+        raise Failed(f"{err}\n  -> {tr('check that the profile fits this exact model')}") from err
+
+
+def _through_agent(
+    settings: Settings, device: DeviceSettings, link: LinkSettings, *, with_picture: bool
+) -> Once | None:
+    """None where no agent runs, or where it does not read this device as our configuration says."""
+    request = ReadRequest(device.name, fingerprint(device, link), with_picture)
+    try:
+        found = order_agent(Path(settings.gateway.runtime_dir), VERB, msgspec.to_builtins(request))
+    except AgentSilent as err:
+        raise Failed(tr("the running agent does not answer: see its log")) from err
+    except AgentNotRunning:
+        return None
+    except PermissionError as err:
+        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
+    except OrderRefused as err:
+        raise Failed(tr("the agent refuses: {why}", why=err)) from err
+    answer = msgspec.convert(found, ReadAnswer)
+    if answer.found or answer.failed:
+        say(tr("read through the running agent"))
+    return answer.result()
+
+
+def _directly(settings: Settings, device: DeviceSettings, link: LinkSettings, *, with_picture: bool) -> Once:
+    async def read() -> Once:
+        async with link.spec.open_link(link.options) as opened:
+            return await read_once(opened, device, link, with_picture=with_picture)
+
+    with borrowed(settings, link, "read"):
+        return asyncio.run(read())
 
 
 def _show(device: DeviceSettings, readings: Sequence[Reading]) -> None:

@@ -6,14 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from agent.change import settings_hash
-from agent.cli.faults import said_at_once
 from agent.cli.layout import wrapped
 from agent.cli.messages import tr
-from agent.cli.output import Failed, show_json, show_table, value_text
+from agent.cli.output import show_json, show_table
+from agent.cli.state import certificate_text, gateway_text, head, link_text, report_of, rows, uplink_text
 from agent.configuration import load_configuration
-from agent.control import AgentNotRunning, ask_agent
-
-DAY_MS = 86_400_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,13 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     settings = load_configuration(args.config).settings
-    runtime_dir = Path(settings.gateway.runtime_dir)
-    try:
-        report = ask_agent(runtime_dir, "status")
-    except AgentNotRunning as err:
-        raise Failed(tr("no agent is running on {place}: start it, or see its log", place=runtime_dir)) from err
-    except PermissionError as err:
-        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
+    report = report_of(Path(settings.gateway.runtime_dir), "status")
     if "configuration" in report:
         on_disk = settings_hash(settings)
         report["configuration"] |= {"on_disk": on_disk, "is_on_disk": on_disk == report["configuration"]["hash"]}
@@ -40,24 +31,13 @@ def main(args: argparse.Namespace) -> int:
 
 
 def _show(report: dict[str, Any]) -> None:
-    uplink, outbox = report["uplink"], report["outbox"]
-    print(
-        tr(
-            "gateway {gateway}, oc-agent {version}, clock {clock}",
-            **{k: report[k] for k in ("gateway", "version", "clock")},
-        )
-    )
+    outbox = report["outbox"]
+    print(gateway_text(report))
     if configuration := report.get("configuration"):
         _show_configuration(configuration)
-    error = said_at_once(uplink.get("fault"), uplink["error"])
-    state = tr("connected") if uplink["connected"] else tr("not connected: {error}", error=error or "…")
-    print(
-        tr("uplink {broker}: {state}; acknowledged by: {ack}", broker=uplink["broker"], state=state, ack=uplink["ack"])
-    )
-    if certificate := report.get("certificate"):
-        days = (certificate["expires_ms"] - report["time_ms"]) // DAY_MS
-        date = f"{datetime.fromtimestamp(certificate['expires_ms'] / 1000, UTC):%Y-%m-%d}"
-        print(tr("certificate {file}: until {date}, {days} days", file=certificate["file"], date=date, days=days))
+    print(uplink_text(report))
+    if certificate := certificate_text(report):
+        print(certificate)
     print(
         tr(
             "outbox: {undelivered} batches wait, the oldest for {oldest_s} s; {bytes} bytes on disk",
@@ -92,9 +72,8 @@ def _show(report: dict[str, Any]) -> None:
         print(text)
     for link in report["links"]:
         print()
-        text = tr("up") if link["up"] else tr("DOWN: {error}", error=link["error"] or "…")
-        print(tr("link {link} ({endpoint}): {state}", link=link["link"], endpoint=link["endpoint"], state=text))
-        show_table([tr("device"), tr("point"), tr("value"), tr("unit"), tr("quality"), tr("age")], _rows(link))
+        print(link_text(link))
+        show_table(head(), [row for device in link["devices"] for row in rows(device)])
 
 
 def _show_configuration(configuration: dict[str, Any]) -> None:
@@ -109,15 +88,3 @@ def _show_configuration(configuration: dict[str, Any]) -> None:
     texts.append(tr("`oc-agent reload` takes it over; a restart would too"))
     for text in texts:
         print("\n".join(wrapped(text, rest="    ")))
-
-
-def _rows(link: dict[str, Any]) -> list[list[str]]:
-    rows = []
-    for device in link["devices"]:
-        if device["error"] or not device["points"]:
-            rows.append([device["device"], "—", "—", "—", device["error"] or tr("not read yet"), "—"])
-        for point in device["points"]:
-            quality = point["quality"] or tr("good")
-            age = f"{point['age_s']:g} s"
-            rows.append([device["device"], point["point"], value_text(point["value"]), point["unit"], quality, age])
-    return rows

@@ -66,8 +66,8 @@ class PictureTaker:
         """Want a picture of `device`; see `PictureRequests.ask`."""
         return self._requests.ask(device, why)
 
-    def give_up(self, device: str, why: str) -> None:
-        """There will be no picture for those who want one now."""
+    def refuse(self, device: str, why: str) -> None:
+        """There will be no picture for those who wait for one."""
         self._requests.failed(device, why)
 
     async def take(self, link: PictureLink, settings: DeviceSettings) -> None:

@@ -2,7 +2,8 @@
 
 A device that fails never stops the others on its bus: its points become `com`, it rests, the next one is asked.
 A link that goes down takes its devices down together and is opened again with backoff. While the store is full and
-its policy is to stop polling, polls are skipped and counted as missed.
+its policy is to stop polling, polls are skipped and counted as missed; so they are while the line is lent, which is an
+alarm.
 """
 
 import asyncio
@@ -10,13 +11,18 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from random import Random
-from typing import Any, cast
+from typing import cast
 
 from agent.clock import NS_PER_S, Clock
 from agent.configuration import by_interval
+from agent.control import LEASE_MAX_S
 from agent.model import Event, Scan
+from agent.polling import events
 from agent.polling.device import DevicePolling, Poll
+from agent.polling.lending import Borrower, Line
+from agent.polling.once import Once, Queue, ReadRequest
 from agent.polling.pictures import PICTURE_S, OnPicture, PictureFailed, PictureTaker
+from agent.polling.recent import Recent
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode, Pulse
@@ -48,10 +54,13 @@ class LinkPoller:
         on_event: Callable[[Event], None],
         is_full: Callable[[], bool] = lambda: False,
         on_picture: OnPicture | None = None,
+        line: Line | None = None,
     ) -> None:
         self.link = link
+        self.line = line or Line()
         self.devices = [DevicePolling(device, random) for device in devices]
         self.stats = LinkStats()
+        self.recent = Recent(clock.mono_ns())
         self.schedule: Schedule[Poll] = Schedule()
         self.up = False
         self.error: str | None = None
@@ -61,17 +70,27 @@ class LinkPoller:
         self._on_event = on_event
         self._is_full = is_full
         self._pictures = PictureTaker(link.name, on_picture)
+        self._once = Queue(link, devices)
         self._wake = asyncio.Event()
         self._turn = asyncio.Lock()
         self._random = random
+        self.line.wake = self._wake.set
         self._pulse = Pulse(clock, ALIVE_S)
         self._opening = Episode(f"link {link.name}", clock)
 
     async def run(self) -> None:
         """Open the link and poll; after `LinkDown` wait and open it again. Ends only by cancellation."""
+        try:
+            await self._run()
+        finally:
+            self._once.fail(f"link {self.link.name} is not polled now; try again")
+
+    async def _run(self) -> None:
         self._plan()
         attempt = 0
         while True:
+            if self.line.borrower:
+                await self._lend(self.line.borrower)
             self._pulse.beat(getattr(self.link.options, "connect_timeout_s", 0.0))  # on the network only
             try:
                 async with self.link.spec.open_link(self.link.options) as link:
@@ -81,9 +100,8 @@ class LinkPoller:
             except LinkDown as err:
                 attempt += 1
                 self._link_down(err)
-            delay_s = self._backoff.delay_s(attempt)
-            self._pulse.beat(delay_s)
-            await asyncio.sleep(delay_s)
+                if not self.line.borrower:
+                    await self._woken_within(self._backoff.delay_s(attempt))
 
     @asynccontextmanager
     async def between_reads(self) -> AsyncIterator[None]:
@@ -95,9 +113,10 @@ class LinkPoller:
         """Poll these from now on, while the link is held; those whose settings are the same go on as they are."""
         before = {device.settings.name: device for device in self.devices}
         self.devices = [self._changed(before.get(settings.name), settings) for settings in devices]
+        self._once.change(devices)
         for device in before.values():
             if device not in self.devices:
-                self._pictures.give_up(device.settings.name, "the configuration of the camera has changed")
+                self._pictures.refuse(device.settings.name, "the configuration of the camera has changed")
                 self.schedule.remove(p for p in (*device.polls, device.pictures) if p and p in self.schedule)
         for device in self.devices:
             if device not in before.values():
@@ -143,10 +162,43 @@ class LinkPoller:
             return None
         self.schedule.hurry([device.pictures], self._clock.mono_ns())
         self._wake.set()
-        return self._pictures.ask(name, why)
+        asked = self._pictures.ask(name, why)
+        if self.line.borrower:
+            self._pictures.refuse(name, f"{self.link.name} is lent to {self.line.borrower}")
+        return asked
+
+    def read_now(self, request: ReadRequest) -> "asyncio.Future[Once] | None":
+        """Read a device between our own polls; None where it is not on this link, differs, or the line is lent."""
+        asked = None if self.line.borrower else self._once.ask(request)
+        if asked:
+            self._wake.set()
+        return asked
+
+    async def _lend(self, borrower: Borrower) -> None:
+        """The port is closed: leave it to the borrower, and tell the IOC why nothing comes."""
+        since_ns = self._clock.mono_ns()
+        name, devices = self.link.name, [device.settings.name for device in self.devices]
+        log.warning("link %s is lent to %s: it is not polled", name, borrower)
+        self.up, self.error = False, f"lent to {borrower}"
+        self._once.fail(f"{name} is {self.error}")
+        self._on_event(events.lent(name, devices, borrower, since_ns))
+        self._pulse.beat(LEASE_MAX_S)
+        try:
+            await self.line.hand_over()
+        finally:
+            now_ns = self._clock.mono_ns()
+            lent_s = round((now_ns - since_ns) / NS_PER_S, 1)
+            log.info("link %s is back from %s after %.1f s", name, borrower, lent_s)
+            self._on_event(events.returned(name, devices, now_ns, lent_s))
+        for device in self.devices:
+            device.recognition.forget()
 
     async def _poll(self, link: Link, before: LinkStats) -> None:
-        while True:
+        """Poll until the line is wanted."""
+        while not self.line.borrower:
+            if self._once:
+                async with self._turn:
+                    await self._serve(link, before)
             poll, due_ns = self.schedule.next()
             if await self._woken_before(due_ns):
                 continue
@@ -167,15 +219,31 @@ class LinkPoller:
         try:
             answered = await self._read(link, poll)
         finally:
-            self.stats = before.plus(link.stats)
+            self._count(before.plus(link.stats))
         self.schedule.done(poll, self._clock.mono_ns())
         if not answered:
             self._rest(poll, started_ns)
 
+    async def _serve(self, link: Link, before: LinkStats) -> None:
+        """What somebody asked for, one device at a time: polls that are due go between."""
+        most_s = self.link.options.timeout_s + STUCK_S + PICTURE_S
+        self._pulse.beat(most_s)
+        try:
+            await self._once.serve(link, most_s)
+        finally:
+            self._count(before.plus(link.stats))
+
+    def _count(self, stats: LinkStats) -> None:
+        self.stats = stats
+        self.recent.note(stats, self._clock.mono_ns())
+
     async def _woken_before(self, due_ns: int) -> bool:
-        """Sleep until `due_ns`; True where the schedule changed meanwhile."""
+        """Sleep until `due_ns`; True where the schedule changed meanwhile, or the line is wanted."""
+        wait_ns = max(0, due_ns - self._clock.mono_ns())
+        return bool(wait_ns and self._once) or await self._woken_within(wait_ns / NS_PER_S)
+
+    async def _woken_within(self, wait_s: float) -> bool:
         self._wake.clear()
-        wait_s = max(0, due_ns - self._clock.mono_ns()) / NS_PER_S
         self._pulse.beat(wait_s)
         try:
             async with asyncio.timeout(wait_s):
@@ -244,14 +312,12 @@ class LinkPoller:
             self._alarm(device, identity.mismatch)
 
     def _alarm(self, device: DevicePolling, mismatch: str) -> None:
-        if not mismatch:
-            log.info("device %s looks like its profile again", device.settings.name)
-            message = {"vi": "Thiết bị đã khớp với profile", "en": "The device fits its profile again"}
-            self._event(device, "alarm.clear", "info", message)
-            return
-        log.warning("device %s is not what its profile describes: %s", device.settings.name, mismatch)
-        message = {"vi": f"Thiết bị không khớp với profile: {mismatch}", "en": f"Not the device expected: {mismatch}"}
-        self._event(device, "alarm.raise", "major", message)
+        name = device.settings.name
+        if mismatch:
+            log.warning("device %s is not what its profile describes: %s", name, mismatch)
+        else:
+            log.info("device %s looks like its profile again", name)
+        self._on_event(events.misfit(name, self._clock.mono_ns(), mismatch))
 
     def _answered(self, device: DevicePolling) -> None:
         self._opening.recovered()
@@ -259,7 +325,7 @@ class LinkPoller:
             self.schedule.hurry(device.polls, self._clock.mono_ns())
         if device.quarantine.answered() or device.state.up is False:
             log.info("device %s answers again", device.settings.name)
-            self._event(device, "device.up", "info", {"vi": "Đã có liên lạc trở lại", "en": "Answers again"})
+            self._on_event(events.device_up(device.settings.name, self._clock.mono_ns()))
         device.state.up = True
         device.state.answered_mono_ns = self._clock.mono_ns()
 
@@ -278,6 +344,7 @@ class LinkPoller:
         self.up = False
         self.error = str(err)
         self._opening.failed(err)
+        self._once.fail(str(err))
         now_ns = self._clock.mono_ns()
         for device in self.devices:
             device.recognition.forget()
@@ -288,13 +355,7 @@ class LinkPoller:
 
     def _device_down(self, device: DevicePolling, english: str) -> None:
         device.state.up = False
-        self._event(device, "device.down", "major", {"vi": "Mất liên lạc", "en": english})
-
-    def _event(self, device: DevicePolling, type_: str, severity: Any, message: dict[str, str]) -> None:
-        event = Event(
-            type=type_, severity=severity, mono_ns=self._clock.mono_ns(), message=message, device=device.settings.name
-        )
-        self._on_event(event)
+        self._on_event(events.device_down(device.settings.name, self._clock.mono_ns(), english))
 
     def _hand_on(self, device: DevicePolling, readings: Sequence[Reading]) -> None:
         """One scan for each moment at which answers arrived, filtered."""

@@ -105,6 +105,7 @@ def event_fragment(event: Event) -> Fragment:
     """Encode an event; its id is given when it is sealed, with its time."""
     rest = {
         "device": event.device,
+        "devices": list(event.devices) or None,
         "message": event.message,
         "reason": event.reason,
         "ranges": [list(r) for r in event.ranges] or None,

@@ -85,4 +85,8 @@ def check_device(_options: CameraOptions, profile: CameraProfile, unit: int | No
         fix = "add `unit = 1`: the place on the VISCA chain, or the address that is set in the camera"
         section.problem("unit", "is missing: which camera of the line?", fix)
     elif unit is not None and unit not in units:
-        section.problem("unit", f"{unit} is impossible for {profile.protocol}", f"{units.start} to {units.stop - 1}")
+        section.problem(
+            "unit",
+            f"{unit} is impossible for {profile.protocol}",
+            f"write a number from {units.start} to {units.stop - 1}",
+        )

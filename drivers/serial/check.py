@@ -114,7 +114,7 @@ def check_asking(profile: SerialProfile, section: Section) -> None:
     names = [request.name for request in profile.request]
     for point, place in zip(profile.point, section.children("point"), strict=True):
         if point.request not in names:
-            known = ", ".join(names) or "none"
+            known = ", ".join(names) or "none yet"
             place.problem("request", f'there is no request "{point.request}"', f"known: {known}")
     if profile.duty is not None and profile.frame.warm_up_s > MAX_WARM_UP_S:
         what = f"{profile.frame.warm_up_s:g} s is too long for an instrument that is woken for each reading"

@@ -1,13 +1,25 @@
 import asyncio
+import os
 import socket
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
-from agent.control import SOCKET_NAME, AgentNotRunning, OrderRefused, ask_agent, control_server, order_agent
+from agent.control import (
+    SOCKET_NAME,
+    AgentNotRunning,
+    AgentSilent,
+    OrderRefused,
+    Peer,
+    ask_agent,
+    borrow_from_agent,
+    control_server,
+    order_agent,
+)
 
 
 async def _ask(runtime_dir: Path, verb: str) -> object:
@@ -98,3 +110,76 @@ async def test_an_order_may_take_longer_than_a_request_and_is_done_though_nobody
         await writer.wait_closed()
         async with asyncio.timeout(5):
             await done.wait()
+
+
+class Shelf:
+    """Lends one thing, and knows who has it."""
+
+    def __init__(self) -> None:
+        self.with_whom: list[Peer] = []
+        self.back = asyncio.Event()
+
+    @asynccontextmanager
+    async def lend(self, arguments: Mapping[str, Any], peer: Peer) -> AsyncIterator[Any]:
+        if arguments.get("what") != "the line":
+            raise OrderRefused("there is no such thing")
+        self.with_whom.append(peer)
+        try:
+            yield {"lent": "the line"}
+        finally:
+            self.with_whom.remove(peer)
+            self.back.set()
+
+
+async def test_what_is_lent_is_back_when_its_connection_ends(tmp_path: Path) -> None:
+    shelf = Shelf()
+
+    def borrow() -> list[Peer]:
+        with borrow_from_agent(tmp_path, "lend", {"what": "the line"}) as borrowed:
+            assert borrowed.answer == {"lent": "the line"}
+            return list(shelf.with_whom)
+
+    async with control_server(tmp_path, {"status": lambda: 1}, {}, {"lend": shelf.lend}):
+        assert await asyncio.to_thread(borrow) == [Peer(os.getpid(), os.getuid())]
+        async with asyncio.timeout(5):
+            await shelf.back.wait()
+        with pytest.raises(OrderRefused, match="no such thing"):
+            await asyncio.to_thread(lambda: borrow_from_agent(tmp_path, "lend", {}).__enter__())
+        with pytest.raises(OrderRefused, match="known: lend, status"):
+            await asyncio.to_thread(order_agent, tmp_path, "stop", {})
+        assert await _ask(tmp_path, "status") == 1
+
+
+@pytest.mark.parametrize("stops", [True, False])
+async def test_a_lease_ends_with_the_agent_in_silence_and_after_its_time_with_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stops: bool
+) -> None:
+    monkeypatch.setattr("agent.control.LEASE_MAX_S", 60.0 if stops else 0.1)
+    shelf, lent = Shelf(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def borrow() -> bool:
+        with borrow_from_agent(tmp_path, "lend", {"what": "the line"}) as borrowed:
+            loop.call_soon_threadsafe(lent.set)
+            return borrowed.ended()
+
+    async with control_server(tmp_path, {}, {}, {"lend": shelf.lend}):
+        ended = asyncio.create_task(asyncio.to_thread(borrow))
+        async with asyncio.timeout(10):
+            await lent.wait()
+            if not stops:
+                assert await ended
+    async with asyncio.timeout(10):
+        assert await ended is not stops
+    assert shelf.with_whom == []
+
+
+async def test_an_agent_that_hangs_is_not_taken_for_one_that_is_not_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.control.REQUEST_TIMEOUT_S", 0.1)
+    with socket.socket(socket.AF_UNIX) as hanging:
+        hanging.bind(str(tmp_path / SOCKET_NAME))
+        hanging.listen()
+        with pytest.raises(AgentSilent):
+            await _ask(tmp_path, "status")

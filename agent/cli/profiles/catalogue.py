@@ -38,11 +38,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     unreadable: list[str] = []
-    wanted = [_folded(word) for word in args.words]
     found = [
         _listed(name, path, profile)
-        for name, path, profile in _profiles(args.config.parent, unreadable)
-        if args.kind in (None, profile.kind) and _has(name, profile, wanted)
+        for name, path, profile in readable_profiles(args.config.parent, unreadable)
+        if args.kind in (None, profile.kind) and has_words(name, profile, args.words)
     ]
     if args.json:
         show_json({"profiles": found, "unreadable": unreadable})
@@ -53,7 +52,8 @@ def main(args: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
-def _profiles(beside: Path, unreadable: list[str]) -> Iterator[tuple[str, Path, Profile]]:
+def readable_profiles(beside: Path, unreadable: list[str]) -> Iterator[tuple[str, Path, Profile]]:
+    """Every profile with its name and file; the names of those with problems go to `unreadable`."""
     folders = profile_folders(beside)
     for name in profile_names(folders):
         path = find_profile(name, beside, folders)
@@ -65,12 +65,13 @@ def _profiles(beside: Path, unreadable: list[str]) -> Iterator[tuple[str, Path, 
             unreadable.append(name)
 
 
-def _has(name: str, profile: Profile, wanted: Sequence[str]) -> bool:
+def has_words(name: str, profile: Profile, words: Sequence[str]) -> bool:
+    """Does every word stand in its name, its labels or its points?"""
     texts = [name, profile.vendor, profile.model, *profile.label.values()]
     for point in profile.point:
         texts += [point.name, *point.label.values()]
     text = _folded("\n".join(texts))
-    return all(word in text for word in wanted)
+    return all(_folded(word) in text for word in words)
 
 
 def _folded(text: str) -> str:

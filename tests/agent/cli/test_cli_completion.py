@@ -8,7 +8,7 @@ import pytest
 
 from agent.cli import VERBS, main
 
-NAMES = sorted(verb.__name__.rpartition(".")[2] for verb in VERBS)
+NAMES = sorted(VERBS)
 
 
 def script(capsys: pytest.CaptureFixture[str], shell: str) -> str:

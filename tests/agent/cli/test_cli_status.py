@@ -63,6 +63,14 @@ def test_what_is_wrong_is_said_in_its_own_words(capsys: pytest.CaptureFixture[st
         assert words in text
 
 
+def test_how_busy_a_line_is_and_who_has_it_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    link = REPORT["links"][0] | {"busy_pct": 36.4, "answered_pct": 99.8}
+    assert "(/dev/ttyUSB0): up; line busy 36.4 %, answered 99.8 %" in _text(capsys, links=[link])
+    lent = {"pid": 4711, "uid": 0, "purpose": "scan", "for_s": 12.3}
+    text = _text(capsys, links=[link | {"up": False, "error": "lent", "lent": lent, "answered_pct": None}])
+    assert "(/dev/ttyUSB0): lent to scan, pid 4711, for 12 s\n" in text
+
+
 def test_the_account_is_on_the_first_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1000 readings = 900 delivered + 88 waiting + 12 lost" in _text(capsys)
 

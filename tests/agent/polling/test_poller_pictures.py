@@ -13,6 +13,7 @@ from picture_samples import taken
 
 from agent.clock import SystemClock
 from agent.model import Scan
+from agent.polling.lending import Borrower
 from agent.polling.pictures import PictureFailed
 from agent.polling.poller import LinkPoller
 from agent.settings import DeviceSettings, LinkSettings, PictureKeys, PolledPoint
@@ -159,3 +160,12 @@ async def test_who_waits_for_a_camera_that_is_taken_out_is_told_at_once() -> Non
             await asyncio.sleep(0.001)
     assert {scan.device for scan in bench.scans[count:]} == {"other"}
     assert bench.camera.pictures == 0
+
+
+async def test_a_picture_that_is_asked_for_while_the_line_is_lent_is_refused_with_the_reason() -> None:
+    bench = Bench(0)
+    async with running(bench), bench.poller.line.lent(Borrower(4711, 0, "scan", 0)):
+        asked = bench.poller.ask_picture("cam", "command c-1")
+        assert asked
+        with pytest.raises(PictureFailed, match="l is lent to pid 4711"):
+            await asked
