@@ -148,5 +148,5 @@ def test_everything_that_can_happen_to_a_cabinet_happens() -> None:
         ("bus-1: up\n", "bus-2: up\n", False),
     ],
 )
-def test_what_is_shown_is_compared(shown: str, printed: str, same: bool) -> None:  # noqa: FBT001 # the expected answer
+def test_what_is_shown_is_compared(shown: str, printed: str, same: bool) -> None:  # the expected answer
     assert is_shown(shown, printed) is same

@@ -24,7 +24,7 @@ SIM = "/opt/simulators"
 USB = {
     "idVendor": "0403", "idProduct": "6001", "manufacturer": "FTDI", "product": "FT232R USB UART", "serial": "A10K1234",
 }  # fmt: skip
-BUS = f"""\
+BUS = """\
 [[link]]
 name = "bus-1"
 kind = "modbus"

@@ -2,11 +2,10 @@
 
 import subprocess
 import time
-from pathlib import Path
 
 from cabinet import PATH, Cabinet
+from dialogue import Dialogue
 from guide_pages import Block, blocks, here, is_shown, questions
-from terminal import Terminal
 
 PATIENCE_S = 25.0
 TIMEOUT_S = 90
@@ -67,12 +66,12 @@ class Technician:
 
     def _talk(self, script: str, dialogue: str) -> None:
         """Type what the page types, after the question that it shows; the whole must be what the page shows."""
-        with Terminal(self._entered(here(script))) as terminal:
+        with Dialogue(self._entered(here(script))) as talk:
             for question, answer in questions(dialogue):
-                terminal.expect(question)
-                terminal.type(answer.strip() + "\n")
-            assert terminal.ends() == 0, f"{self._where}\n{terminal.text}"
-        self._shown = terminal.text
+                talk.expect(question)
+                talk.type(answer.strip() + "\n")
+            assert talk.ends() == 0, f"{self._where}\n{talk.text}"
+        self._shown = talk.text
         assert is_shown(dialogue, self._shown), f"{self._where}\nis not what is said:\n{dialogue}\nbut\n{self._shown}"
 
     def _bash(self, script: str) -> tuple[int, str]:
@@ -88,4 +87,3 @@ class Technician:
         user = ["setpriv", "--reuid=pi", "--regid=pi", "--init-groups"]
         bash = ["bash", "-eo", "pipefail", "-c", before + keep + script]
         return [*self._cabinet.machine.entered, "env", "-i", "--chdir=/", *HOME, *user, *bash]
-
