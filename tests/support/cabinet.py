@@ -6,6 +6,7 @@ simulated devices on its bus; `ioc.example.vn` is this machine: mosquitto as the
 IOC behind it. What happens to the cabinet (`happens`) has names, which the pages use.
 """
 
+import platform
 import subprocess
 import sys
 import sysconfig
@@ -184,6 +185,14 @@ class Cabinet:
         """A fresh system, as on a new card; what others have in the cabinet stays."""
         self.machine.run("bash", "-c", EMPTY + script)
 
+    def is_made_to_work(self) -> None:
+        """As the page of the first ten minutes does it, with nobody there to ask."""
+        self.empty(AS_GIVEN)
+        self.machine.run("bash", "-c", INSTALLED)
+        self.has_no_time_server()
+        self.machine.run("oc-agent", *CONFIGURED)
+        self.machine.run("systemctl", "start", "oc-agent")
+
     def has_no_time_server(self) -> None:
         """The clock of the computer of the test is not set by one, and readings would wait for it."""
         self.machine.write("/etc/oc-agent/conf.d/clock.toml", "[clock]\nhold_unsynced_s = 0\n")
@@ -201,6 +210,16 @@ EMPTY = """\
 test ! -e /opt/oc-agent || /opt/oc-agent/install.sh --uninstall --purge --yes >/dev/null
 rm -rf /home/pi/* /home/pi/.terminal* /etc/systemd/timesyncd.conf.d
 """
+INSTALLED = f"""\
+cd /run && tar xzf /mnt/oc-agent-{VERSION}-{platform.machine()}.tar.gz
+oc-agent-{VERSION}-{platform.machine()}/install.sh
+install -g oc-agent -m 640 /mnt/{GATEWAY}/*.pem /etc/oc-agent/
+"""
+CONFIGURED = (
+    "init", "--yes", "--gateway-id", GATEWAY, "--oc", "oc-haichau", "--broker", f"mqtts://{BROKER}",
+    *(word for name in ("ca", "cert", "key") for word in (f"--{name}", f"/etc/oc-agent/{name}.pem")),
+    "--link", f"bus-1=rtu:/dev/serial/by-id/{ADAPTER},9600", "--device", "meter-1=bus-1,1,eastron/sdm120,10s",
+)  # fmt: skip
 AS_GIVEN = "rm -rf /mnt/* && cp -r /opt/stick/. /mnt/ && chown -R pi /mnt\n"
 OLD_CARD = """\
 mkdir -p /media/card/var/lib/oc-agent
@@ -209,6 +228,7 @@ cp /var/lib/oc-agent/outbox.db* /media/card/var/lib/oc-agent/
 EVENTS = {
     "a bare gateway": lambda cabinet: cabinet.empty(AS_GIVEN),
     "a new card": Cabinet.empty,
+    "a gateway that works": Cabinet.is_made_to_work,
     "no time server": Cabinet.has_no_time_server,
     "climate-1 is silent": lambda cabinet: cabinet.tell("fault", "no_reply on=climate-1"),
     "climate-1 answers": lambda cabinet: cabinet.tell("heal"),

@@ -21,7 +21,7 @@ NAMES = {
     "upkeep.md": "bao-tri.md",
 }
 """English and Vietnamese."""
-TOURS = (("README.md", "upkeep.md"), ("install.md", "first-device.md", "faults.md"))
+TOURS = (("upkeep.md",), ("README.md", "install.md", "first-device.md", "faults.md"))
 """Pages that are followed one after the other on one gateway. The two others have no block to run, or a test of their own."""
 LANGUAGES = ("en", "vi")
 REST = "…"
