@@ -153,6 +153,7 @@ def test_everything_that_can_happen_to_a_cabinet_happens() -> None:
         ("a\n…\nb\n", "a\nb\nc\n", False),
         ("a … c\n", "a b b c\n", True),
         ("a\n", "a\nb\n", False),
+        ("0.2.0\n", "0.3.0\n", False),
         ("bus-1: up\n", "bus-2: up\n", False),
     ],
 )
