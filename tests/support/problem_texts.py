@@ -1,6 +1,7 @@
 """The texts of problems in configurations and profiles, as the source has them: a hole of an f-string is `{}`."""
 
 import ast
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +16,7 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 def texts_of(path: Path) -> Iterator[str]:
     """Every text of a problem that this file makes; an argument that cannot be followed to a text is an error."""
-    for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for function in ast.walk(_tree(path)):
         if not isinstance(function, Function):
             continue
         if function.name in SPOKEN:
@@ -26,6 +27,15 @@ def texts_of(path: Path) -> Iterator[str]:
             if isinstance(call, ast.Call) and (places := MAKERS.get(_name(call.func))):
                 for argument in call.args[places[0] : places[1] + 1]:
                     yield from _texts(argument, function, path)
+
+
+def _tree(path: Path) -> ast.Module:
+    """Not while garbage is collected: CPython then loses count of its depth (SystemError, seen with 3.11.7)."""
+    gc.disable()
+    try:
+        return ast.parse(path.read_text(encoding="utf-8"))
+    finally:
+        gc.enable()
 
 
 def _name(node: ast.expr) -> str:

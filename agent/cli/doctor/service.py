@@ -92,9 +92,9 @@ def _memory(shown: Mapping[str, str]) -> Iterator[Finding]:
         yield ok("service_memory", text)
 
 
-def last_words(log: str) -> Iterator[Finding]:
+def last_words(journal: str) -> Iterator[Finding]:
     """The last errors in the journal; nothing where it may not be read."""
-    for line in log.splitlines()[-_LINES:]:
+    for line in journal.splitlines()[-_LINES:]:
         if line.strip():
             yield warn("log", line.strip()[:300], tr("from the journal: `journalctl -u oc-agent`"), code="log")
 

@@ -70,9 +70,9 @@ def file_system_errors(partition: str, roots: Roots) -> Iterator[Finding]:
         yield ok("file_system", tr("{disk}: the file system has met no error", disk=partition), subject=partition)
 
 
-def kernel_errors(log: str) -> Iterator[Finding]:
+def kernel_errors(messages: str) -> Iterator[Finding]:
     """Errors of cards and file systems in the log of the kernel; nothing where it may not be read."""
-    lines = [line for line in log.splitlines() if _IO_ERROR.search(line)]
+    lines = [line for line in messages.splitlines() if _IO_ERROR.search(line)]
     if lines:
         text = tr(
             "the kernel has met {count} errors of the card; the last: {line}", count=len(lines), line=lines[-1][:160]
