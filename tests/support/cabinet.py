@@ -18,6 +18,7 @@ from bundles import altered, built_wheel, bundled
 from processes import wait_until
 
 import agent
+from drivers.catalogue import shipped_profiles
 
 GATEWAY, BROKER, VERSION, NEXT = "dng-hc-01", "ioc.example.vn", "0.1.0", "0.2.0"
 ADAPTER = "usb-FTDI_FT232R_USB_UART_A10K1234-if00-port0"
@@ -55,6 +56,7 @@ PREPARE = f"""\
 set -e
 useradd --create-home --shell /bin/bash --groups dialout pi
 mkdir -p /usr/local/libexec /run/cabinet /etc/mosquitto/certs /dev/serial/by-id
+ln -s {SIM}/profiles /run/cabinet/profiles  # a wheel has them where this Python does not look
 install -m 4755 /bin/bash /usr/local/libexec/rootshell
 echo "127.0.0.1 localhost {BROKER}" > /etc/hosts
 hostname {GATEWAY}
@@ -114,7 +116,7 @@ class Cabinet:
     def __init__(self, folder: Path, stick: Stick) -> None:
         folder.mkdir(parents=True)
         code, site = Path(agent.__file__).parent.parent, Path(sysconfig.get_path("purelib"))
-        mounted = {Path(sys.base_prefix): "python", code: "code", site: "site"}
+        mounted = {Path(sys.base_prefix): "python", code: "code", site: "site", shipped_profiles(): "profiles"}
         places = {source: f"{SIM.lstrip('/')}/{place}" for source, place in mounted.items()}
         places |= {stick.folder: "opt/stick", stick.pki: "opt/pki", KIT: "opt/kit"}
         self._others: dict[str, subprocess.Popen[bytes]] = {}

@@ -7,8 +7,8 @@ from cabinet import PATH, Cabinet
 from dialogue import Dialogue
 from guide_pages import Block, blocks, here, is_shown, questions
 
-PATIENCE_S = 25.0
-TIMEOUT_S = 90
+PATIENCE_S = 60.0
+TIMEOUT_S = 180
 STATE = "/home/pi/.terminal"
 HOME = ("HOME=/home/pi", "USER=pi", "LOGNAME=pi", "COLUMNS=80", f"PATH={PATH}")
 
