@@ -1,0 +1,17 @@
+"""What is measured, each scene of any gateway. A further one is a module here and a name in `SCENES`."""
+
+from gateways.scenes.api import Effort, Scene
+from gateways.scenes.backlog import Backlog
+from gateways.scenes.idle import Idle
+from gateways.scenes.kill import Kill
+from gateways.scenes.linearity import Linearity
+from gateways.scenes.outage import Outage
+from gateways.scenes.ramp import Ramp
+from gateways.scenes.rtu import Rtu
+from gateways.scenes.steady import Steady
+
+__all__ = ["SCENES", "Effort", "Scene"]
+
+SCENES: dict[str, Scene] = {
+    scene.name: scene for scene in (Steady(), Outage(), Kill(), Ramp(), Backlog(), Linearity(), Idle(), Rtu())
+}

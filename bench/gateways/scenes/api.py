@@ -1,0 +1,60 @@
+"""What every scene has: a name, whom it is for, and a run that gives figures by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateways.rig import Rig
+from gateways.subjects import Subject
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long things are looked at, in seconds, and how often."""
+
+    runs: int = 3
+    steady_s: float = 125.0
+    outage_s: float = 60.0
+    kills: int = 10
+    ramp_s: float = 10.0
+    backlog: int = 1_000_000
+    idle_s: float = 120.0
+    rtu_s: float = 20.0
+    quick: bool = False
+
+    @classmethod
+    def short(cls) -> "Effort":
+        """About five minutes for all gateways; peers only at the work of section 1."""
+        return cls(runs=1, steady_s=15, outage_s=8, kills=3, ramp_s=4, backlog=200_000, idle_s=20, rtu_s=5, quick=True)
+
+    def scaled(self, seconds: float) -> "Effort":
+        """With windows of so many seconds at the plain work and in the outage."""
+        return Effort(**{**self.__dict__, "steady_s": seconds, "outage_s": seconds})
+
+
+class Scene(Protocol):
+    """Measures one thing of one gateway."""
+
+    name: str
+
+    def fits(self, subject: Subject, effort: Effort) -> bool:
+        """Is it measured of this gateway?"""
+
+    def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
+        """One run, from a start without anything stored; the figures by name. Raises Unfit, OSError."""
+
+
+def account(rig: Rig, settle_s: float) -> dict[str, float]:
+    """What became of everything that was read until now, when the gateway has had `settle_s` to send it."""
+    reads = rig.truth.snapshot()
+    lost = rig.recorder.settle(reads, settle_s)
+    account = rig.recorder.account
+    total = sum(map(sum, reads))
+    return {
+        "read": total,
+        "lost": len(lost),
+        "duplicates": account.duplicates,
+        "wrong": account.wrong,
+        "without_value": account.without_value,
+    }
