@@ -22,7 +22,7 @@ class Backlog:
     name = "backlog"
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
-        return subject.name == OURS or (subject.keeps and not effort.quick)
+        return subject.name == OURS or (subject.keeps and not effort.quick and not subject.variant)
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
         """Filled at ten times the rate of the plain work, then the same devices at the plain rate."""

@@ -17,7 +17,7 @@ class Idle:
     name = "idle"
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
-        return subject.name == OURS or not effort.quick
+        return subject.name == OURS or not (effort.quick or subject.variant)
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
         with rig(subject, Work(devices=1, registers=10, interval_s=60.0), prefix) as ready:

@@ -23,7 +23,7 @@ class Kill:
     name = "kill"
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
-        return subject.keeps or not effort.quick
+        return not subject.variant and (subject.keeps or not effort.quick)
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
         found: dict[str, float] = {"lost_old": 0, "lost_young": 0, "oldest_lost_ms": 0.0, "kill_read": 0}

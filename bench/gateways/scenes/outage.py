@@ -18,7 +18,7 @@ class Outage:
     name = "outage"
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
-        return True
+        return not subject.variant
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
         with rig(subject, Work(), prefix) as ready:

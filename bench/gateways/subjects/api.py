@@ -48,6 +48,8 @@ class Subject(Protocol):
     name: str
     note: str
     """What is to be known when its figures are read."""
+    variant: bool
+    """A second configuration of a gateway, that is measured at the plain work only."""
     keeps: bool
     """Does it promise to keep readings through an outage of the broker?"""
 

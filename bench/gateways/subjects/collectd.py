@@ -18,7 +18,7 @@ class Collectd:
 
     name = "collectd"
     note = "one request a register, a message a value, no store"
-    keeps = False
+    variant = keeps = False
 
     def install(self, place: Place) -> str:
         self._root = place.prefix / "collectd"

@@ -20,9 +20,9 @@ PACKAGE = {
 class NodeRed:
     """A flow of `modbus-read` nodes, one a device, all into one `mqtt out`."""
 
-    name = "Node-RED"
+    name = "node-red"
     note = "bare arrays without time or quality; no store"
-    keeps = False
+    variant = keeps = False
 
     def install(self, place: Place) -> str:
         folder = place.prefix / "node-red"

@@ -21,9 +21,10 @@ class OcAgent:
 
     def __init__(self, batch_interval_s: float | None = None) -> None:
         self._batch_interval_s = batch_interval_s
-        self.name = "oc-agent" if batch_interval_s is None else f"oc-agent, batch {batch_interval_s:g} s"
+        self.variant = batch_interval_s is not None
+        self.name = "oc-agent-at-once" if self.variant else "oc-agent"
         self.note = "the wheel, default configuration, `tls = false`"
-        if batch_interval_s is not None:
+        if self.variant:
             self.note += f", `batch_interval_s = {batch_interval_s:g}`"
 
     def install(self, place: Place) -> str:

@@ -20,9 +20,11 @@ LIMITS = {"maxPayloadSize": 65_536, "maxInflightMessages": 100, "rateLimits": {}
 class ThingsBoard:
     """One request a device for all registers, packs of up to 64 KB each 50 ms: the best settings that were found."""
 
+    variant = False
+
     def __init__(self, storage: Literal["sqlite", "memory"]) -> None:
         self._storage = storage
-        self.name = f"thingsboard-gateway, {storage}"
+        self.name = f"thingsboard-{storage}"
         self.keeps = storage == "sqlite"
         self.note = "one request a device, answered as by a platform without limits"
 
