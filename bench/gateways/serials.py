@@ -40,6 +40,8 @@ class Account:
     def __init__(self, devices: int, registers: int) -> None:
         self._registers = [[Register(offset(d, r)) for r in range(registers)] for d in range(devices)]
         self.good = self.duplicates = self.late = self.wrong = self.without_value = 0
+        self.gaps = 0
+        """Reads that have not arrived while a younger one has."""
 
     def take(self, block: Block, reads: Sequence[int]) -> int | None:
         """Account for a block; `reads` says how often each of its registers was read so far. Gives a good serial.
@@ -64,10 +66,12 @@ class Account:
                 continue
             elif serial > register.expected:
                 register.missing.update(range(register.expected, serial))
+                self.gaps += serial - register.expected
                 register.expected = serial + 1
                 self.good += 1
             elif serial in register.missing:
                 register.missing.remove(serial)
+                self.gaps -= 1
                 self.good += 1
                 self.late += 1
             else:
@@ -83,7 +87,7 @@ class Account:
             for device, row in enumerate(self._registers)
             for at, register in enumerate(row)
             for serial in [
-                *sorted(serial for serial in register.missing if serial < reads[device][at]),
+                *sorted(serial for serial in [*register.missing] if serial < reads[device][at]),
                 *range(register.expected, reads[device][at]),
             ]
         ]

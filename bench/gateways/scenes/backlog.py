@@ -8,6 +8,7 @@ from gateways.figures import percentile
 from gateways.recorder import Work
 from gateways.rig import Rig, rig
 from gateways.scenes.api import Effort
+from gateways.scenes.kill import YOUNG_S
 from gateways.scenes.outage import resumed
 from gateways.scenes.ramp import work_of
 from gateways.scenes.steady import started
@@ -32,8 +33,9 @@ class Backlog:
             before = ready.usage()
             ready.line.cut()
             filled(ready, effort.backlog)
-            ready.stop()
             reads = ready.truth.snapshot()
+            time.sleep(YOUNG_S)
+            ready.stop()
             waiting = len(ready.recorder.account.lost(reads))
             ready.configure(Work())
             ready.start()

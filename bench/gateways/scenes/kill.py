@@ -12,8 +12,8 @@ from gateways.scenes.outage import resumed
 from gateways.scenes.steady import started
 from gateways.subjects import Subject
 
-YOUNG_NS = 50_000_000
-"""What was read within this before the kill may be lost: it was on its way through the gateway."""
+YOUNG_S = 0.05
+"""What was read within this before a stop may be lost: it was on its way into the gateway."""
 OFFLINE_S = 2.0
 DOWN_S = 1.0
 SETTLE_S = 12.0
@@ -26,7 +26,7 @@ class Kill:
         return not subject.variant and (subject.keeps or not effort.quick)
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
-        found: dict[str, float] = {"lost_old": 0, "lost_young": 0, "oldest_lost_ms": 0.0, "kill_read": 0}
+        found: dict[str, float] = {"lost_old": 0, "lost_young": 0, "kill_read": 0}
         with rig(subject, Work(), prefix) as ready:
             started(ready)
             time.sleep(2.0)
@@ -34,7 +34,8 @@ class Kill:
                 known = {*ready.recorder.account.lost(ready.truth.snapshot())}
                 ready.line.cut()
                 time.sleep(OFFLINE_S + number / effort.kills)
-                killed_ns = time.monotonic_ns()
+                old = ready.truth.snapshot()
+                time.sleep(YOUNG_S)
                 ready.stop(signal.SIGKILL)
                 reads = ready.truth.snapshot()
                 time.sleep(DOWN_S)
@@ -42,10 +43,9 @@ class Kill:
                 time.sleep(DOWN_S)
                 resumed(ready)
                 lost = {*ready.recorder.settle(reads, SETTLE_S)} - known
-                ages = [killed_ns - (ready.truth.answered_ns(*each) or 0) for each in lost]
-                found["lost_old"] += sum(age > YOUNG_NS for age in ages)
-                found["lost_young"] += sum(age <= YOUNG_NS for age in ages)
-                found["oldest_lost_ms"] = max([found["oldest_lost_ms"], *(age / 1e6 for age in ages)])
+                lost_old = sum(serial < old[device][register] for device, register, serial in lost)
+                found["lost_old"] += lost_old
+                found["lost_young"] += len(lost) - lost_old
                 found["kill_read"] += round((OFFLINE_S + number / effort.kills) * ready.work.rate)
             account = ready.recorder.account
             found["killed_share"] = (found["lost_old"] + found["lost_young"]) / found["kill_read"]
