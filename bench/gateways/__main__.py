@@ -35,10 +35,11 @@ def main() -> int:
     effort = _effort(arguments)
     subjects = installed(arguments.only, Place(prefix, arguments.wheel_venv), results)
     for scene in (SCENES[name] for name in arguments.scenes):
-        for number in range(effort.runs):
+        runs = effort.runs if scene.repeated else 1
+        for number in range(runs):
             for subject in subjects:
                 if scene.fits(subject, effort):
-                    measure(scene, subject, prefix, effort, results, f"{number + 1}/{effort.runs}")
+                    measure(scene, subject, prefix, effort, results, f"{number + 1}/{runs}")
     report(results, prefix, effort)
     return 1 if results.problems else 0
 

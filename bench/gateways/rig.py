@@ -93,10 +93,15 @@ class Rig:
         """What the gateway is to do from its next start on; the devices stay as they are."""
         self._launch = self.subject.configure(self._site._replace(work=work))
 
+    def record_anew(self) -> None:
+        """Account only for what is read from now on; what comes of earlier reads is none of it."""
+        self.recorder = Recorder(self.work, self.truth, self.subject.decode)
+        self.recorder.account.begin(self.truth.snapshot())
+
     def start(self) -> None:
         self.started_ns = time.monotonic_ns()
         launch = self._launch
-        self._process = start(launch.command, cores()[0], self._site.card, launch.environment)
+        self._process = start(launch.command, cores()[0], self._site.ram, launch.environment)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process:
@@ -114,7 +119,7 @@ class Rig:
 
     def last_words(self) -> str:
         with contextlib.suppress(OSError):
-            return " / ".join((self._site.card / "output.log").read_text(errors="replace").splitlines()[-3:])
+            return " / ".join((self._site.ram / "output.log").read_text(errors="replace").splitlines()[-3:])
         return ""
 
     def wait_first(self, timeout_s: float = 30.0) -> bool:

@@ -43,6 +43,12 @@ class Account:
         self.gaps = 0
         """Reads that have not arrived while a younger one has."""
 
+    def begin(self, reads: Sequence[Sequence[int]]) -> None:
+        """Expect nothing that is below `reads`; what comes of it counts as a duplicate."""
+        for rows, counts in zip(self._registers, reads, strict=True):
+            for register, count in zip(rows, counts, strict=True):
+                register.expected = count
+
     def take(self, block: Block, reads: Sequence[int]) -> int | None:
         """Account for a block; `reads` says how often each of its registers was read so far. Gives a good serial.
 

@@ -9,9 +9,10 @@ from gateways.scenes.outage import Outage
 from gateways.scenes.ramp import Ramp
 from gateways.scenes.rtu import Rtu
 from gateways.scenes.steady import Steady
+from gateways.scenes.stored import Stored
 
 __all__ = ["SCENES", "Effort", "Scene"]
 
 SCENES: dict[str, Scene] = {
-    scene.name: scene for scene in (Steady(), Outage(), Kill(), Ramp(), Backlog(), Linearity(), Idle(), Rtu())
+    scene.name: scene for scene in (Steady(), Outage(), Kill(), Ramp(), Backlog(), Stored(), Linearity(), Idle(), Rtu())
 }

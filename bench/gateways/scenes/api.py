@@ -14,29 +14,49 @@ class Effort:
     """How long things are looked at, in seconds, and how often."""
 
     runs: int = 3
+    """Of the plain work; the other scenes are long, or are many runs in themselves."""
     steady_s: float = 125.0
+    peer_steady_s: float = 60.0
     outage_s: float = 60.0
     kills: int = 10
     ramp_s: float = 10.0
+    ramp_from: float = 4_000.0
     backlog: int = 1_000_000
-    idle_s: float = 120.0
+    stored: int = 10_000_000
+    linearity_s: float = 30.0
+    idle_s: float = 60.0
     rtu_s: float = 20.0
     quick: bool = False
 
     @classmethod
     def short(cls) -> "Effort":
-        """About five minutes for all gateways; peers only at the work of section 1."""
-        return cls(runs=1, steady_s=15, outage_s=8, kills=3, ramp_s=4, backlog=200_000, idle_s=20, rtu_s=5, quick=True)
+        """Some minutes for all gateways; peers only at the plain work and in the outage."""
+        return cls(
+            runs=1,
+            steady_s=10,
+            peer_steady_s=10,
+            outage_s=6,
+            kills=3,
+            ramp_s=4,
+            ramp_from=16_000,
+            backlog=100_000,
+            linearity_s=6,
+            idle_s=15,
+            rtu_s=4,
+            quick=True,
+        )
 
     def scaled(self, seconds: float) -> "Effort":
         """With windows of so many seconds at the plain work and in the outage."""
-        return Effort(**{**self.__dict__, "steady_s": seconds, "outage_s": seconds})
+        return Effort(**{**self.__dict__, "steady_s": seconds, "peer_steady_s": seconds, "outage_s": seconds})
 
 
 class Scene(Protocol):
     """Measures one thing of one gateway."""
 
     name: str
+    repeated: bool
+    """Is it run several times, so that the table has medians?"""
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         """Is it measured of this gateway?"""

@@ -21,6 +21,7 @@ HELD_S = 3.0
 
 class Backlog:
     name = "backlog"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return subject.name == OURS or (subject.keeps and not effort.quick and not subject.variant)

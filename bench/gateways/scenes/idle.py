@@ -15,6 +15,7 @@ SETTLE_S = 10.0
 
 class Idle:
     name = "idle"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return subject.name == OURS or not (effort.quick or subject.variant)

@@ -16,11 +16,12 @@ YOUNG_S = 0.05
 """What was read within this before a stop may be lost: it was on its way into the gateway."""
 OFFLINE_S = 2.0
 DOWN_S = 1.0
-SETTLE_S = 12.0
+SETTLE_S = 45.0
 
 
 class Kill:
     name = "kill"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return not subject.variant and (subject.keeps or not effort.quick)

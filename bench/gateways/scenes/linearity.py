@@ -11,11 +11,11 @@ from gateways.scenes.steady import WARM_UP_S, started, window
 from gateways.subjects import OURS, Subject
 
 COUNTS = (1, 10, 100, 500)
-LONGEST_S = 30.0
 
 
 class Linearity:
     name = "linearity"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return subject.name == OURS
@@ -26,5 +26,5 @@ class Linearity:
             with rig(subject, Work(devices=devices), prefix) as ready:
                 started(ready)
                 time.sleep(WARM_UP_S)
-                found[f"cpu_s_{devices}"] = window(ready, min(LONGEST_S, effort.steady_s))["cpu_s"]
+                found[f"cpu_s_{devices}"] = window(ready, effort.linearity_s)["cpu_s"]
         return found | {"nonlinearity": max(found.values()) / min(found.values())}

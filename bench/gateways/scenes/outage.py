@@ -11,11 +11,12 @@ from gateways.scenes.steady import spent, started
 from gateways.subjects import Subject
 
 BEFORE_S = 4.0
-RESUME_S = 40.0
+RESUME_S = 45.0
 
 
 class Outage:
     name = "outage"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return not subject.variant
@@ -32,7 +33,7 @@ class Outage:
             found = account(ready, max(RESUME_S, effort.outage_s))
             back = ready.usage()
             return found | {
-                "lost_share": found["lost"] / max(1, read),
+                "lost_share": min(1.0, found["lost"] / max(1, read)),
                 "resume_s": resume_s,
                 "rss_growth_mb": max(after.rss_mb, back.rss_mb) - before.rss_mb,
                 "offline_card_bytes": spent(before, after, max(1, read))["card_bytes"],

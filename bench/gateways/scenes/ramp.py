@@ -15,7 +15,7 @@ from gateways.subjects import OURS, Subject
 
 DEVICES, REGISTERS = 20, 100
 SHORTEST_S = 0.05
-FIRST, STEP, LAST = 4_000, 2.0, 1_200_000
+STEP, LAST = 2.0, 1_200_000
 WARM_UP_S = 4.0
 SHARE = 0.97
 """Of what was asked for, so much must be read."""
@@ -25,6 +25,7 @@ BEHIND_S, LATE_MS = 2.5, 2_500.0
 
 class Ramp:
     name = "ramp"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return subject.name == OURS or not (effort.quick or subject.variant)
@@ -32,7 +33,7 @@ class Ramp:
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
         """Twice as much each time until it is too much, then once the middle."""
         best: Mapping[str, float] = {"sustained": 0.0, "load_busy": 0.0}
-        rate = float(FIRST)
+        rate = effort.ramp_from
         while rate <= LAST and (found := tried(subject, prefix, rate, effort.ramp_s)):
             best, rate = found, rate * STEP
         middle = tried(subject, prefix, rate / STEP**0.5, effort.ramp_s) if rate <= LAST else None

@@ -25,6 +25,7 @@ FACTS = "5Q"
 
 class Rtu:
     name = "rtu"
+    repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
         return subject.name == OURS

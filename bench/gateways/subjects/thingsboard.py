@@ -137,5 +137,7 @@ def _logs() -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "handlers": {"consoleHandler": handler},
+        # it calls what pymodbus warns of, at every value
+        "loggers": {"pymodbus.logging": {"level": "ERROR"}},
         "root": {"level": "WARNING", "handlers": ["consoleHandler"]},
     }
