@@ -4,6 +4,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -12,6 +13,8 @@ import pytest
 from gateways.recorder import Recorder, Truth, Work
 from gateways.rig import Line, build
 from gateways.serials import Block, offset
+
+from drivers.modbus.framing import crc16
 
 pytestmark = pytest.mark.skipif(not shutil.which("cc"), reason="no C compiler: apt-get install gcc")
 WORK = Work(devices=2, registers=5)
@@ -76,10 +79,9 @@ def test_the_time_of_an_answer_is_known_until_the_ring_is_round(devices: tuple[l
     with closing(connected(ports[0])) as connection:
         for _ in range(65):
             words(connection, 0, 1)
-    first, last = truth.answered_ns(0, 0, 1), truth.answered_ns(0, 0, 64)
-    assert first is not None
-    assert last is not None
-    assert first < last
+    known = [truth.answered_ns(0, 0, serial) or 0 for serial in range(1, 65)]
+    assert known[0] > 0
+    assert known == sorted(set(known))
     assert truth.answered_ns(0, 0, 0) is None
     assert truth.answered_ns(0, 0, 65) is None
 
@@ -142,3 +144,31 @@ def again(port: int) -> socket.socket:
         except ConnectionRefusedError:
             continue
     raise AssertionError("the line was not mended")
+
+
+def checked(frame: bytes) -> bytes:
+    return frame + crc16(frame).to_bytes(2, "little")
+
+
+def test_the_serial_line_takes_its_time_and_sees_a_request_that_comes_too_early(programs: Path, tmp_path: Path) -> None:
+    baud = 19_200
+    with (
+        running(programs / "rtu_line", baud, tmp_path / "used") as process,
+        Path(line_of(process)).open("r+b", buffering=0) as port,
+    ):
+        ask = checked(bytes.fromhex("010300000002"))
+        for _ in range(2):
+            began_s = time.monotonic()
+            port.write(ask)
+            answer = b""
+            while len(answer) < 9:
+                answer += port.read(9 - len(answer))
+            assert answer == checked(bytes.fromhex("01030401000101"))
+            took_s = time.monotonic() - began_s
+        used_ns, requests, too_early, shortest_ns, work_ns = struct.unpack("5Q", (tmp_path / "used").read_bytes())
+    least_s = (8 + 9) * 10 / baud + 3.5 * 10 / baud
+    assert took_s >= least_s
+    assert (requests, too_early) == (2, 1)
+    assert shortest_ns < 3.5e10 / baud
+    assert used_ns == pytest.approx(2e9 * (least_s + 3.5 * 10 / baud), rel=1e-3)
+    assert work_ns > used_ns * 0.8

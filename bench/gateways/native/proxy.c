@@ -112,6 +112,7 @@ static void pass_on(struct end *e) {
     static uint8_t room[ROOM];
     ssize_t got = recv(e->fd, room, ROOM, MSG_DONTWAIT);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (got > 0) facts[e->direction] += (uint64_t)got;
     for (ssize_t sent = 0; sent < got;) {
         ssize_t n = send(e->other->fd, room + sent, (size_t)(got - sent), MSG_NOSIGNAL);
         if (n <= 0) {
@@ -119,7 +120,6 @@ static void pass_on(struct end *e) {
             break;
         }
         sent += n;
-        facts[e->direction] += (uint64_t)n;
     }
     if (got <= 0) end_pair(e);
 }
