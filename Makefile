@@ -22,6 +22,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=bench $(BIN)/mypy -p gateways
 	$(BIN)/lint-imports
 
 unit: $(VENV)/ready debian ## All tests on the checkout

@@ -5,7 +5,8 @@ Devices are called `d7`, registers `r42`, in every gateway's configuration.
 
 import json
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -51,7 +52,7 @@ def thingsboard(topic: str, payload: bytes) -> Iterator[Block]:
 def node_red(topic: str, payload: bytes) -> Iterator[Block]:
     """`bench/d7`: the bare array of the registers."""
     if topic.startswith("bench/d"):
-        yield Block(_number(topic.rpartition("/")[2]), 0, [_word(value) for value in msgspec.json.decode(payload)])
+        yield Block(_number(topic.rpartition("/")[2]), 0, _words(msgspec.json.decode(payload)))
 
 
 def collectd(topic: str, payload: bytes) -> Iterator[Block]:
@@ -64,16 +65,26 @@ def collectd(topic: str, payload: bytes) -> Iterator[Block]:
 
 def _named(device: str, values: Mapping[str, Any]) -> Iterator[Block]:
     """Runs of registers that follow each other, so that nearly always one device is one block."""
-    first, run = -1, list[int | None]()
-    for name, value in values.items():
-        at = _number(name)
-        if at != first + len(run):
-            if run:
-                yield Block(_number(device), first, run)
-            first, run = at, []
-        run.append(_word(value))
-    if run:
-        yield Block(_number(device), first, run)
+    words, at = _words(values.values()), 0
+    for first, count in _runs(tuple(values)):
+        yield Block(_number(device), first, words[at : at + count])
+        at += count
+
+
+@lru_cache(maxsize=4096)
+def _runs(names: tuple[str, ...]) -> Sequence[tuple[int, int]]:
+    """(first register, how many follow each other); a gateway says the same names again and again."""
+    runs: list[tuple[int, int]] = []
+    for number in map(_number, names):
+        if runs and number == sum(runs[-1]):
+            runs[-1] = (runs[-1][0], runs[-1][1] + 1)
+        else:
+            runs.append((number, 1))
+    return runs
+
+
+def _words(values: Iterable[object]) -> list[int | None]:
+    return [value if type(value) is int else _word(value) for value in values]
 
 
 def _number(name: str) -> int:
