@@ -65,7 +65,7 @@ def measure(scene: Scene, subject: Subject, prefix: Path, effort: Effort, result
     ours = subject.name.startswith(OURS)
     try:
         figures = scene.run(subject, prefix, effort)
-    except (Unfit, OSError) as err:
+    except (Unfit, Missing, OSError, ValueError) as err:
         results.notes.append(f"{subject.name}, {scene.name}: not measured, {err}")
         if ours:
             results.problems.append(f"{subject.name}, {scene.name}: {err}")

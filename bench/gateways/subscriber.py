@@ -40,12 +40,12 @@ class Subscriber:
         self._socket.sendall(packet(_PUBLISH | retain, text(topic) + payload))
 
     def stop(self) -> None:
-        """Hear no more. What went wrong in hearing is raised here."""
+        """Hear no more. ValueError where a message could not be read; nothing after it was heard."""
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
         if self.fault:
-            raise self.fault
+            raise ValueError(f"a message could not be read: {self.fault!r}") from self.fault
 
     def _listen(self) -> None:
         heard, received = bytearray(), b" "
