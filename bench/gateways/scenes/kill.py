@@ -49,5 +49,5 @@ class Kill:
                 found["lost_young"] += len(lost) - lost_old
                 found["kill_read"] += round((OFFLINE_S + number / effort.kills) * ready.work.rate)
             account = ready.recorder.account
-            found["killed_share"] = (found["lost_old"] + found["lost_young"]) / found["kill_read"]
+            found["killed_share"] = min(1.0, (found["lost_old"] + found["lost_young"]) / found["kill_read"])
             return found | {"wrong": account.wrong, "duplicates": account.duplicates}
