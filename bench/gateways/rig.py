@@ -122,7 +122,7 @@ class Rig:
             return " / ".join((self._site.ram / "output.log").read_text(errors="replace").splitlines()[-3:])
         return ""
 
-    def wait_first(self, timeout_s: float = 30.0) -> bool:
+    def wait_first(self, timeout_s: float) -> bool:
         """Until the first value has arrived; False where none came."""
         deadline_s = time.monotonic() + timeout_s
         while not self.recorder.first_ns and time.monotonic() < deadline_s and self.alive():

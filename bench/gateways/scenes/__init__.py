@@ -2,6 +2,7 @@
 
 from gateways.scenes.api import Effort, Scene
 from gateways.scenes.backlog import Backlog
+from gateways.scenes.card import Card
 from gateways.scenes.idle import Idle
 from gateways.scenes.kill import Kill
 from gateways.scenes.linearity import Linearity
@@ -14,5 +15,6 @@ from gateways.scenes.stored import Stored
 __all__ = ["SCENES", "Effort", "Scene"]
 
 SCENES: dict[str, Scene] = {
-    scene.name: scene for scene in (Steady(), Outage(), Kill(), Ramp(), Backlog(), Stored(), Linearity(), Idle(), Rtu())
+    scene.name: scene
+    for scene in (Steady(), Card(), Outage(), Kill(), Ramp(), Backlog(), Stored(), Linearity(), Idle(), Rtu())
 }

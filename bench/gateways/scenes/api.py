@@ -15,8 +15,8 @@ class Effort:
 
     runs: int = 3
     """Of the plain work; the other scenes are long, or are many runs in themselves."""
-    steady_s: float = 125.0
-    peer_steady_s: float = 60.0
+    steady_s: float = 60.0
+    card_s: float = 840.0
     outage_s: float = 60.0
     kills: int = 10
     ramp_s: float = 10.0
@@ -34,7 +34,6 @@ class Effort:
         return cls(
             runs=1,
             steady_s=10,
-            peer_steady_s=10,
             outage_s=6,
             kills=3,
             ramp_s=4,
@@ -48,7 +47,7 @@ class Effort:
 
     def scaled(self, seconds: float) -> "Effort":
         """With windows of so many seconds at the plain work and in the outage."""
-        return Effort(**{**self.__dict__, "steady_s": seconds, "peer_steady_s": seconds, "outage_s": seconds})
+        return Effort(**{**self.__dict__, "steady_s": seconds, "outage_s": seconds})
 
 
 class Scene(Protocol):

@@ -10,6 +10,7 @@ from gateways.scenes.api import Effort
 from gateways.scenes.steady import started
 from gateways.subjects import OURS, Subject
 
+INTERVAL_S = 60.0
 SETTLE_S = 10.0
 
 
@@ -21,8 +22,8 @@ class Idle:
         return subject.name == OURS or not (effort.quick or subject.variant)
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
-        with rig(subject, Work(devices=1, registers=10, interval_s=60.0), prefix) as ready:
-            started(ready)
+        with rig(subject, Work(devices=1, registers=10, interval_s=INTERVAL_S), prefix) as ready:
+            started(ready, INTERVAL_S + SETTLE_S)  # some read for the first time after an interval
             time.sleep(SETTLE_S)
             before, began_s = ready.usage(), time.monotonic()
             time.sleep(effort.idle_s)
