@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any
 
 from gateways.figures import Figure
@@ -42,12 +43,17 @@ class Results:
         return judged(measured)
 
     def as_json(self, machine: Mapping[str, str], effort: Mapping[str, Any]) -> str:
+        """Everything; what never came to an end is null."""
+        runs = {
+            subject: {name: [value if isfinite(value) else None for value in values] for name, values in rows.items()}
+            for subject, rows in self.runs.items()
+        }
         return json.dumps(
             {
                 "machine": dict(machine),
                 "effort": dict(effort),
                 "versions": self.versions,
-                "runs": self.runs,
+                "runs": runs,
                 "goals": [{"name": v.name, "result": v.word, "measured": v.measured} for v in self.verdicts()],
                 "notes": self.notes,
                 "problems": self.problems,

@@ -1,5 +1,6 @@
 """Medians, percentiles and verdicts of the bench."""
 
+import json
 from math import isnan
 
 import pytest
@@ -83,7 +84,19 @@ def test_the_report_ends_with_every_goal() -> None:
     text = goals(results.verdicts())
     assert "| P1 | processor | FAIL | cpu_s 1.00 s per 1,000 (<= 0.00450) ! |" in text
     assert "| P12 | uvloop | not measured |" in text
-    assert '"result": "FAIL"' in results.as_json({}, {})
+
+
+def test_the_json_has_every_run_and_what_never_ended_is_null() -> None:
+    results = Results()
+    for resume_s in (1.5, float("inf")):
+        results.add("oc-agent", {"resume_s": resume_s})
+    written = json.loads(results.as_json({"load": "0.1"}, {"runs": 2}), parse_constant=pytest.fail)
+    assert written["runs"] == {"oc-agent": {"resume_s": [1.5, None]}}
+    assert written["goals"][7] == {
+        "name": "P8",
+        "result": "FAIL",
+        "measured": "resume_s inf s (<= 1.00) !; without drain_s, live_p95_ms",
+    }
 
 
 def test_a_lost_reading_or_a_wrong_value_of_ours_is_a_fault_and_a_slow_one_is_not() -> None:
