@@ -1,4 +1,4 @@
-"""The figures as a picture: for each measure a bar a gateway, as many times ours, on a logarithmic axis. SVG, pure."""
+"""The figures as a picture: for each measure a bar a gateway on a logarithmic axis. SVG, pure."""
 
 from collections.abc import Mapping
 from html import escape
@@ -34,7 +34,7 @@ def _group(column: Column, values: Mapping[str, float], ours: str, y: int) -> li
     """One measure: its head, and a bar for each gateway from the decade below the smallest."""
     low, high = floor(log10(min(values.values()))), ceil(log10(max(values.values())) + 1e-9)
     scale = (WIDTH - NAMES - FIGURE_ROOM) / max(1, high - low)
-    parts = [f'<text x="4" y="{y + 14}" font-weight="bold">{escape(column.head)}</text>']
+    parts = [f'<text x="4" y="{y + 14}" font-weight="bold">{escape(column.head)}, logarithmic</text>']
     for number, (name, value) in enumerate(values.items()):
         top = y + HEAD + number * (BAR + GAP)
         length = max(1.0, (log10(value) - low) * scale)
