@@ -75,4 +75,5 @@ def _busy_s() -> float:
     """What the load's core has worked so far."""
     lines = Path("/proc/stat").read_text().splitlines()
     fields = next(line.split() for line in lines if line.startswith(f"cpu{cores()[1]} "))
-    return (sum(map(int, fields[1:9])) - int(fields[4]) - int(fields[5])) / os.sysconf("SC_CLK_TCK")
+    user, _nice, system, _idle, _waiting, *interrupts = map(int, fields[1:9])  # what is nice gives way
+    return (user + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
