@@ -1,6 +1,6 @@
 # Two commands do all the set-up: `make demo` and `make test`.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint unit wheel-test lowest bench soak bundle lock clean
+.PHONY: help demo test lint unit wheel-test lowest bench bench-parts soak bundle lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -22,6 +22,7 @@ lint: $(VENV)/ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	MYPYPATH=bench $(BIN)/mypy -p gateways
 	$(BIN)/lint-imports
 
 unit: $(VENV)/ready debian ## All tests on the checkout
@@ -36,7 +37,11 @@ lowest: $(VENV)/ready debian ## The tests on the lowest versions that pyproject.
 	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV) --group test ".[sim]"
 	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(LOWEST_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
 
-bench: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus, the cost of the store and of simulated devices, on this machine
+bench: $(VENV)/ready $(WHEEL_VENV)/ready broker ## Our agent and other gateways at the same work (an hour and a half; QUICK=1: minutes; SECONDS=N, ONLY=, SCENES=)
+	cd bench && ../$(BIN)/python -m gateways $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) \
+		$(if $(RUNS),--runs $(RUNS)) $(if $(ONLY),--only $(ONLY)) $(if $(SCENES),--scenes $(SCENES))
+
+bench-parts: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus, the cost of the store and of simulated devices
 	$(BIN)/python bench/validation_libraries.py
 	$(BIN)/python bench/modbus_bus.py
 	$(BIN)/python bench/store.py
@@ -53,7 +58,7 @@ lock: $(VENV)/ready ## Pin every dependency anew, with hashes
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
 
 clean: ## Remove what was built
-	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) .bench dist build .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 .PHONY: broker debian
 broker: # a real MQTT broker; the demo falls back to an embedded one

@@ -1,0 +1,67 @@
+"""Everything that was measured in one go, and what is said of it."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import Any
+
+from gateways.figures import Figure
+from gateways.goals import Verdict, judged
+
+MUST_BE_ZERO = ("lost_old", "lost", "backlog_lost", "wrong", "without_value")
+"""Figures of ours that must be zero: they are no matter of speed."""
+
+
+@dataclass
+class Results:
+    """Runs of each figure of each gateway."""
+
+    runs: dict[str, dict[str, list[float]]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(list)))
+    versions: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """What makes the bench fail: our agent lost something, told something wrong, or did not run."""
+
+    def add(self, subject: str, figures: Mapping[str, float]) -> None:
+        for name, value in figures.items():
+            self.runs[subject][name].append(value)
+
+    def figures(self) -> dict[str, dict[str, Figure]]:
+        return {
+            subject: {name: Figure.of(values) for name, values in rows.items()} for subject, rows in self.runs.items()
+        }
+
+    def verdicts(self) -> list[Verdict]:
+        figures = self.figures()
+
+        def measured(subject: str, figure: str) -> float | None:
+            found = figures.get(subject, {}).get(figure)
+            return None if found is None else found.median
+
+        return judged(measured)
+
+    def as_json(self, machine: Mapping[str, str], effort: Mapping[str, Any]) -> str:
+        """Everything; what never came to an end is null."""
+        runs = {
+            subject: {name: [value if isfinite(value) else None for value in values] for name, values in rows.items()}
+            for subject, rows in self.runs.items()
+        }
+        return json.dumps(
+            {
+                "machine": dict(machine),
+                "effort": dict(effort),
+                "versions": self.versions,
+                "runs": runs,
+                "goals": [{"name": v.name, "result": v.word, "measured": v.measured} for v in self.verdicts()],
+                "notes": self.notes,
+                "problems": self.problems,
+            },
+            indent=1,
+        )
+
+
+def faults(subject: str, scene: str, figures: Mapping[str, float]) -> list[str]:
+    """What our agent must never do, found in these figures."""
+    return [f"{subject}, {scene}: {name} {figures[name]:g}" for name in MUST_BE_ZERO if figures.get(name, 0)]

@@ -1,0 +1,79 @@
+"""What every scene has: a name, whom it is for, and a run that gives figures by name."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from gateways.rig import Rig
+from gateways.subjects import Subject
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How long things are looked at, in seconds, and how often."""
+
+    runs: int = 3
+    """Of the plain work; the other scenes are long, or are many runs in themselves."""
+    steady_s: float = 60.0
+    card_s: float = 840.0
+    outage_s: float = 60.0
+    kills: int = 10
+    ramp_s: float = 10.0
+    ramp_from: float = 4_000.0
+    backlog: int = 1_000_000
+    stored: int = 10_000_000
+    linearity_s: float = 30.0
+    idle_s: float = 60.0
+    rtu_s: float = 20.0
+    quick: bool = False
+
+    @classmethod
+    def short(cls) -> "Effort":
+        """Some minutes for all gateways; peers only at the plain work and in the outage."""
+        return cls(
+            runs=1,
+            steady_s=10,
+            outage_s=6,
+            kills=3,
+            ramp_s=4,
+            ramp_from=16_000,
+            backlog=100_000,
+            linearity_s=6,
+            idle_s=15,
+            rtu_s=4,
+            quick=True,
+        )
+
+    def scaled(self, seconds: float) -> "Effort":
+        """With windows of so many seconds at the plain work and in the outage."""
+        return Effort(**{**self.__dict__, "steady_s": seconds, "outage_s": seconds})
+
+
+class Scene(Protocol):
+    """Measures one thing of one gateway."""
+
+    name: str
+    repeated: bool
+    """Is it run several times, so that the table has medians?"""
+
+    def fits(self, subject: Subject, effort: Effort) -> bool:
+        """Is it measured of this gateway?"""
+
+    def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
+        """One run, from a start without anything stored; the figures by name. Raises Unfit, OSError."""
+
+
+def account(rig: Rig, settle_s: float) -> dict[str, float]:
+    """What became of everything that was read until now, when the gateway has had `settle_s` to send it."""
+    reads = rig.truth.snapshot()
+    lost = rig.recorder.settle(reads, settle_s)
+    account = rig.recorder.account
+    total = sum(map(sum, reads))
+    return {
+        "read": total,
+        "lost": len(lost),
+        "duplicates": account.duplicates,
+        "wrong": account.wrong,
+        "without_value": account.without_value,
+    }

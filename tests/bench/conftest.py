@@ -1,0 +1,6 @@
+"""The bench is no part of the wheel: its package is found in the checkout."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "bench"))
