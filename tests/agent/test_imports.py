@@ -9,7 +9,18 @@ OTHERS = {"aiosqlite", "msgspec", "paho", "psutil", "tenacity", "typing_extensio
 """Packages that are not of Python. pymodbus and pyserial come with the first link that needs them."""
 VERB = {"layout", "messages", "output", "parser", "problems", "run", "translations"}
 """Modules of the command line."""
-UNUSED = {"csv", "email", "html", "http", "importlib.metadata", "unittest", "urllib.response", "xml", "zipfile"}
+UNUSED = {
+    "csv",
+    "difflib",
+    "email",
+    "html",
+    "http",
+    "importlib.metadata",
+    "unittest",
+    "urllib.response",
+    "xml",
+    "zipfile",
+}
 """Of Python: what others import although we never need it."""
 _SCRIPT = """
 import json, sys
