@@ -64,14 +64,12 @@ def _bound(path: Path) -> Iterator[socket.socket]:
 
 def _private(path: Path) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
     try:
+        os.fchmod(sock.fileno(), 0o600)  # Linux makes the file with these rights; a umask would be that of all threads
         sock.bind(str(path))
     except OSError as err:
         sock.close()
         raise CannotServe(f"cannot make the control socket {path}: {err.strerror or err}. {_FIX}") from err
-    finally:
-        os.umask(before)
     return sock
 
 

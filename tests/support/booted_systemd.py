@@ -27,6 +27,7 @@ CODE = "/opt/oc-agent/code:/opt/oc-agent/site"
 
 BOOT = r"""
 set -eu
+umask 022  # a thread of the tests may have another just now
 work=$1 systemd=$2 target=$3
 shift 3
 mount --make-rprivate /

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -30,6 +31,10 @@ def script(name: str) -> ModuleType:
     return module
 
 
+_ONE_UMASK = threading.Lock()
+"""make-certs sets that of the process; two threads at once would leave it to all tests that follow."""
+
+
 class Certificates:
     """A folder that make-certs fills. Its clock stands where a test puts it."""
 
@@ -39,11 +44,12 @@ class Certificates:
 
     def make(self, *arguments: str) -> None:
         """Run make-certs; it must succeed."""
-        umask = os.umask(0o022)
-        try:
-            assert self.script.main(["--pki", str(self.pki), *arguments]) == 0
-        finally:
-            os.umask(umask)
+        with _ONE_UMASK:
+            umask = os.umask(0o022)
+            try:
+                assert self.script.main(["--pki", str(self.pki), *arguments]) == 0
+            finally:
+                os.umask(umask)
 
     @contextmanager
     def days_ago(self, days: float) -> Iterator[None]:
