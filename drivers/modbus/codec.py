@@ -6,8 +6,8 @@ count; `encode` is its inverse. Must not know: frames, addresses, time.
 
 import math
 import struct
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Container, Sequence
+from typing import Any, Literal
 
 from drivers.api import Quality, Value
 from drivers.modbus import dates
@@ -16,6 +16,8 @@ from drivers.modbus.types import TYPES
 from drivers.scaling import scaled
 
 Decoded = tuple[Value | None, Quality]
+Meaning = Callable[[Any], Decoded]
+"""What something raw says."""
 
 _FLOATS = {"f16": (">e", range(3, 6)), "f32": (">f", range(6, 10)), "f64": (">d", range(0))}
 """The layout of each float type, and how many decimal digits may be needed to tell its values apart."""
@@ -48,7 +50,25 @@ def decode(profile: ModbusProfile, point: ModbusPoint, words: Sequence[int]) -> 
         return _FAULT
     if point.type == "bool":
         return _truth(point, int(number))
-    return scaled(point, number / (1 << point.fraction_bits) if point.fraction_bits else number)
+    return _measured(point, number)
+
+
+def number(point: ModbusPoint, nothing: Container[int | float], raw: int | float) -> Decoded:
+    """The value of a number as it came, for types that `struct` knows; those in `nothing` mean that there is none."""
+    if raw in nothing:
+        return _FAULT
+    return _measured(point, _shortest(point.type, raw) if point.type in _FLOATS else raw)
+
+
+def is_itself(point: ModbusPoint) -> bool:
+    """Is a raw whole number of this point its value, whatever it is?"""
+    return not (
+        point.type in _FLOATS
+        or point.enum
+        or point.range
+        or point.fraction_bits
+        or (point.scale, point.offset) != (1.0, 0.0)
+    )
 
 
 def encode(profile: ModbusProfile, point: ModbusPoint, value: Value | None) -> tuple[int, ...]:
@@ -82,6 +102,16 @@ def raw_limits(point: ModbusPoint) -> tuple[int, int] | None:
     return TYPES[point.type].raw
 
 
+def word_order(profile: ModbusProfile, point: ModbusPoint) -> Literal["big", "little"]:
+    """Devices that send numbers low word first still send text and dates forwards: those have their own say only."""
+    own = TYPES[point.type].form in ("text", "date") and point.type != "epoch32"
+    return point.word_order or ("big" if own else profile.word_order)
+
+
+def _measured(point: ModbusPoint, number: int | float) -> Decoded:
+    return scaled(point, number / (1 << point.fraction_bits) if point.fraction_bits else number)
+
+
 def _truth(point: ModbusPoint, number: int) -> Decoded:
     flag = bool(number)
     return scaled(point, int(flag)) if point.enum else (flag, Quality.GOOD)
@@ -98,7 +128,7 @@ def _number(kind: str, bits: tuple[int, int] | None, raw: bytes) -> int | float 
     """The raw number in `raw`, highest byte first; None where the digits are no BCD."""
     form = TYPES[kind].form
     if form == "float":
-        return _real(kind, raw)
+        return _shortest(kind, struct.unpack(_FLOATS[kind][0], raw)[0])
     if form == "bcd":
         text = raw.hex()
         return int(text) if text.isdecimal() else None
@@ -108,10 +138,10 @@ def _number(kind: str, bits: tuple[int, int] | None, raw: bytes) -> int | float 
     return int.from_bytes(raw[_BYTES.get(kind, slice(None))], "big", signed=kind[0] == "i")
 
 
-def _real(kind: str, raw: bytes) -> float:
+def _shortest(kind: str, exact: float) -> float:
     """The shortest decimal that is this float: 230.2 and not 230.1999969482422."""
     layout, digits = _FLOATS[kind]
-    exact: float = struct.unpack(layout, raw)[0]
+    raw = struct.pack(layout, exact)
     for count in digits:
         short = float(f"{exact:.{count}g}")
         try:
@@ -217,17 +247,11 @@ def _text_bytes(point: ModbusPoint, text: str) -> bytes:
 def _to_bytes(profile: ModbusProfile, point: ModbusPoint, words: Sequence[int]) -> bytes:
     """The bytes of a value, highest first, whatever the order on the wire."""
     order: Literal["little", "big"] = point.byte_order or profile.byte_order
-    ordered = reversed(words) if _word_order(profile, point) == "little" else words
+    ordered = reversed(words) if word_order(profile, point) == "little" else words
     return b"".join(word.to_bytes(2, order) for word in ordered)
 
 
 def _to_words(profile: ModbusProfile, point: ModbusPoint, raw: bytes) -> tuple[int, ...]:
     order: Literal["little", "big"] = point.byte_order or profile.byte_order
     words = tuple(int.from_bytes(raw[at : at + 2], order) for at in range(0, len(raw), 2))
-    return words[::-1] if _word_order(profile, point) == "little" else words
-
-
-def _word_order(profile: ModbusProfile, point: ModbusPoint) -> str:
-    """Devices that send numbers low word first still send text and dates forwards: those have their own say only."""
-    own = TYPES[point.type].form in ("text", "date") and point.type != "epoch32"
-    return point.word_order or ("big" if own else profile.word_order)
+    return words[::-1] if word_order(profile, point) == "little" else words

@@ -29,7 +29,7 @@ class Round:
     """
 
     def __init__(self, blocks: Iterable[Block], probe: Block | None = None, scout: Block | None = None) -> None:
-        self.readings: dict[str, Reading] = {}
+        self.readings: list[Reading] = []
         self.missing: dict[str, Quality] = {}
         self.good: list[Block] = []
         self.bad: list[Block] = []
@@ -46,9 +46,14 @@ class Round:
         """The block to ask now; None when done, or when the device fell silent in the middle."""
         return self.todo.popleft() if self.todo and self._silent < _SILENT_IN_A_ROW else None
 
+    def is_plain(self, blocks: tuple[Block, ...]) -> bool:
+        """Were `blocks` asked for in this order, each once and nothing else, and all of them answered?"""
+        first = self._probe or self._scout
+        return not (first or self.missing or self.quiet) and tuple(self.good) == blocks
+
     def answered(self, block: Block, readings: Iterable[Reading]) -> None:
         self._silent = 0
-        self.readings.update({reading.point: reading for reading in readings})
+        self.readings += readings
         if block is not self._probe and block is not self._scout:
             self.good.append(block)
 
