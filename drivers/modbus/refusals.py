@@ -106,7 +106,7 @@ class Asking:
         if self._bad and not self._blocks:
             return Round(self._plan.blocks, probe=self._bad[0])
         scout = self._scout()
-        if any(block is scout for block in self._blocks):
+        if scout and any(block is scout for block in self._blocks):
             turn = Round(sorted(self._blocks, key=lambda block: block is not scout))
         else:
             turn = Round(self._blocks, scout=scout)
@@ -120,13 +120,15 @@ class Asking:
 
     def _scout(self) -> Block | None:
         """Where to begin after a round without an answer: the blocks in turn, then ever smaller parts of them."""
+        if not self._failed_rounds:
+            return None
         places = deque(self._blocks)
         number = self._failed_rounds
         while number and places:
             number -= 1
             first = places.popleft()
             places.extend(split(first) or (first,))
-        return places[0] if self._failed_rounds and places else None
+        return places[0] if places else None
 
     def learn(self, turn: Round) -> None:
         """Remember the narrowed blocks of a round. Raises `DeviceRefused` where every block was refused."""
