@@ -26,6 +26,7 @@ from agent.polling.recent import Recent
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode, Pulse
+from agent.waking import woken
 from drivers.api import Link, LinkStats, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
@@ -248,12 +249,7 @@ class LinkPoller:
     async def _woken_within(self, wait_s: float) -> bool:
         self._wake.clear()
         self._pulse.beat(wait_s)
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await woken(self._wake, wait_s)
 
     async def _take_picture(self, link: Link, device: DevicePolling) -> None:
         """One picture, or why there is none. It says nothing of whether the camera is up: its points do."""

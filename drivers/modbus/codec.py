@@ -6,7 +6,8 @@ count; `encode` is its inverse. Must not know: frames, addresses, time.
 
 import math
 import struct
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any, Literal
 
 from drivers.api import Quality, Value
@@ -19,7 +20,11 @@ Decoded = tuple[Value | None, Quality]
 Meaning = Callable[[Any], Decoded]
 """What something raw says."""
 
-_FLOATS = {"f16": (">e", range(3, 6)), "f32": (">f", range(6, 10)), "f64": (">d", range(0))}
+_FLOATS = {
+    "f16": (struct.Struct(">e"), range(3, 6)),
+    "f32": (struct.Struct(">f"), range(6, 10)),
+    "f64": (struct.Struct(">d"), range(0)),
+}
 """The layout of each float type, and how many decimal digits may be needed to tell its values apart."""
 _BYTES = {
     "u8h": slice(0, 1), "i8h": slice(0, 1), "u8l": slice(1, 2), "i8l": slice(1, 2),
@@ -53,11 +58,13 @@ def decode(profile: ModbusProfile, point: ModbusPoint, words: Sequence[int]) -> 
     return _measured(point, number)
 
 
-def number(point: ModbusPoint, nothing: Container[int | float], raw: int | float) -> Decoded:
-    """The value of a number as it came, for types that `struct` knows; those in `nothing` mean that there is none."""
-    if raw in nothing:
-        return _FAULT
-    return _measured(point, _shortest(point.type, raw) if point.type in _FLOATS else raw)
+def meaning(point: ModbusPoint, nothing: Collection[int | float]) -> Meaning:
+    """What raw numbers of types that `struct` knows say; those in `nothing` mean that there is no value."""
+    if point.type in _FLOATS:
+        return lambda raw: _measured(point, _shortest(point.type, raw))
+    if not nothing and not point.fraction_bits:
+        return partial(scaled, point)
+    return lambda raw: _FAULT if raw in nothing else _measured(point, raw)
 
 
 def is_itself(point: ModbusPoint) -> bool:
@@ -128,7 +135,7 @@ def _number(kind: str, bits: tuple[int, int] | None, raw: bytes) -> int | float 
     """The raw number in `raw`, highest byte first; None where the digits are no BCD."""
     form = TYPES[kind].form
     if form == "float":
-        return _shortest(kind, struct.unpack(_FLOATS[kind][0], raw)[0])
+        return _shortest(kind, _FLOATS[kind][0].unpack(raw)[0])
     if form == "bcd":
         text = raw.hex()
         return int(text) if text.isdecimal() else None
@@ -141,11 +148,11 @@ def _number(kind: str, bits: tuple[int, int] | None, raw: bytes) -> int | float 
 def _shortest(kind: str, exact: float) -> float:
     """The shortest decimal that is this float: 230.2 and not 230.1999969482422."""
     layout, digits = _FLOATS[kind]
-    raw = struct.pack(layout, exact)
+    raw = layout.pack(exact)
     for count in digits:
         short = float(f"{exact:.{count}g}")
         try:
-            if struct.pack(layout, short) == raw:
+            if layout.pack(short) == raw:
                 return short
         except OverflowError:  # rounded up past the largest number of the type
             continue
@@ -155,7 +162,7 @@ def _shortest(kind: str, exact: float) -> float:
 def _number_bytes(point: ModbusPoint, raw: int | float) -> bytes:
     """The inverse of `_number`; raises `ValueError` or `OverflowError` where the type cannot hold `raw`."""
     if point.type in _FLOATS:
-        return struct.pack(_FLOATS[point.type][0], raw)
+        return _FLOATS[point.type][0].pack(raw)
     number, size, limits = round(raw), 2 * point.registers, raw_limits(point)
     if limits and not limits[0] <= number <= limits[1]:
         what = f"{number} does not fit {point.type}, which holds {limits[0]} to {limits[1]}"

@@ -110,7 +110,7 @@ def _meaning(point: ModbusPoint, order: _Order) -> codec.Meaning | None:
     nothing = frozenset(order.unpack(code, words)[0] for words in patterns if len(words) == point.registers)
     if not nothing and codec.is_itself(point):
         return None
-    return partial(codec.number, point, nothing)
+    return codec.meaning(point, nothing)
 
 
 def _in_bytes(words: Sequence[int]) -> bytes:

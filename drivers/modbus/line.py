@@ -346,4 +346,5 @@ class Line:
 
 
 def _now() -> float:
-    return asyncio.get_running_loop().time()
+    """In seconds, not that of the loop: another loop's may be milliseconds old, and so would be the silence."""
+    return time.monotonic()
