@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import add
 from typing import Any, Protocol
 
 import msgspec
@@ -85,8 +86,7 @@ class LinkStats(msgspec.Struct):
 
     def plus(self, other: "LinkStats") -> "LinkStats":
         """Both together: a link that was opened again goes on counting."""
-        pairs = zip(msgspec.structs.astuple(self), msgspec.structs.astuple(other), strict=True)
-        return LinkStats(*(a + b for a, b in pairs))
+        return LinkStats(*map(add, msgspec.structs.astuple(self), msgspec.structs.astuple(other)))
 
 
 class Plan(Protocol):

@@ -26,6 +26,7 @@ from agent.polling.recent import Recent
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode, Pulse
+from agent.waking import woken
 from drivers.api import Link, LinkStats, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
@@ -239,18 +240,16 @@ class LinkPoller:
 
     async def _woken_before(self, due_ns: int) -> bool:
         """Sleep until `due_ns`; True where the schedule changed meanwhile, or the line is wanted."""
-        wait_ns = max(0, due_ns - self._clock.mono_ns())
-        return bool(wait_ns and self._once) or await self._woken_within(wait_ns / NS_PER_S)
+        wait_ns = due_ns - self._clock.mono_ns()
+        if wait_ns <= 0:
+            await asyncio.sleep(0)  # the other links have their turn
+            return False
+        return bool(self._once) or await self._woken_within(wait_ns / NS_PER_S)
 
     async def _woken_within(self, wait_s: float) -> bool:
         self._wake.clear()
         self._pulse.beat(wait_s)
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._wake.wait()
-        except TimeoutError:
-            return False
-        return True
+        return await woken(self._wake, wait_s)
 
     async def _take_picture(self, link: Link, device: DevicePolling) -> None:
         """One picture, or why there is none. It says nothing of whether the camera is up: its points do."""
@@ -278,7 +277,8 @@ class LinkPoller:
         self._pulse.beat(most_s)
         try:
             async with asyncio.timeout(most_s):
-                await self._recognise(link, device)
+                if device.recognition.is_due(self._clock.mono_ns()):
+                    await self._recognise(link, device)
                 if device.recognition.mismatch:
                     device.state.error = device.recognition.mismatch
                     self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
@@ -302,9 +302,7 @@ class LinkPoller:
         return True
 
     async def _recognise(self, link: Link, device: DevicePolling) -> None:
-        """Ask who the device is, where that is due; one that is another model is an alarm, once an episode."""
-        if not device.recognition.is_due(self._clock.mono_ns()):
-            return
+        """Ask who the device is; one that is another model is an alarm, once an episode."""
         identity = await link.identify(device.settings.unit, device.settings.profile)
         if identity.mismatch:
             self._answered(device)
@@ -359,9 +357,9 @@ class LinkPoller:
 
     def _hand_on(self, device: DevicePolling, readings: Sequence[Reading]) -> None:
         """One scan for each moment at which answers arrived, filtered."""
-        device.state.readings.update((reading.point, reading) for reading in readings)
-        by_time: dict[int, list[Reading]] = {}
-        for reading in device.filter.passing(readings):
-            by_time.setdefault(reading.mono_ns, []).append(reading)
-        for mono_ns, together in by_time.items():
+        device.state.readings.update({reading.point: reading for reading in readings})
+        passing = device.filter.passing(readings)
+        times = dict.fromkeys([reading.mono_ns for reading in passing])
+        for mono_ns in times:
+            together = passing if len(times) == 1 else [one for one in passing if one.mono_ns == mono_ns]
             self._on_scan(Scan(device.settings.name, mono_ns, together))

@@ -67,8 +67,11 @@ class Tally:
         }
 
     def _count(self, outcome: Outcome, mono_ns: int) -> None:
-        self._forget(mono_ns)
-        self._minutes.setdefault(mono_ns // _MINUTE_NS, Counter())[outcome] += 1
+        minute = mono_ns // _MINUTE_NS
+        if minute not in self._minutes:
+            self._forget(mono_ns)
+            self._minutes[minute] = Counter()
+        self._minutes[minute][outcome] += 1
 
     def _forget(self, mono_ns: int) -> None:
         oldest = mono_ns // _MINUTE_NS - MINUTES

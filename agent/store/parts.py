@@ -22,6 +22,7 @@ from agent.store.records import KINDS, Anchor, RecordType, pack_anchor, pack_seg
 from agent.store.sealing import Fragment, event_fragment, in_parts, result_fragment, snapshot_fragment
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
+from agent.waking import woken
 
 log = logging.getLogger(__name__)
 
@@ -164,10 +165,6 @@ class Parts:
     async def wait(self, wake: asyncio.Event, due_ns: int | None) -> bool:
         """Sleep until `due_ns`, or until woken; True where woken."""
         timeout_s = None if due_ns is None else max(0, due_ns - self.clock.mono_ns()) / NS_PER_S
-        try:
-            async with asyncio.timeout(timeout_s):
-                await wake.wait()
-        except TimeoutError:
-            return False
+        in_time = await woken(wake, timeout_s)
         wake.clear()
-        return True
+        return in_time

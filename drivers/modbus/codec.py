@@ -6,8 +6,9 @@ count; `encode` is its inverse. Must not know: frames, addresses, time.
 
 import math
 import struct
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
+from typing import Any, Literal
 
 from drivers.api import Quality, Value
 from drivers.modbus import dates
@@ -16,8 +17,14 @@ from drivers.modbus.types import TYPES
 from drivers.scaling import scaled
 
 Decoded = tuple[Value | None, Quality]
+Meaning = Callable[[Any], Decoded]
+"""What something raw says."""
 
-_FLOATS = {"f16": (">e", range(3, 6)), "f32": (">f", range(6, 10)), "f64": (">d", range(0))}
+_FLOATS = {
+    "f16": (struct.Struct(">e"), range(3, 6)),
+    "f32": (struct.Struct(">f"), range(6, 10)),
+    "f64": (struct.Struct(">d"), range(0)),
+}
 """The layout of each float type, and how many decimal digits may be needed to tell its values apart."""
 _BYTES = {
     "u8h": slice(0, 1), "i8h": slice(0, 1), "u8l": slice(1, 2), "i8l": slice(1, 2),
@@ -48,7 +55,27 @@ def decode(profile: ModbusProfile, point: ModbusPoint, words: Sequence[int]) -> 
         return _FAULT
     if point.type == "bool":
         return _truth(point, int(number))
-    return scaled(point, number / (1 << point.fraction_bits) if point.fraction_bits else number)
+    return _measured(point, number)
+
+
+def meaning(point: ModbusPoint, nothing: Collection[int | float]) -> Meaning:
+    """What raw numbers of types that `struct` knows say; those in `nothing` mean that there is no value."""
+    if point.type in _FLOATS:
+        return lambda raw: _measured(point, _shortest(point.type, raw))
+    if not nothing and not point.fraction_bits:
+        return partial(scaled, point)
+    return lambda raw: _FAULT if raw in nothing else _measured(point, raw)
+
+
+def is_itself(point: ModbusPoint) -> bool:
+    """Is a raw whole number of this point its value, whatever it is?"""
+    return not (
+        point.type in _FLOATS
+        or point.enum
+        or point.range
+        or point.fraction_bits
+        or (point.scale, point.offset) != (1.0, 0.0)
+    )
 
 
 def encode(profile: ModbusProfile, point: ModbusPoint, value: Value | None) -> tuple[int, ...]:
@@ -82,6 +109,16 @@ def raw_limits(point: ModbusPoint) -> tuple[int, int] | None:
     return TYPES[point.type].raw
 
 
+def word_order(profile: ModbusProfile, point: ModbusPoint) -> Literal["big", "little"]:
+    """Devices that send numbers low word first still send text and dates forwards: those have their own say only."""
+    own = TYPES[point.type].form in ("text", "date") and point.type != "epoch32"
+    return point.word_order or ("big" if own else profile.word_order)
+
+
+def _measured(point: ModbusPoint, number: int | float) -> Decoded:
+    return scaled(point, number / (1 << point.fraction_bits) if point.fraction_bits else number)
+
+
 def _truth(point: ModbusPoint, number: int) -> Decoded:
     flag = bool(number)
     return scaled(point, int(flag)) if point.enum else (flag, Quality.GOOD)
@@ -98,7 +135,7 @@ def _number(kind: str, bits: tuple[int, int] | None, raw: bytes) -> int | float 
     """The raw number in `raw`, highest byte first; None where the digits are no BCD."""
     form = TYPES[kind].form
     if form == "float":
-        return _real(kind, raw)
+        return _shortest(kind, _FLOATS[kind][0].unpack(raw)[0])
     if form == "bcd":
         text = raw.hex()
         return int(text) if text.isdecimal() else None
@@ -108,14 +145,14 @@ def _number(kind: str, bits: tuple[int, int] | None, raw: bytes) -> int | float 
     return int.from_bytes(raw[_BYTES.get(kind, slice(None))], "big", signed=kind[0] == "i")
 
 
-def _real(kind: str, raw: bytes) -> float:
+def _shortest(kind: str, exact: float) -> float:
     """The shortest decimal that is this float: 230.2 and not 230.1999969482422."""
     layout, digits = _FLOATS[kind]
-    exact: float = struct.unpack(layout, raw)[0]
+    raw = layout.pack(exact)
     for count in digits:
         short = float(f"{exact:.{count}g}")
         try:
-            if struct.pack(layout, short) == raw:
+            if layout.pack(short) == raw:
                 return short
         except OverflowError:  # rounded up past the largest number of the type
             continue
@@ -125,7 +162,7 @@ def _real(kind: str, raw: bytes) -> float:
 def _number_bytes(point: ModbusPoint, raw: int | float) -> bytes:
     """The inverse of `_number`; raises `ValueError` or `OverflowError` where the type cannot hold `raw`."""
     if point.type in _FLOATS:
-        return struct.pack(_FLOATS[point.type][0], raw)
+        return _FLOATS[point.type][0].pack(raw)
     number, size, limits = round(raw), 2 * point.registers, raw_limits(point)
     if limits and not limits[0] <= number <= limits[1]:
         what = f"{number} does not fit {point.type}, which holds {limits[0]} to {limits[1]}"
@@ -217,17 +254,11 @@ def _text_bytes(point: ModbusPoint, text: str) -> bytes:
 def _to_bytes(profile: ModbusProfile, point: ModbusPoint, words: Sequence[int]) -> bytes:
     """The bytes of a value, highest first, whatever the order on the wire."""
     order: Literal["little", "big"] = point.byte_order or profile.byte_order
-    ordered = reversed(words) if _word_order(profile, point) == "little" else words
+    ordered = reversed(words) if word_order(profile, point) == "little" else words
     return b"".join(word.to_bytes(2, order) for word in ordered)
 
 
 def _to_words(profile: ModbusProfile, point: ModbusPoint, raw: bytes) -> tuple[int, ...]:
     order: Literal["little", "big"] = point.byte_order or profile.byte_order
     words = tuple(int.from_bytes(raw[at : at + 2], order) for at in range(0, len(raw), 2))
-    return words[::-1] if _word_order(profile, point) == "little" else words
-
-
-def _word_order(profile: ModbusProfile, point: ModbusPoint) -> str:
-    """Devices that send numbers low word first still send text and dates forwards: those have their own say only."""
-    own = TYPES[point.type].form in ("text", "date") and point.type != "epoch32"
-    return point.word_order or ("big" if own else profile.word_order)
+    return words[::-1] if word_order(profile, point) == "little" else words

@@ -17,7 +17,7 @@ from drivers.modbus.identity import in_words, object_mismatch, probe_mismatch, t
 from drivers.modbus.line import Line, open_line
 from drivers.modbus.options import ModbusOptions, check_device, parse_link
 from drivers.modbus.pdu import Answer, Identify, Request, refusal
-from drivers.modbus.plan import Block, ReadPlan, bus_time_s, compile_plan, probe_plan, readings
+from drivers.modbus.plan import Block, ReadPlan, bus_time_s, compile_plan, probe_plan
 from drivers.modbus.profile import Identification, ModbusPoint, ModbusProfile
 from drivers.modbus.refusals import Asking, Round
 
@@ -55,7 +55,7 @@ class ModbusLink:
             except DeviceRefused as err:
                 turn.refused(block, err)
             else:
-                turn.answered(block, list(readings(plan.profile, block.points, block.address, answer.words, mono_ns)))
+                turn.answered(block, block.readings(answer.words, mono_ns))
         asking.learn(turn)
         return _in_order(plan, turn)
 
@@ -85,7 +85,7 @@ class ModbusLink:
                 answer, mono_ns = await self._ask_twice(unit, plan, block)
             except DeviceRefused as err:
                 return str(err)
-            found += readings(profile, block.points, block.address, answer.words, mono_ns)
+            found += block.readings(answer.words, mono_ns)
         return probe_mismatch(profile, found)
 
     async def _told(self, unit: int, profile: ModbusProfile, wanted: Identification) -> tuple[str, str]:
@@ -135,14 +135,16 @@ class ModbusLink:
 
 def _in_order(plan: ReadPlan, turn: Round) -> list[Reading]:
     """Every point of the plan once, in its order; what was not answered is stamped with the last answer's time."""
-    latest_ns = max((reading.mono_ns for reading in turn.readings.values()), default=time.monotonic_ns())
-    everything = [point for block in plan.blocks for point in block.points]
+    if turn.is_plain(plan.blocks) and not plan.guarded:
+        return turn.readings
+    latest_ns = max((reading.mono_ns for reading in turn.readings), default=time.monotonic_ns())
+    read = {reading.point: reading for reading in turn.readings}
     found = {
-        point.name: turn.readings.get(point.name)
+        point.name: read.get(point.name)
         or Reading(point.name, None, latest_ns, turn.missing.get(point.name, Quality.NO_ANSWER))
-        for point in everything
+        for point in plan.asked
     }
-    judged = guards.judged(everything, found)
+    judged = guards.judged(plan.asked, found)
     return [judged[point.name] for point in plan.points]
 
 

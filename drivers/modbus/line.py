@@ -149,9 +149,8 @@ class Line:
 
     async def _await_owed(self, request: Request | Identify) -> None:
         """Wait for late answers that would look like the one to `request`, until they are seen or too old."""
-        while not self._lost:
+        while not self._lost and (owed := self._owed.get(request.unit)):
             self._settled.clear()
-            owed = self._owed.get(request.unit, ())
             until = max((o.wait_until for o in owed if o.request.reply_bytes == request.reply_bytes), default=0.0)
             if until <= _now():
                 return
@@ -197,13 +196,14 @@ class Line:
             self._after(pending, timeout_s)
 
     async def _exchange(self, pending: _Pending, timeout_s: float) -> tuple[Answer, int]:
-        request = pending.request
-        async with asyncio.timeout(self._options.connect_timeout_s):
+        request, char_s = pending.request, self._options.char_s
+        async with asyncio.timeout_at(pending.sent_at + self._options.connect_timeout_s) as limit:
             pending.sent = await self._wire.send(request)
-        chars = 2 if self._options.framing == "ascii" else 1
-        frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * self._options.char_s
-        pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
-        async with asyncio.timeout_at(pending.sent_at + 8 * self._options.char_s + timeout_s) as pending.limit:
+            chars = 2 if self._options.framing == "ascii" else 1
+            frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * char_s
+            pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
+            limit.reschedule(pending.sent_at + 8 * char_s + timeout_s)
+            pending.limit = limit
             return await pending.done
 
     def _after(self, pending: _Pending, timeout_s: float) -> None:
@@ -346,4 +346,5 @@ class Line:
 
 
 def _now() -> float:
-    return asyncio.get_running_loop().time()
+    """In seconds, not that of the loop: another loop's may be milliseconds old, and so would be the silence."""
+    return time.monotonic()

@@ -4,6 +4,7 @@ Promises: a PDU answers a request only when function and count match. Must not k
 Source: Modbus Application Protocol V1.1b3.
 """
 
+import struct
 from dataclasses import dataclass
 
 from drivers.errors import DeviceRefused
@@ -130,4 +131,4 @@ def _objects(request: Identify, pdu: bytes) -> Answer | None:
 def _words(table: Table, data: bytes) -> tuple[int, ...]:
     if table in BIT_TABLES:
         return tuple(byte >> bit & 1 for byte in data for bit in range(8))
-    return tuple(int.from_bytes(data[at : at + 2], "big") for at in range(0, len(data), 2))
+    return struct.unpack(f">{len(data) // 2}H", data)

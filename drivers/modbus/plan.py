@@ -5,10 +5,11 @@ address, never by position. Must not know: the wire, time.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 from drivers.api import Reading
-from drivers.modbus import codec
+from drivers.modbus.decoder import Decoder
 from drivers.modbus.guards import apart, with_guards
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.profile import TABLES, ModbusPoint, ModbusProfile, Table
@@ -19,10 +20,11 @@ _TURNAROUND_S = 0.01
 _NETWORK_S = 0.002
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Block:
-    """One request: `count` registers or bits of `table` from `address`, and the points that lie in it."""
+    """One request: `count` registers or bits of `table` from `address`, and the points of `profile` that lie in it."""
 
+    profile: ModbusProfile = field(repr=False, compare=False)
     table: Table
     address: int
     count: int
@@ -32,6 +34,14 @@ class Block:
     def place(self) -> tuple[Table, int, int]:
         """What it asks for."""
         return self.table, self.address, self.count
+
+    def readings(self, words: Sequence[int], mono_ns: int) -> list[Reading]:
+        """What its `words` say of its points, in their order."""
+        return self._decoder.readings(words, mono_ns)
+
+    @cached_property
+    def _decoder(self) -> Decoder:
+        return Decoder(self.profile, self.points, self.address, self.count)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,9 +55,19 @@ class ReadPlan:
     blocks: tuple[Block, ...]
     silent: frozenset[str] = frozenset()
 
-    @property
+    @cached_property
+    def asked(self) -> Sequence[ModbusPoint]:
+        """Everything that is asked for, in the order of the blocks."""
+        return [point for block in self.blocks for point in block.points]
+
+    @cached_property
     def points(self) -> Sequence[ModbusPoint]:
-        return [point for block in self.blocks for point in block.points if point.name not in self.silent]
+        return [point for point in self.asked if point.name not in self.silent]
+
+    @cached_property
+    def guarded(self) -> bool:
+        """Is there a point that counts only while another one says so?"""
+        return any(point.valid_if for point in self.asked)
 
     @property
     def pause_s(self) -> float:
@@ -96,19 +116,16 @@ def split(block: Block) -> tuple[Block, ...]:
     half = set(places[: len(places) // 2])
     first = [p for p in block.points if (p.address, p.registers) in half]
     second = [p for p in block.points if (p.address, p.registers) not in half]
-    return _block(block.table, first), _block(block.table, second)
+    return _block(block.profile, block.table, first), _block(block.profile, block.table, second)
 
 
 def readings(
     profile: ModbusProfile, points: Iterable[ModbusPoint], address: int, words: Sequence[int], mono_ns: int
-) -> Iterator[Reading]:
+) -> list[Reading]:
     """What `words`, the first of them at `address`, say of the `points` that lie wholly inside."""
-    for point in points:
-        at = point.address - address
-        end = at + point.registers
-        if at >= 0 and end <= len(words):
-            value, quality = codec.decode(profile, point, words[at:end])
-            yield Reading(point.name, value, mono_ns, quality)
+    end = address + len(words)
+    inside = [point for point in points if address <= point.address and point.address + point.registers <= end]
+    return Decoder(profile, inside, address, len(words)).readings(words, mono_ns)
 
 
 def bus_time_s(options: ModbusOptions, plan: ReadPlan) -> float:
@@ -133,20 +150,21 @@ def _blocks(profile: ModbusProfile, table: Table, points: Iterable[ModbusPoint])
     gap = 0 if profile.no_gap_reads else profile.max_gap
     ordered = sorted((p for p in points if p.table == table), key=lambda p: (p.address, p.registers))
     together: list[ModbusPoint] = []
+    end = 0
     for point in ordered:
         if together:
-            end = max(p.address + p.registers for p in together)
             length = max(end, point.address + point.registers) - together[0].address
             apart = profile.readable_range(table, point.address) != profile.readable_range(table, together[0].address)
             if apart or point.address > end + gap or length > profile.most(table):
-                yield _block(table, together)
-                together = []
+                yield _block(profile, table, together)
+                together, end = [], 0
         together.append(point)
+        end = max(end, point.address + point.registers)
     if together:
-        yield _block(table, together)
+        yield _block(profile, table, together)
 
 
-def _block(table: Table, points: Sequence[ModbusPoint]) -> Block:
+def _block(profile: ModbusProfile, table: Table, points: Sequence[ModbusPoint]) -> Block:
     first = min(p.address for p in points)
     end = max(p.address + p.registers for p in points)
-    return Block(table, first, end - first, tuple(points))
+    return Block(profile, table, first, end - first, tuple(points))

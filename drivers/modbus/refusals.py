@@ -29,7 +29,7 @@ class Round:
     """
 
     def __init__(self, blocks: Iterable[Block], probe: Block | None = None, scout: Block | None = None) -> None:
-        self.readings: dict[str, Reading] = {}
+        self.readings: list[Reading] = []
         self.missing: dict[str, Quality] = {}
         self.good: list[Block] = []
         self.bad: list[Block] = []
@@ -46,9 +46,14 @@ class Round:
         """The block to ask now; None when done, or when the device fell silent in the middle."""
         return self.todo.popleft() if self.todo and self._silent < _SILENT_IN_A_ROW else None
 
+    def is_plain(self, blocks: tuple[Block, ...]) -> bool:
+        """Were `blocks` asked for in this order, each once and nothing else, and all of them answered?"""
+        first = self._probe or self._scout
+        return not (first or self.missing or self.quiet) and tuple(self.good) == blocks
+
     def answered(self, block: Block, readings: Iterable[Reading]) -> None:
         self._silent = 0
-        self.readings.update({reading.point: reading for reading in readings})
+        self.readings += readings
         if block is not self._probe and block is not self._scout:
             self.good.append(block)
 
@@ -101,7 +106,7 @@ class Asking:
         if self._bad and not self._blocks:
             return Round(self._plan.blocks, probe=self._bad[0])
         scout = self._scout()
-        if any(block is scout for block in self._blocks):
+        if scout and any(block is scout for block in self._blocks):
             turn = Round(sorted(self._blocks, key=lambda block: block is not scout))
         else:
             turn = Round(self._blocks, scout=scout)
@@ -115,13 +120,15 @@ class Asking:
 
     def _scout(self) -> Block | None:
         """Where to begin after a round without an answer: the blocks in turn, then ever smaller parts of them."""
+        if not self._failed_rounds:
+            return None
         places = deque(self._blocks)
         number = self._failed_rounds
         while number and places:
             number -= 1
             first = places.popleft()
             places.extend(split(first) or (first,))
-        return places[0] if self._failed_rounds and places else None
+        return places[0] if places else None
 
     def learn(self, turn: Round) -> None:
         """Remember the narrowed blocks of a round. Raises `DeviceRefused` where every block was refused."""

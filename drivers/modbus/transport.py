@@ -34,6 +34,12 @@ logging.getLogger("pymodbus").setLevel(logging.CRITICAL)  # what it would say, o
 
 Client = AsyncModbusSerialClient | AsyncModbusTcpClient | AsyncModbusUdpClient
 _FRAMERS = {"mbap": FramerType.SOCKET, "rtu": FramerType.RTU, "ascii": FramerType.ASCII}
+_READS = {
+    "holding": "read_holding_registers",
+    "input": "read_input_registers",
+    "coil": "read_coils",
+    "discrete": "read_discrete_inputs",
+}
 _HEARD_BYTES = 65_536
 _KEEPALIVE_S = 15
 _DEAD_PEER_S = 10
@@ -197,13 +203,8 @@ async def _call(client: Client, request: Request | Identify) -> None:
             read_code=request.code, object_id=request.object_id, device_id=request.unit, no_response_expected=True
         )
         return
-    read: dict[str, Any] = {
-        "holding": client.read_holding_registers,
-        "input": client.read_input_registers,
-        "coil": client.read_coils,
-        "discrete": client.read_discrete_inputs,
-    }
-    await read[request.table](request.address, count=request.count, device_id=request.unit, no_response_expected=True)
+    read: Any = getattr(client, _READS[request.table])
+    await read(request.address, count=request.count, device_id=request.unit, no_response_expected=True)
 
 
 def _tls_context(options: ModbusOptions) -> ssl.SSLContext:
