@@ -102,6 +102,7 @@ int main(int argc, char **argv) {
         uint64_t start_ns = began_ns + REQUEST * char_ns + silence_ns;
         for (int sent = 0; sent < size;) {
             uint64_t at_ns = now_ns();
+            free_ns = at_ns; /* the master cannot have seen the last of it before; later than on a wire, never earlier */
             int there = at_ns < start_ns ? 0 : (int)((at_ns - start_ns) / char_ns);
             if (there > size) there = size;
             if (there > sent && write(line, out + sent, (size_t)(there - sent)) != there - sent) die("write");
@@ -109,7 +110,6 @@ int main(int argc, char **argv) {
             uint64_t last_ns = start_ns + (uint64_t)size * char_ns, next_ns = now_ns() + PIECE_NS;
             if (sent < size) sleep_until(next_ns < last_ns ? next_ns : last_ns);
         }
-        free_ns = now_ns(); /* when the master can have seen its end; later than on a wire, never earlier */
         facts[USED_NS] += (uint64_t)(REQUEST + size) * char_ns + 2 * silence_ns;
         facts[WORK_NS] += free_ns - began_ns + before_ns;
         facts[REQUESTS]++;
