@@ -77,7 +77,7 @@ class UplinkSettings(msgspec.Struct, frozen=True, kw_only=True):
     connect_timeout_s: Seconds = 10.0
     drain_s: SecondsOrZero = 5.0
     resend_s: Seconds = 60.0
-    backfill_readings_per_s: Annotated[int, msgspec.Meta(ge=1)] = 20_000
+    backfill_readings_per_s: Annotated[int, msgspec.Meta(ge=1)] = 150_000
 
 
 class OutboxSettings(msgspec.Struct, frozen=True, kw_only=True):

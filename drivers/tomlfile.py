@@ -8,7 +8,6 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, MutableMapping
-from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from types import UnionType
@@ -173,6 +172,8 @@ class Section:
         """Report every key that is not one of `known`."""
         for key in self.data:
             if key not in known:
+                from difflib import get_close_matches  # for a mistake only
+
                 close = get_close_matches(key, known, 1)
                 fix = f"did you mean `{close[0]}`?" if close else f"known here: {', '.join(sorted(known))}"
                 self.problem(key, "is not a known key", fix)

@@ -1,7 +1,6 @@
 """What to write instead, and text in one Unicode form."""
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from typing import TypeVar
 
 from drivers.tomlfile import nfc
@@ -11,6 +10,8 @@ KeyT = TypeVar("KeyT", bound=str)
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:
     """The known name that looks most like `name`, or all of them."""
+    from difflib import get_close_matches  # for a mistake only
+
     close = get_close_matches(name, known, 1)
     if close:
         return f'did you mean "{close[0]}"?'

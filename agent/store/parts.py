@@ -36,8 +36,15 @@ class StoreError(Exception):
     """The store cannot be opened; the message says which file, why, and what to do."""
 
 
+FIRST_BATCH_S: Final = 0.1
+"""Somebody may be waiting to see them."""
+
+
 class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the store is told. `config_hash`: 8 hex digits of the birth that batches belong to."""
+    """What the store is told. `config_hash`: 8 hex digits of the birth that batches belong to.
+
+    `first_batch_s`: the first readings after a start wait no longer than that for a whole batch.
+    """
 
     gateway: str
     data_dir: Path
@@ -45,6 +52,7 @@ class StoreConfig(msgspec.Struct, frozen=True, kw_only=True):
     outbox: OutboxSettings
     hold_unsynced_s: float
     config_hash: str
+    first_batch_s: float = FIRST_BATCH_S
     max_payload_bytes: int = 60 * 1024 - PACKET_ROOM_BYTES
 
     @property

@@ -44,6 +44,7 @@ class Sealer:
         self._builder = Builder(parts)
         self._lock = asyncio.Lock()
         self._not_before_ns = 0
+        self._first = True
 
     async def run(self) -> None:
         """Seal what is due, for ever."""
@@ -74,6 +75,7 @@ class Sealer:
                 await asyncio.sleep(0)  # polls and the uplink run between batches
             if not ledger.waiting and not ledger.waiting_events:
                 ledger.sealed_all(self._parts.journal.end)
+            self._first = self._first and bool(not scans or ledger.waiting)
             return not ledger.waiting_events and not (scans and ledger.waiting)
 
     async def change(self, config: StoreConfig) -> None:
@@ -141,7 +143,9 @@ class Sealer:
 
     def _scans_due_ns(self) -> int | None:
         oldest_ns = self._parts.ledger.oldest_waiting_ns
-        interval_ns = round(self._parts.config.outbox.batch_interval_s * NS_PER_S)
+        config = self._parts.config
+        interval_s = config.outbox.batch_interval_s
+        interval_ns = round((min(interval_s, config.first_batch_s) if self._first else interval_s) * NS_PER_S)
         return None if oldest_ns is None else oldest_ns + (0 if self.much_waits() else interval_ns)
 
     def _holding(self) -> bool:

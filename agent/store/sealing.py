@@ -6,7 +6,8 @@ fills the holes, joins the fragments behind an envelope and compresses. The form
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -153,7 +154,10 @@ def stamped(body: bytes, time_ms: int) -> bytes:
 
 
 def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tuple[int, bytes]:
-    """Seal as many of `scans` as fit into `max_bytes`, at least one; gives how many, and the payload."""
+    """Seal as many of `scans` as fit into `max_bytes`, at least one; gives how many, and the payload.
+
+    What is of one device stands together, in the order in which it was read: there zlib finds what is alike.
+    """
     head = envelope.head() + b'"scans":['
     take, plain_bytes = 0, len(head)
     for scan in scans[:MAX_SCANS]:
@@ -162,10 +166,17 @@ def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tu
             break
         take += 1
     while True:
-        payload = packed(head + b",".join(scans[:take]) + b"]}")
+        payload = packed(head + b",".join(_by_device(scans[:take])) + b"]}")
         if len(payload) <= max_bytes or take == 1:
             return take, payload
         take = max(1, min(take - 1, take * max_bytes * 9 // (len(payload) * 10)))
+
+
+def _by_device(scans: Sequence[bytes]) -> Iterator[bytes]:
+    devices: dict[bytes, list[bytes]] = {}
+    for scan in scans:
+        devices.setdefault(scan[: scan.index(b',"time_ms":')], []).append(scan)
+    return chain.from_iterable(devices.values())
 
 
 def seal_single(envelope: Envelope, kind: BatchKind, body: bytes, time_ms: int, random: Random) -> bytes:

@@ -7,6 +7,7 @@ import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -46,6 +47,7 @@ class Lab:
     random: Random = field(default_factory=lambda: Random(1))
     outbox: OutboxSettings = field(default_factory=OutboxSettings)
     hold_unsynced_s: float = 900.0
+    first_batch_s: float = inf
     max_payload_bytes: int = 60 * 1024
     sent: dict[tuple[str, int], bytes] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
@@ -72,6 +74,7 @@ class Lab:
             outbox=self.outbox,
             hold_unsynced_s=self.hold_unsynced_s,
             config_hash="a1b2c3d4",
+            first_batch_s=self.first_batch_s,
             max_payload_bytes=self.max_payload_bytes,
         )
 

@@ -1,6 +1,7 @@
 import re
 import zlib
 from random import Random
+from typing import Any
 
 import msgspec
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 
 from agent.clock import ClockState
 from agent.model import Event, Scan
+from agent.settings import OutboxSettings
 from agent.store.sealing import (
     MAX_SCANS,
     Envelope,
@@ -58,9 +60,9 @@ def test_a_batch_of_scans_is_the_contracts_json_field_by_field() -> None:
         '{"v":1,"gateway":"dng-hc-01","epoch":"9f3c1a7be2d04455","seq":482113,"sealed_ms":1795432800123,"low":482100,'
         '"config":"a1b2c3d4","clock":"sync","scans":['
         '{"device":"aq-01","time_ms":1795432800101,"values":{"pm25":35.2,"on":true,"text":"được"}},'
-        '{"device":"wl-02","time_ms":1795432800101,"values":{"level":null,"rain":0},"quality":{"level":"com"}},'
         '{"device":"aq-01","time_ms":1795432800101,"values":{"pm25":12.0,"temp":-2.5},"quality":{"pm25":"cal"},'
-        '"status":{"pm25":"01"}}]}'
+        '"status":{"pm25":"01"}},'
+        '{"device":"wl-02","time_ms":1795432800101,"values":{"level":null,"rain":0},"quality":{"level":"com"}}]}'
     )
     assert plain(payload) == expected.encode()
 
@@ -162,3 +164,18 @@ def test_what_was_read_is_what_is_sealed(values: dict[str, int | bool | str]) ->
     scan = Scan("cảm-biến", 0, [Reading(point, value, 0) for point, value in values.items()])
     found = [msgspec.json.decode(stamped(f.body, 12))["values"] for f in scan_fragments(scan, MAX)]
     assert {k: v for part in found for k, v in part.items()} == values
+
+
+async def test_the_first_readings_after_a_start_do_not_wait_for_a_whole_batch(lab: Any) -> None:
+    lab.first_batch_s = 0.1
+    lab.outbox = OutboxSettings(batch_interval_s=60)
+    for first in (1, 3):
+        async with lab.open() as store:
+            lab.read(store, 1)
+            await lab.live(store, 0.1, step_s=0.05)
+            assert store.high == first
+            lab.read(store, 1)
+            await lab.live(store, 59.0)
+            assert store.high == first
+            await lab.live(store, 2.0)
+            assert store.high == first + 1
