@@ -31,7 +31,7 @@ async def sleep_until(mono_s: float) -> None:
 
     That holds where `mono_s` is over too: a loop that was busy goes round once.
     """
-    while (rest_s := mono_s - time.monotonic()) >= _SLOW_S:
+    if (rest_s := mono_s - time.monotonic()) >= _SLOW_S:
         await asyncio.sleep(rest_s - _SLOW_S / 2)
     try:
         timer = _started(mono_s)
