@@ -37,7 +37,7 @@ TCP_REGISTERS_PER_S: Final = 45_600
 
 
 class Mobile(NamedTuple):
-    """What goes over the network, fitted to `MEASURED_MB` within 5 %."""
+    """What goes over the network, fitted to `MEASURED_MB` within 10 %."""
 
     message_bytes: int
     reading_bytes: float
@@ -46,7 +46,7 @@ class Mobile(NamedTuple):
 
 MOBILE: Final = Mobile(message_bytes=930, reading_bytes=4.0, idle_bytes_per_s=12)
 MEASURED_MB: Final[dict[tuple[int, int], tuple[int, int | None]]] = {
-    (10, 10): (288, None), (100, 10): (366, None), (1_000, 10): (1_291, None),
+    (10, 10): (288, 75), (100, 10): (366, 175), (1_000, 10): (1_291, 1_070),
     (10, 60): (72, None), (100, 60): (85, None), (1_000, 60): (240, None),
 }  # fmt: skip
 """By points and seconds, with batches of 1 s and of 60 s, scaled to 30 days; 60 s of both are one message a minute."""
@@ -173,8 +173,8 @@ Bytes in 30 days, both ways, with TLS and the headers of TCP and IP:
 
     2,592,000 x ({message_bytes} x messages/s + {reading_bytes} x readings/s + {idle_bytes_per_s})
 
-* A message goes out each `batch_interval_s` or `interval_s`, whichever is longer. Of its {message_bytes} bytes
-  about 250 are envelope and names of points, 105 are MQTT and TLS, and 575 are the acknowledgements of the broker and
+* A message goes out each `batch_interval_s` or `interval_s`, whichever is longer, or a little later. Of its
+  {message_bytes} bytes about 250 are envelope and names of points, 105 are MQTT and TLS, and 575 are the acknowledgements of the broker and
   the IOC and the headers of TCP and IP.
 * A reading takes {reading_bytes} bytes where zlib packs it with others, at three or four digits that change each time.
   The numbers of the bench are worse to pack and take 5.0 ([bench/NOTES.md](../bench/NOTES.md)).
