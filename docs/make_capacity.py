@@ -174,8 +174,8 @@ Bytes in 30 days, both ways, with TLS and the headers of TCP and IP:
     2,592,000 x ({message_bytes} x messages/s + {reading_bytes} x readings/s + {idle_bytes_per_s})
 
 * A message goes out each `batch_interval_s` or `interval_s`, whichever is longer, or a little later. Of its
-  {message_bytes} bytes about 250 are envelope and names of points, 105 are MQTT and TLS, and 575 are the acknowledgements of the broker and
-  the IOC and the headers of TCP and IP.
+  {message_bytes} bytes about 250 are envelope and names of points, 105 are MQTT and TLS, and 575 are the
+  acknowledgements of the broker and the IOC and the headers of TCP and IP.
 * A reading takes {reading_bytes} bytes where zlib packs it with others, at three or four digits that change each time.
   The numbers of the bench are worse to pack and take 5.0 ([bench/NOTES.md](../bench/NOTES.md)).
 * {idle_bytes_per_s} bytes/s are health, once a minute, and the keep-alive: {idle_mb:.0f} MB with nothing to tell.
