@@ -122,6 +122,8 @@ class _Desk:
 
     async def close(self) -> None:
         """End all leases without waiting for who holds them, and close every connection, answered or not."""
+        for _ in range(3):  # whoever was accepted a moment ago is served from the next rounds of the loop on
+            await asyncio.sleep(0)
         for task in self._lending:
             task.cancel()
         if self._serving:

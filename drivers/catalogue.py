@@ -3,6 +3,7 @@
 Knows no kind: what a file may say is in its `DriverSpec`.
 """
 
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -29,8 +30,18 @@ def shipped_profiles() -> Path:
 
 
 def profile_folders(beside: Path) -> tuple[Path, ...]:
-    """Where `vendor/model` is looked for: `profiles/` beside the configuration first, then what was shipped."""
-    return (beside / "profiles", shipped_profiles())
+    """Where `vendor/model` is looked for: `profiles/` beside the configuration first, then what was shipped.
+
+    Without what may not be looked into: everybody may see what was shipped, and not everybody the configuration.
+    """
+    return tuple(folder for folder in (beside / "profiles", shipped_profiles()) if not _is_closed(folder))
+
+
+def _is_closed(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and not os.access(folder, os.R_OK | os.X_OK)
+    except PermissionError:
+        return True
 
 
 def find_profile(name: str, beside: Path, folders: Sequence[Path]) -> Path | None:

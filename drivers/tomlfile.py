@@ -4,6 +4,7 @@
 by `drivers.tomlplaces`.
 """
 
+import os
 import re
 import tomllib
 import unicodedata
@@ -67,8 +68,7 @@ def load_toml(path: Path) -> Tree:
     except UnicodeDecodeError as err:
         raise TomlProblem(Problem(str(path), 1, "(file)", f"is not UTF-8 text: {err}", "save it as UTF-8")) from err
     except OSError as err:
-        what = f"cannot be read: {err.strerror}"
-        raise TomlProblem(Problem(str(path), 1, "(file)", what, "check the path and its permissions")) from err
+        raise TomlProblem(_unreadable(path, err)) from err
     try:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as err:
@@ -83,7 +83,7 @@ def load_toml(path: Path) -> Tree:
 def load_with_drop_ins(file: Path, problems: list[Problem]) -> Tree | None:
     """Read `file` and lay the `conf.d/*.toml` beside it over it, in order of name; None when problems were added."""
     trees: list[Tree] = []
-    for path in (file, *sorted((file.parent / "conf.d").glob("*.toml"))):
+    for path in (file, *_drop_ins(file.parent / "conf.d", problems)):
         try:
             trees.append(load_toml(path))
         except TomlProblem as err:
@@ -91,6 +91,24 @@ def load_with_drop_ins(file: Path, problems: list[Problem]) -> Tree | None:
     for extra in trees[1:]:
         merge(trees[0], extra)
     return None if problems else trees[0]
+
+
+def _drop_ins(folder: Path, problems: list[Problem]) -> list[Path]:
+    """A folder that may not be looked into is a problem; where all above it is closed, the main file says so."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix == ".toml")
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except OSError as err:
+        if os.access(folder.parent, os.X_OK):
+            problems.append(_unreadable(folder, err))
+    return []
+
+
+def _unreadable(path: Path, err: OSError) -> Problem:
+    closed = isinstance(err, PermissionError)
+    fix = "use sudo, or check its permissions" if closed else "check the path and its permissions"
+    return Problem(str(path), 1, "(file)", f"cannot be read: {err.strerror}", fix)
 
 
 def merge(base: Tree, extra: Tree) -> None:

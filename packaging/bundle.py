@@ -126,6 +126,8 @@ def bundle(wheel: Path, arch: str, pythons: Sequence[str], cache: Path, out: Pat
             shutil.copy(ROOT / source, top)
         shutil.copytree(ROOT / "packaging" / "parts", top / "parts")
         shutil.copytree(ROOT / "systemd", top / "system")
+        for language in ("en", "vi"):
+            shutil.copytree(ROOT / "docs" / language, top / "docs" / language)
         (top / "SHA256SUMS").write_text(sums(files_of(top), top), encoding="ascii")
         return archive(top, out / f"{name}.tar.gz")
 

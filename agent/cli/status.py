@@ -62,7 +62,7 @@ def _show(report: dict[str, Any]) -> None:
         )
         print(text)
     waiting = report["account"]["waiting"]
-    if report["clock"] == "unsync" and waiting:
+    if report["clock"] == "unsync" and waiting and report["hold_unsynced_s"]:
         hold_s = f"{report['hold_unsynced_s']:g}"
         text = tr(
             "the clock was not set in this boot yet: {waiting} readings wait for it, at most {hold_s} s",

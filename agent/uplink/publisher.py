@@ -312,6 +312,7 @@ class Publisher:
     async def _listen(self, session: MqttSession) -> None:
         async def say_online() -> None:
             if not self._stopping:
+                log.info("a word of before says that we are offline: saying that we are not")
                 await self._sayings.say(session, self._sayings.status("connect"))
 
         await self._hearing.listen(self._sayings.moment, say_online)

@@ -25,7 +25,7 @@ make_version() {
   bundled_pip install --quiet --no-index --no-deps --require-hashes --only-binary=:all: \
     --find-links "$HERE/wheels" --requirement "$HERE/requirements.txt"
   "$target/bin/oc-agent" --version >/dev/null
-  cp -R "$HERE/system" "$HERE/parts" "$HERE/install.sh" "$HERE/release" "$HERE/agent.example.toml" "$target/"
+  cp -R "$HERE/system" "$HERE/parts" "$HERE/docs" "$HERE/install.sh" "$HERE/release" "$HERE/agent.example.toml" "$target/"
   chmod -R u=rwX,go=rX "$target"
   sync -f "$target"
   : >"$target/complete"

@@ -319,7 +319,7 @@ def test_files_that_the_service_itself_may_not_read_are_named_to_it(
     for name in ("its.key", "its.pem"):
         (tmp_path / name).touch()
     path = _write(tmp_path, GOOD.replace("tls = false", 'cert_file = "its.pem"\nkey_file = "its.key"'))
-    monkeypatch.setattr(os, "access", lambda file, mode: mode == os.R_OK and not str(file).endswith("its.key"))
+    monkeypatch.setattr(os, "access", lambda file, mode: mode != os.R_OK or not str(file).endswith("its.key"))
     load_configuration(path)
     with pytest.raises(ConfigError) as caught:
         load_configuration(path, for_use=True)

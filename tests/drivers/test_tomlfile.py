@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drivers.tomlfile import Problem, Section, TomlProblem, key_text, load_toml, merge
+from drivers.tomlfile import Problem, Section, TomlProblem, key_text, load_toml, load_with_drop_ins, merge
 from drivers.tomlplaces import key_places
 
 
@@ -151,6 +151,21 @@ def test_a_file_that_is_no_toml_is_refused_with_its_line(tmp_path: Path, content
 def test_a_missing_file_says_so(tmp_path: Path) -> None:
     with pytest.raises(TomlProblem, match="No such file"):
         load_toml(tmp_path / "none.toml")
+
+
+def test_drop_ins_that_may_not_be_read_are_a_problem_and_not_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def closed(folder: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    _load(tmp_path, "a = 1")
+    monkeypatch.setattr(Path, "iterdir", closed)
+    problems: list[Problem] = []
+    assert load_with_drop_ins(tmp_path / "a.toml", problems) is None
+    assert [(one.file, one.fix) for one in problems] == [
+        (str(tmp_path / "conf.d"), "use sudo, or check its permissions")
+    ]
 
 
 def test_positions_are_counted_from_one_as_people_do() -> None:

@@ -120,7 +120,11 @@ class Gateway:
 
     def has_version(self, version: str) -> None:
         """It is the one in use, it runs, and nothing of an installation is left over."""
-        wait_until(lambda: self.machine.shows("oc-agent", "ActiveState") == "active", 20, "the service runs")
+        try:
+            wait_until(lambda: self.machine.shows("oc-agent", "ActiveState") == "active", 20, "the service runs")
+        except AssertionError as err:
+            why = self.machine.run("sh", "-c", "systemctl status oc-agent; journalctl -n 40 --no-pager", check=False)
+            raise AssertionError(f"{err}\n{why}") from err
         assert self.machine.run("oc-agent", "--version").split() == ["oc-agent", version]
         pid = self.machine.shows("oc-agent", "MainPID")
         assert f"/versions/{version}-" in self.machine.run("cat", f"/proc/{pid}/cmdline")

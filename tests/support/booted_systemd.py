@@ -4,6 +4,7 @@ Root only. Controllers are those of this machine, below a group that is removed 
 A `Disk` keeps what one machine has written for the next one: a reboot.
 """
 
+import itertools
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ SYSTEMD = Path("/lib/systemd/systemd")
 CGROUPS = Path("/sys/fs/cgroup")
 CONTROLLERS = ("memory", "devices", "pids", "systemd", "unified")
 PYTHON = "/opt/oc-python"
+_NUMBERS = itertools.count(1)
+"""Of the machines of this process: several may be up at once."""
 CODE = "/opt/oc-agent/code:/opt/oc-agent/site"
 
 BOOT = r"""
@@ -133,7 +136,8 @@ class Machine:
         mounted: dict[Path, str] | None = None,
         target: str = "basic.target",
     ) -> None:
-        self._groups = [parent / f"oc-boot-{os.getpid()}" for parent in _parents()]
+        number = next(_NUMBERS)
+        self._groups = [parent / f"oc-boot-{os.getpid()}-{number}" for parent in _parents()]
         for group in self._groups:
             group.mkdir()
         join = "".join(f"echo $$ > {group}/cgroup.procs; " for group in self._groups)
@@ -163,7 +167,7 @@ class Machine:
             stderr=self._log,
         )
         try:
-            self._init = int(wait_until(self._child, 10, "the namespaces are made"))
+            self.init = int(wait_until(self._child, 10, "the namespaces are made"))
             wait_until(self._is_up, 60, "systemd has started")
         except AssertionError:
             self._log.seek(0)
@@ -179,9 +183,14 @@ class Machine:
     def _is_up(self) -> bool:
         return self.run("systemctl", "is-active", "basic.target", check=False).strip() == "active"
 
+    @property
+    def entered(self) -> list[str]:
+        """The words before a command that is to be run in the machine."""
+        return ["nsenter", "-t", str(self.init), "-a", "--wd=/", "--"]
+
     def done(self, *command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         """`command`, run in the machine."""
-        line = ["nsenter", "-t", str(self._init), "-a", "--wd=/", "--", *command]
+        line = [*self.entered, *command]
         return subprocess.run(line, input=stdin, capture_output=True, text=True, timeout=60, check=False)
 
     def run(self, *command: str, check: bool = True, stdin: str = "") -> str:

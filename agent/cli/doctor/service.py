@@ -46,7 +46,7 @@ def judged(shown: Mapping[str, str]) -> Iterator[Finding]:
     """What `systemctl show` says of the unit."""
     if shown.get("LoadState") != "loaded":
         text = tr("the service {unit} is not installed", unit=UNIT)
-        yield warn("service", text, tr("install it: docs/technician.md"), code="not_installed")
+        yield warn("service", text, tr("install it: docs/en/install.md"), code="not_installed")
         return
     yield _state(shown)
     if shown.get("UnitFileState") not in ("enabled", "enabled-runtime", "static"):

@@ -4,6 +4,7 @@ Opens no port. Without root the processes of other users cannot be seen; the run
 """
 
 import argparse
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -154,7 +155,9 @@ def _settings(file: Path) -> Settings | None:
     try:
         return load_configuration(file).settings
     except ConfigError as err:
-        if file.exists():
+        if not os.access(file.parent, os.X_OK) and file.parent.is_dir():
+            what = tr("only root may read {file}, so links are not told: use sudo", file=file)
+        elif file.exists():
             what = tr("{file} has {count} problem(s), so links are not told: see `oc-agent check`",
                       file=file, count=len(err.problems))  # fmt: skip
         else:

@@ -113,7 +113,6 @@ class Hearing:
             case Heard.FOREIGN:
                 raise UplinkDown("another client says that it is this gateway", TAKEN_OVER)
             case Heard.LATE:
-                log.info("a late %s says that we are offline: saying that we are not", said.why)
                 await say_online()
             case Heard.OURS:
                 pass

@@ -79,6 +79,7 @@ def test_readings_that_wait_for_the_clock_are_said_on_the_first_screen(capsys: p
     assert "wait for it" not in _text(capsys)
     assert "12 readings wait for it, at most 900 s" in _text(capsys, clock="unsync")
     assert "đồng hồ chưa được chỉnh" in _text(capsys, "vi", clock="unsync")
+    assert "wait for it" not in _text(capsys, clock="unsync", hold_unsynced_s=0.0)
 
 
 def test_pictures_are_counted_where_a_camera_takes_them(capsys: pytest.CaptureFixture[str]) -> None:

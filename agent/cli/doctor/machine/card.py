@@ -48,7 +48,7 @@ def wear(partition: Path) -> Iterator[Finding]:
         return
     text = tr("{disk} ({name}): {percent} % of its life time is used", disk=disk.name, name=name,
               percent=min(used, 11) * 10)  # fmt: skip
-    advice = tr("plan to replace it: docs/technician.md says how the data moves")
+    advice = tr("plan to replace it: docs/en/upkeep.md says how the data moves")
     if reserve >= _PRE_EOL_URGENT or used > 0x0A:
         yield fail("wear", text, tr("replace it now: the data can still be read"), code="card_worn", subject=disk.name)
     elif reserve == _PRE_EOL_WARNING or used >= _WORN:

@@ -89,6 +89,14 @@ def test_colour_is_for_terminals_and_for_those_who_want_it(
     assert "\033" not in capsys.readouterr().out
 
 
+def test_what_is_unwise_in_the_configuration_is_said_in_the_language_of_the_reader(
+    capsys: pytest.CaptureFixture[str], path: Path
+) -> None:
+    _, out = doctor(capsys, path, "--only", "configuration", lang="vi")
+    assert "được gửi đi không mã hóa" in " ".join(out.split())
+    assert "unencrypted" not in out
+
+
 def test_only_some_groups(capsys: pytest.CaptureFixture[str], path: Path) -> None:
     code, out = doctor(capsys, path, "--json", "--only", "bus", "--only", "configuration")
     assert code == 0
