@@ -25,6 +25,7 @@ from drivers.modbus.framing import NOISE, ascii_answer, mbap_frames, rtu_answer
 from drivers.modbus.options import ModbusOptions
 from drivers.modbus.pdu import Answer, Identify, Request, answer
 from drivers.modbus.transport import Wire
+from drivers.timerfd import sleep_until
 
 QUIET_MAX = 6
 """A line that is not quiet after so many timeouts is given up for this request."""
@@ -167,15 +168,14 @@ class Line:
         if found.refused:
             # It may be a late refusal of an older request: then the barrier's own comes now, into the silence.
             self._trouble(timeout_s)
-            await self._quiet()
+            await self._quiet(self._options.silence_s)
         # A barrier shows nothing about a device that answers out of order: there only time helps.
         left = [replace(o, passed=True) for o in self._owed.pop(request.unit, ()) if o.wait_until > _now()]
         if left:
             self._owed[request.unit] = left
 
     async def _ask(self, request: Request | Identify, timeout_s: float, pause_s: float) -> tuple[Answer, int]:
-        await self._quiet()
-        await asyncio.sleep(max(pause_s, self._options.silence_s) - (_now() - self._heard_at))
+        await self._quiet(max(pause_s, self._options.silence_s))
         if self._lost:
             raise LinkDown(f"{self._options.endpoint} is gone")
         self._idle.clear()
@@ -229,18 +229,29 @@ class Line:
         self._quiet_from = _now()
         self._quiet_s = timeout_s
 
-    async def _quiet(self) -> None:
-        """Wait until nothing was heard for the quiet time, if there was trouble."""
+    async def _quiet(self, silence_s: float) -> None:
+        """Wait until nothing was heard for `silence_s`, and for the quiet time where there was trouble.
+
+        What is heard meanwhile, be it a stray byte as the RS-485 driver of a device lets go, begins the silence anew.
+        """
         give_up = _now() + QUIET_MAX * self._quiet_s
-        while self._quiet_from is not None and not self._lost:
-            rest_s = max(self._quiet_from, self._heard_at) + self._quiet_s - _now()
-            if rest_s <= 0:
-                self._quiet_from = None
-            elif _now() > give_up:
+        while not self._lost:
+            over = self._quiet_at(silence_s)
+            if over <= _now() and self._options.numbered:
+                return
+            if over > _now() > give_up:
                 self.stats.bad_reply += 1
                 raise NoReply(f"{self._options.endpoint} is never quiet: does a device babble, or is the baud wrong?")
-            else:
-                await asyncio.sleep(rest_s)
+            await sleep_until(over)
+            if self._quiet_at(silence_s) <= over:
+                self._quiet_from = None
+                return
+
+    def _quiet_at(self, silence_s: float) -> float:
+        """When the line was silent for long enough, if nothing more is heard."""
+        if self._quiet_from is None:
+            return self._heard_at + silence_s
+        return max(self._quiet_from + self._quiet_s, self._heard_at + max(self._quiet_s, silence_s))
 
     def _failure(self, pending: _Pending, timeout_s: float) -> DriverError:
         heard = bytes(pending.heard).replace(pending.sent, b"", 1) if pending.sent else bytes(pending.heard)

@@ -150,10 +150,13 @@ def checked(frame: bytes) -> bytes:
     return frame + crc16(frame).to_bytes(2, "little")
 
 
-def test_the_serial_line_takes_its_time_and_sees_a_request_that_comes_too_early(programs: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("answer_ms", [0, 20])
+def test_the_serial_line_takes_its_time_and_sees_a_request_that_comes_too_early(
+    answer_ms: int, programs: Path, tmp_path: Path
+) -> None:
     baud = 1_200
     with (
-        running(programs / "rtu_line", baud, tmp_path / "used") as process,
+        running(programs / "rtu_line", baud, tmp_path / "used", *([answer_ms] if answer_ms else [])) as process,
         Path(line_of(process)).open("r+b", buffering=0) as port,
     ):
         began_s = time.monotonic()
@@ -167,7 +170,7 @@ def test_the_serial_line_takes_its_time_and_sees_a_request_that_comes_too_early(
         while requests < 2 and time.monotonic() < deadline_s:  # it counts an answer after it has written it
             used_ns, requests, too_early, shortest_ns, work_ns = struct.unpack("5Q", (tmp_path / "used").read_bytes())
     silence_s = 3.5 * 10 / baud
-    least_s = 2 * ((8 + 9) * 10 / baud + silence_s)
+    least_s = 2 * ((8 + 9) * 10 / baud + silence_s + answer_ms / 1000)
     assert took_s >= least_s
     assert (requests, too_early) == (2, 1)
     assert shortest_ns < 1e9 * silence_s

@@ -1,10 +1,10 @@
 /* Modbus RTU devices on a pseudo terminal that takes as long as a serial line would, and measures how it is used.
  *
- * usage: rtu_line BAUD STATE
+ * usage: rtu_line BAUD STATE [ANSWER_MS]
  *
  * Every unit answers functions 3 and 4 with numbers. A request takes as long to arrive as its characters take (10 bits
  * each, 8N1); the answer begins after the silence of 3.5 characters (1.75 ms above 19200 baud: Modbus over serial line
- * V1.02, 2.5.1.1) and comes in pieces of a millisecond, as it would from a UART.
+ * V1.02, 2.5.1.1) and ANSWER_MS, which counts as used, and comes in pieces of a millisecond, as it would from a UART.
  * STATE is a file that others map, uint64: ns that the line was used (characters, and the silence before each of both
  * frames), requests, requests that began within the silence, shortest silence before a request in ns, ns that it was at
  * work: as used, but as long as it took; a pause of more than 50 ms before a request counts as one silence.
@@ -48,12 +48,13 @@ static void die(const char *what) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 3) {
-        fprintf(stderr, "usage: rtu_line BAUD STATE\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: rtu_line BAUD STATE [ANSWER_MS]\n");
         return 2;
     }
     double baud = atof(argv[1]);
     uint64_t char_ns = (uint64_t)(10e9 / baud), silence_ns = baud > 19200 ? 1750000u : (uint64_t)(35e9 / baud);
+    uint64_t answer_ns = argc == 4 ? (uint64_t)(1e6 * atof(argv[3])) : 0;
     int state = open(argv[2], O_RDWR | O_CREAT | O_TRUNC, 0644);
     if (state < 0 || ftruncate(state, FACTS * 8)) die(argv[2]);
     uint64_t *facts = mmap(NULL, FACTS * 8, PROT_READ | PROT_WRITE, MAP_SHARED, state, 0);
@@ -99,9 +100,10 @@ int main(int argc, char **argv) {
         sum = crc(out, size);
         out[size++] = (uint8_t)sum;
         out[size++] = (uint8_t)(sum >> 8);
-        uint64_t start_ns = began_ns + REQUEST * char_ns + silence_ns;
+        uint64_t start_ns = began_ns + REQUEST * char_ns + silence_ns + answer_ns;
         for (int sent = 0; sent < size;) {
             uint64_t at_ns = now_ns();
+            free_ns = at_ns; /* the master cannot have seen the last of it before; later than on a wire, never earlier */
             int there = at_ns < start_ns ? 0 : (int)((at_ns - start_ns) / char_ns);
             if (there > size) there = size;
             if (there > sent && write(line, out + sent, (size_t)(there - sent)) != there - sent) die("write");
@@ -109,8 +111,7 @@ int main(int argc, char **argv) {
             uint64_t last_ns = start_ns + (uint64_t)size * char_ns, next_ns = now_ns() + PIECE_NS;
             if (sent < size) sleep_until(next_ns < last_ns ? next_ns : last_ns);
         }
-        free_ns = now_ns(); /* when the master can have seen its end; later than on a wire, never earlier */
-        facts[USED_NS] += (uint64_t)(REQUEST + size) * char_ns + 2 * silence_ns;
+        facts[USED_NS] += (uint64_t)(REQUEST + size) * char_ns + 2 * silence_ns + answer_ns;
         facts[WORK_NS] += free_ns - began_ns + before_ns;
         facts[REQUESTS]++;
     }

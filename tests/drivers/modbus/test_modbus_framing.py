@@ -85,6 +85,16 @@ def test_the_checksum_vectors_of_the_specification_come_out() -> None:
     assert lrc(vector) == 0x1C
 
 
+@given(st.binary(max_size=300))
+def test_the_checksum_is_what_the_specification_does_bit_by_bit(data: bytes) -> None:
+    crc = 0xFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ 0xA001 if crc & 1 else crc >> 1
+    assert crc16(data) == crc
+
+
 @given(ANY_REQUEST, st.binary(max_size=80), st.binary(max_size=8))
 def test_random_bytes_answer_nothing_unless_all_matches(request: Any, heard: bytes, sent: bytes) -> None:
     for find in (rtu_answer, ascii_answer):

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import random
+import select
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from numbered import MakeNumbered, asked, options, words
 
@@ -41,19 +43,26 @@ async def ask(line: Line, address: int, count: int = 2, unit: int = 1) -> bool:
     return True
 
 
+def note_sending(line: Line, also: Callable[[], None] = lambda: None) -> list[float]:
+    """When each request goes out from now on; `also` is called then."""
+    sent_at: list[float] = []
+    send = line._wire.send
+
+    async def noting(request: Any) -> bytes:
+        sent_at.append(time.monotonic())
+        also()
+        return await send(request)
+
+    line._wire.send = noting  # type: ignore[method-assign]
+    return sent_at
+
+
 def kept_bound(line: Line) -> NotAfter:
     """Of a device that answers out of order only time tells: let none of its replies come later than is promised.
 
     The device is in this process: where the machine is busy, it gets the request late and its timers are late.
     """
-    asked_at: list[float] = []
-    send = line._wire.send
-
-    async def noting(request: Any) -> bytes:
-        asked_at.append(time.monotonic())
-        return await send(request)
-
-    line._wire.send = noting  # type: ignore[method-assign]
+    asked_at = note_sending(line)
     return lambda number: asked_at[number] + (line_module.LATE_MAX - 1) * T
 
 
@@ -178,6 +187,41 @@ async def test_a_reply_that_came_late_while_the_agent_stood_still_is_no_value(
         assert await ask(line, 40)
         assert line.stats.late_bytes > 0
         late.join()
+
+
+async def test_a_stray_byte_in_the_silence_begins_it_anew(numbered: MakeNumbered) -> None:
+    """The driver of a device that lets go of the line makes one; devices see a frame that begins too early."""
+    slow = msgspec.structs.replace(options(numbered("rtu"), SLOW_T), baud=300)
+    async with open_line(slow) as line:
+        sent_at = note_sending(line)
+        assert await ask(line, 0)
+        stray_at: list[float] = []
+
+        def stray() -> None:
+            line._on_bytes(b"\0")
+            stray_at.append(time.monotonic())
+
+        asyncio.get_running_loop().call_later(slow.silence_s / 2, stray)
+        assert await ask(line, 10)
+        assert sent_at[1] - stray_at[0] >= slow.silence_s
+
+
+@pytest.mark.parametrize("kind", UNNUMBERED)
+async def test_what_came_while_the_agent_was_busy_is_heard_before_the_next_request(
+    kind: str, numbered: MakeNumbered
+) -> None:
+    device = numbered(kind)
+    async with open_line(options(device, SLOW_T)) as line:
+        assert await ask(line, 0)
+        late_bytes: list[int] = []
+        note_sending(line, lambda: late_bytes.append(line.stats.late_bytes))
+        device.line.say(b"late")
+        arrives = line._wire._client.ctx.transport  # type: ignore[union-attr]
+        file = arrives.sync_serial if device.link["transport"] != "rtu-over-tcp" else arrives.get_extra_info("socket")
+        assert select.select([file], [], [], 10)[0]
+        time.sleep(0.01)  # the silence is over now
+        assert await ask(line, 10)
+        assert late_bytes == [4]
 
 
 async def test_a_late_reply_on_tcp_is_known_by_its_number(numbered: MakeNumbered) -> None:
