@@ -170,6 +170,7 @@ async def test_a_copy_with_its_wal_is_shown_without_a_configuration(lab: Any, oc
 
 
 async def test_a_copy_that_cannot_be_written_beside_is_read_and_said_how(lab: Any, oc: Run) -> None:
+    oc("outbox", "status", lab.data)  # what it imports nobody may perhaps read
     with read_only_folder() as folder:
         async with lab.open() as store:
             await fill(lab, store, 3)
