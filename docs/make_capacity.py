@@ -32,8 +32,8 @@ class Carried(NamedTuple):
 
 
 MEASURED: Final = (Carried(9_600, 13, 10, 55.0, 0.715), Carried(115_200, 21, 100, 33.3, 0.701))
-TCP_REGISTERS_PER_S: Final = 45_600
-"""Sustained on one core: bench/NOTES.md, 2026-11-27, before anything was changed."""
+TCP_REGISTERS_PER_S: Final = 128_000
+"""Sustained on one core: bench/README.md, `ramp` of 2026-11-27."""
 
 
 class Mobile(NamedTuple):
@@ -163,8 +163,8 @@ Adapters cost more: FTDI's hand on what came each 16 ms unless `latency_timer` i
 ## TCP
 
 Not the wire is the limit, but the processor. With 100 registers a request one core of the machine of
-[bench/NOTES.md](../bench/NOTES.md) carried {tcp_registers_per_s:,} registers/s (`ramp` of 2026-11-27, before the agent
-was made faster). Half of that are {tcp_devices} devices with 100 registers each second. Yours says it itself:
+[bench/README.md](../bench/README.md) carried {tcp_registers_per_s:,} registers/s (`ramp` of 2026-11-27).
+Half of that are {tcp_devices} devices with 100 registers each second. Yours says it itself:
 `make bench ONLY=oc-agent SCENES=ramp`.
 
 ## 4G
