@@ -23,6 +23,8 @@ SOCKET_NAME = "control.sock"
 REQUEST_MAX_BYTES = 64 * 1024
 REQUEST_TIMEOUT_S = 5.0
 ORDER_TIMEOUT_S = 600.0
+ACCEPT_ROUNDS = 5
+"""So many rounds of the loop asyncio has to go on with what it accepted; a server closed before leaves that open."""
 CLOSE_S = 1.0
 """So long an answer that is under way is waited for when the agent stops."""
 LEASE_MAX_S = 900.0
@@ -85,9 +87,11 @@ async def control_server(
     try:
         yield
     finally:
-        server.close()
         with suppress(FileNotFoundError):
             path.unlink()
+        for _ in range(ACCEPT_ROUNDS):
+            await asyncio.sleep(0)
+        server.close()
         await desk.close()
 
 
@@ -122,8 +126,6 @@ class _Desk:
 
     async def close(self) -> None:
         """End all leases without waiting for who holds them, and close every connection, answered or not."""
-        for _ in range(3):  # whoever was accepted a moment ago is served from the next rounds of the loop on
-            await asyncio.sleep(0)
         for task in self._lending:
             task.cancel()
         if self._serving:

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import msgspec
 
+from agent.cli.asking import refusals_in_words
 from agent.cli.messages import tr
 from agent.cli.output import Failed, say
-from agent.control import LEASE_MAX_S, AgentNotRunning, AgentSilent, Borrowed, OrderRefused, borrow_from_agent
+from agent.control import LEASE_MAX_S, AgentNotRunning, Borrowed, borrow_from_agent
 from agent.polling.lending import VERB, LendAnswer, LendRequest
 from agent.settings import LinkSettings, Settings
 
@@ -37,15 +38,10 @@ def borrowed(settings: Settings, link: LinkSettings, purpose: str = "") -> Itera
 def _lease(stack: ExitStack, settings: Settings, request: LendRequest) -> Borrowed | None:
     runtime_dir = Path(settings.gateway.runtime_dir)
     try:
-        lease = stack.enter_context(borrow_from_agent(runtime_dir, VERB, msgspec.to_builtins(request)))
-    except AgentSilent as err:
-        raise Failed(tr("the running agent does not answer: see its log")) from err
+        with refusals_in_words():
+            lease = stack.enter_context(borrow_from_agent(runtime_dir, VERB, msgspec.to_builtins(request)))
     except AgentNotRunning:
         return None
-    except PermissionError as err:
-        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
-    except OrderRefused as err:
-        raise Failed(tr("the agent refuses: {why}", why=err)) from err
     answer = msgspec.convert(lease.answer, LendAnswer)
     _check(answer)
     return lease if answer.state == "lent" else None

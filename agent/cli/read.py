@@ -11,11 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from agent.cli.asking import refusals_in_words
 from agent.cli.borrowing import borrowed
 from agent.cli.messages import tr
 from agent.cli.output import Failed, say, show_json, show_line, show_table, value_text, values_and_quality
 from agent.configuration import load_configuration
-from agent.control import AgentNotRunning, AgentSilent, OrderRefused, order_agent
+from agent.control import AgentNotRunning, order_agent
 from agent.polling.once import VERB, Once, ReadAnswer, ReadRequest, fingerprint, read_once
 from agent.settings import DeviceSettings, LinkSettings, Settings
 from drivers.api import Picture, Reading
@@ -104,15 +105,10 @@ def _through_agent(
     """None where no agent runs, or where it does not read this device as our configuration says."""
     request = ReadRequest(device.name, fingerprint(device, link), with_picture)
     try:
-        found = order_agent(Path(settings.gateway.runtime_dir), VERB, msgspec.to_builtins(request))
-    except AgentSilent as err:
-        raise Failed(tr("the running agent does not answer: see its log")) from err
+        with refusals_in_words():
+            found = order_agent(Path(settings.gateway.runtime_dir), VERB, msgspec.to_builtins(request))
     except AgentNotRunning:
         return None
-    except PermissionError as err:
-        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
-    except OrderRefused as err:
-        raise Failed(tr("the agent refuses: {why}", why=err)) from err
     answer = msgspec.convert(found, ReadAnswer)
     if answer.found or answer.failed:
         say(tr("read through the running agent"))

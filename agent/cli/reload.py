@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from agent.cli.asking import refusals_in_words
 from agent.cli.layout import wrapped
 from agent.cli.messages import tr
 from agent.cli.output import Failed, say, show_json, show_problems
 from agent.configuration import ConfigError, load_configuration
-from agent.control import AgentNotRunning, OrderRefused, order_agent
+from agent.control import AgentNotRunning, order_agent
 from agent.logs import as_error
 from drivers.tomlfile import Problem
 
@@ -37,15 +38,12 @@ def main(args: argparse.Namespace) -> int:
 
 def _asked(runtime_dir: Path, file: Path) -> Mapping[str, Any]:
     try:
-        outcome: Mapping[str, Any] = order_agent(runtime_dir, "reload", {"file": str(file.resolve())})
+        with refusals_in_words():
+            outcome: Mapping[str, Any] = order_agent(runtime_dir, "reload", {"file": str(file.resolve())})
     except AgentNotRunning as err:
         raise Failed(
             tr("no agent is running on {place}: start it, or restart it where `runtime_dir` is new", place=runtime_dir)
         ) from err
-    except PermissionError as err:
-        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
-    except OrderRefused as err:
-        raise Failed(tr("the agent refuses: {why}", why=err)) from err
     return outcome
 
 

@@ -1,6 +1,8 @@
 import asyncio
+import gc
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -183,3 +185,21 @@ async def test_an_agent_that_hangs_is_not_taken_for_one_that_is_not_there(
         hanging.listen()
         with pytest.raises(AgentSilent):
             await _ask(tmp_path, "status")
+
+
+async def test_a_connection_that_is_accepted_at_the_end_is_closed_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def come_and_go() -> None:
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(str(tmp_path / SOCKET_NAME))
+
+    left: list[object] = []
+    gc.collect()
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "unraisablehook", lambda what: left.append(what.exc_value))
+        for _ in range(30):
+            async with control_server(tmp_path, {}):
+                await asyncio.to_thread(come_and_go)
+        gc.collect()
+    assert left == []

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import msgspec
 
-from agent.cli.messages import tr
+from agent.cli.asking import refusals_in_words
 from agent.cli.outbox.target import own_file
 from agent.cli.output import Failed
 from agent.clock import SystemClock
-from agent.control import AgentNotRunning, OrderRefused, order_agent
+from agent.control import AgentNotRunning, order_agent
 from agent.forgetting import ForgetOrder, Given, give_up
 from agent.running import store_config
 from agent.settings import Settings
@@ -24,13 +24,10 @@ from agent.store import Forgotten, StoreError, open_store
 def carried_out(settings: Settings, orders: Sequence[ForgetOrder]) -> Given:
     """Let the owner carry out `orders`, one after another, and give what is gone; raises `Failed`."""
     try:
-        return _sum([_by_agent(settings, order) for order in orders])
+        with refusals_in_words():
+            return _sum([_by_agent(settings, order) for order in orders])
     except AgentNotRunning:
         return _sum(asyncio.run(_by_ourselves(settings, orders)))
-    except PermissionError as err:
-        raise Failed(tr("you may not ask the agent: use sudo, or join its group")) from err
-    except OrderRefused as err:
-        raise Failed(tr("the agent refuses: {why}", why=err)) from err
 
 
 def _by_agent(settings: Settings, order: ForgetOrder) -> Given:
