@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import agent
 from simulators.testing import BenchBroker, ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
+UMASK = 0o022
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,6 +31,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("soak"):
                 item.add_marker(pytest.mark.skip(reason="long: run `make soak`"))
+
+
+@pytest.fixture(autouse=True)
+def _umask() -> Iterator[None]:
+    """Each test begins with the umask of the first: make-certs sets that of its process, and some tests are its process."""
+    yield
+    os.umask(UMASK)
 
 
 @pytest.fixture

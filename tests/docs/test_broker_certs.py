@@ -253,3 +253,9 @@ def test_no_certificate_outlives_its_ca(tmp_path: Path, capsys: pytest.CaptureFi
     capsys.readouterr()
     assert site.script.main(["--pki", str(site.pki), "show"]) == 1
     assert capsys.readouterr().out.splitlines()[0].split()[1:] == ["SOON", "ca"]
+
+
+def test_a_test_that_is_make_certs_leaves_no_umask_to_the_next() -> None:
+    before = os.umask(0o022)
+    os.umask(before)
+    assert before == 0o022
