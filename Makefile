@@ -8,7 +8,7 @@ WHEEL_VENV := .venv-wheel
 LOWEST_VENV := .venv-lowest
 BIN := $(VENV)/bin
 SOAK_SECONDS ?= 600
-SPREAD := -n 4 --dist worksteal
+SPREAD := -n 3 --dist worksteal
 
 help: ## What can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
