@@ -75,6 +75,14 @@ class Line:
     def mend(self) -> None:
         self._process.send_signal(signal.SIGUSR2)
 
+    def stall(self) -> None:
+        """Nothing passes, nothing is reset: a half-open line. Whoever connects now gets no further than the kernel."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def flow(self) -> None:
+        """After `stall`."""
+        self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         self._map.close()
 
@@ -108,6 +116,16 @@ class Rig:
             end(self._process, number)
         self._process = None
 
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    def said(self) -> str:
+        """What the gateway has written so far."""
+        return (self._site.ram / "output.log").read_text(errors="replace")
+
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -119,7 +137,7 @@ class Rig:
 
     def last_words(self) -> str:
         with contextlib.suppress(OSError):
-            return " / ".join((self._site.ram / "output.log").read_text(errors="replace").splitlines()[-3:])
+            return " / ".join(self.said().splitlines()[-3:])
         return ""
 
     def wait_first(self, timeout_s: float) -> bool:
