@@ -9,6 +9,7 @@ Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `lane
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -118,7 +119,8 @@ class Publisher:
         delays, refusals = self._retry_delays(), self._refusal_delays()
         while not self._stopping:
             started_ns = self._clock.mono_ns()
-            down = await self._connection()
+            down = _bare(await self._connection())
+            gc.collect(1)  # what is left of it is a ring, and old objects are hardly ever looked through
             if self._clock.mono_ns() - started_ns > STABLE_S * NS_PER_S:
                 delays, refusals = self._retry_delays(), self._refusal_delays()
             if not self._stopping:
@@ -388,6 +390,12 @@ class Publisher:
 
 def _code(fault: Fault | None) -> str:
     return fault.code if fault else ""
+
+
+def _bare(down: UplinkDown) -> UplinkDown:
+    """Without the frames that it came through: they hold the whole connection for as long as the reason is known."""
+    down.__cause__ = down.__context__ = None
+    return down.with_traceback(None)
 
 
 def _is_there(peer: Peer, protocol: str) -> bool:
