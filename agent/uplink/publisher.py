@@ -50,7 +50,6 @@ STABLE_S: Final = 5.0
 """A connection that held so long was a good one: the next attempt after it comes with the shortest delay."""
 REFUSED_FIRST_S, REFUSED_MAX_S = 1.0, 60.0
 TAKEN_OVER_S: Final = 60.0
-BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
 PAUSE_S: Final = 5.0
@@ -262,11 +261,12 @@ class Publisher:
                 await session.disconnect(with_will=False, why=Renewed("certificates on disk were renewed"))
 
     async def _until_closed(self, session: MqttSession) -> None:
-        while True:
-            self._pulse.beat(BEAT_S)
-            await asyncio.wait({session.closed}, timeout=BEAT_S)
-            if session.closed.done():
-                raise session.closed.result()
+        """Whether the lanes turn meanwhile says the sender; from the end of the connection on we have to."""
+        self._pulse.rest()
+        try:
+            raise await asyncio.shield(session.closed)
+        finally:
+            self._pulse.beat()
 
     async def _serve(self, session: MqttSession) -> None:
         """Say who we are; when our own status has come back, so has the state of the IOC: send."""

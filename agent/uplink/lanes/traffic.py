@@ -95,6 +95,12 @@ class Traffic:
         late = self.backlog or self._route.replays.job
         return self.backfill_wait_s(now_ns) if late else 0.0
 
+    @property
+    def is_held(self) -> bool:
+        """Whether something waits of which only a look tells whether it may go now."""
+        waiting = self.live or self.backlog or self._route.replays.job
+        return bool(waiting or self.refusals or self.suspects)
+
     def sent(self, sent: InFlight, now_ns: int) -> None:
         """A batch is on its way."""
         if sent.lane == "backfill":
