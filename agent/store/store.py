@@ -246,6 +246,8 @@ class Store:
                 return []
             if found.damaged:
                 self._lose_damaged(found.damaged)
+            if gaps := found.gaps_in(on_card):
+                await self._committer.look_for(gaps)
             waiting = [batch for batch in found.batches if batch.seq in ledger.undelivered]
             if waiting:
                 return waiting
