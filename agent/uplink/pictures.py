@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats import Format
 from agent.uplink.reasons import Verdict, reason_name, verdict
-from agent.waking import woken
+from agent.waking import Alarm
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class PictureSender:
     def __init__(self, shelf: Shelf, format_: Format) -> None:
         self._shelf = shelf
         self._format = format_
-        self._wake = asyncio.Event()
+        self._wake = Alarm()
         self._at = self._cut_at = ("", 0)
         self._cuts = 0
         self._not_before_s: dict[str, float] = {}
@@ -90,7 +90,7 @@ class PictureSender:
                 if pause_s:
                     wait_s = pause_s
                     break
-            await woken(self._wake, wait_s)
+            await self._wake.wait(wait_s)
 
     async def _try(self, session: Publishing, picture: Waiting) -> float:
         """As `_send`; counts the connections that end at the same part in a row, for it may be why."""

@@ -25,7 +25,6 @@ from agent.uplink.lanes.traffic import Traffic
 from agent.uplink.mqtt import Limits
 from agent.uplink.replay.reader import ReplayReader
 from agent.uplink.replay.replays import ReplayJob
-from agent.waking import woken
 
 READ_BATCHES: Final = 50
 READ_BYTES: Final = 256 * 1024
@@ -144,7 +143,7 @@ class Sender:
                 self._quiet.clear()
             wait_s = self._wait_s(self._clock.mono_ns())
             self._turning.beat(wait_s)
-            await woken(traffic.wake, wait_s)
+            await traffic.wake.wait(wait_s)
 
     async def _read_ahead(self) -> None:
         """Read the backlog, some batches ahead, and what is to be sent alone."""

@@ -19,6 +19,7 @@ from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.suspects import Suspects
 from agent.uplink.lanes.unconfirmed import Unconfirmed
 from agent.uplink.replay.replays import ReplayJob
+from agent.waking import Alarm
 
 REPLAY_EVERY: Final = 4
 """While there is a backlog, one of so many late batches belongs to a replay."""
@@ -36,7 +37,7 @@ class Traffic:
         self.refusals = Refusals(route.random, route.progress)
         self.suspects = Suspects(route.suspicion, route.source)
         self.bucket = TokenBucket(route.backfill_rate(), now_ns)
-        self.wake = asyncio.Event()
+        self.wake = Alarm()
         self.read = asyncio.Event()
         self._route = route
         self._late_sent = 0
