@@ -143,9 +143,9 @@ class Store:
                 continue
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
-                parts.commit_wake.set()
+                self._committer.hurry()
             if first or (little_waits and self._sealer.much_waits()):
-                parts.seal_wake.set()
+                self._sealer.hurry()
 
     def append_event(self, event: Event) -> None:
         """Accept an event; it is sealed at once."""
