@@ -78,6 +78,7 @@ class Watch:
             if now_s >= self._next_s:
                 ask_for_counts(self._ready)
                 self.looks.append(look(self._ready))
+                print(*(f"{name} {figure:.4g}" for name, figure in self.looks[-1]._asdict().items()), flush=True)
                 self._next_s = now_s + LOOK_EACH_S
             time.sleep(max(0.0, min(until_s, self._next_s) - time.monotonic()))
 
@@ -118,7 +119,7 @@ def test_memory_does_not_grow_while_the_uplink_flaps(tmp_path: Path, request: py
         reads = ready.truth.snapshot()
         lost = ready.recorder.settle(reads, SETTLE_S)
         account = account_at_the_end(ready)
-        _print(watch, uplink, began_s, account, ready)
+        print(f"faults {uplink.done}; account {account}; duplicates {ready.recorder.account.duplicates}")
         assert not lost, f"{len(lost)} readings have not arrived, as {lost[:3]}"
         assert (ready.recorder.account.wrong, ready.recorder.account.without_value) == (0, 0)
         assert account["accepted"] == account["delivered"] + account["stored"] + sum(account["lost"].values())
@@ -126,17 +127,11 @@ def test_memory_does_not_grow_while_the_uplink_flaps(tmp_path: Path, request: py
         assert not account["lost"]
     since_s = began_s + WARM_UP * options.soak_seconds
     found = watch.growths(since_s)
+    print(f"grown since {since_s - began_s:.0f} s: { {name: str(one) for name, one in found.items()} }")
     grown = {name: str(one) for name, one in found.items() if one.grown > one.by_chance + GROWTHS[name]}
     assert not grown, f"growing: {grown}; more than before: {watch.types(since_s)}"
     largest = max(watch.looks, key=lambda one: one.rss_mb)
     assert largest.rss_mb - before.rss_mb <= OUTAGE_MB
-
-
-def _print(watch: Watch, uplink: Uplink, began_s: float, account: dict, ready: Rig) -> None:
-    for one, inside in zip(watch.looks, watch.counts(), strict=False):
-        row = f"{one.rss_mb:6.2f} {one.pss_mb:6.2f} {one.files:3} {one.threads:3}"
-        print(f"{one.at_s - began_s:6.0f} {row} {inside['objects']:7} {inside['blocks']:8} {inside['c_bytes']:9}")
-    print(f"faults {uplink.done}; account {account}; duplicates {ready.recorder.account.duplicates}")
 
 
 @pytest.mark.parametrize("seed", range(20))
