@@ -29,6 +29,6 @@ def keep_little() -> None:
 
 
 def give_back() -> None:
-    """What is free now: half a megabyte after the configuration was read."""
+    """What is free now: half a megabyte after the configuration was read, up to one after each commit. Takes 1 ms."""
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

@@ -128,7 +128,7 @@ def test_memory_does_not_grow_while_the_uplink_flaps(tmp_path: Path, request: py
     since_s = began_s + WARM_UP * options.soak_seconds
     found = watch.growths(since_s)
     print(f"grown since {since_s - began_s:.0f} s: { {name: str(one) for name, one in found.items()} }")
-    grown = {name: str(one) for name, one in found.items() if one.grown > one.by_chance + GROWTHS[name]}
+    grown = {name: str(one) for name, most in GROWTHS.items() if (one := found[name]).grown > one.by_chance + most}
     assert not grown, f"growing: {grown}; more than before: {watch.types(since_s)}"
     largest = max(watch.looks, key=lambda one: one.rss_mb)
     assert largest.rss_mb - before.rss_mb <= OUTAGE_MB
