@@ -40,6 +40,7 @@ from agent.store.damage.salvager import Salvager
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
 from agent.store.losses import Loss
+from agent.store.outbox import UPLINK
 from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreConfig, StoreError, set_aside_event
 from agent.store.records import RecordType, pack_ranges
 from agent.store.recovery import Recovered
@@ -83,6 +84,7 @@ class Store:
         self._committer = Committer(parts)
         self._sealer = Sealer(parts, self._committer)
         self._salvager = Salvager(parts, self._committer, self._sealer)
+        self._rows_allowed = dict[str, bool]()
 
     @property
     def epoch(self) -> str:
@@ -190,6 +192,11 @@ class Store:
         """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
         most = self._parts.config.max_payload_bytes
         self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
+
+    def allow_rows(self, *, allowed: bool, uplink: str = UPLINK) -> None:
+        """Seal batches in rows from now on, where each uplink that has said anything says that they are read."""
+        self._rows_allowed[uplink] = allowed
+        self._parts.rows = all(self._rows_allowed.values())
 
     async def change(self, config: StoreConfig) -> None:
         """Go by another configuration from now on; gateway, folders and `max_bytes` are those of the opening.

@@ -114,6 +114,7 @@ class Publisher:
         self._sayings.hardware = hardware()
         for request in await asyncio.to_thread(self._asked_file.read):
             self._replays.ask(request, self._source.epoch)
+        self._source.allow_rows(allowed=False)  # it may be another IOC
         await self._route.payload_limit.recall()
         delays, refusals = self._retry_delays(), self._refusal_delays()
         while not self._stopping:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbox_damage import fill
 
-from agent.packing import packed, plain
+from agent.packing import Packing, packed, plain
 from agent.settings import OutboxSettings
 from agent.store.bundle import MAX_TEXT_BYTES, NotABundle, bundles_of, members_of, payload_in
 from agent.store.checks import row_check
@@ -196,7 +196,7 @@ async def test_a_batch_that_another_zlib_would_pack_otherwise_is_still_sound(
     async with lab.open() as store:
         await delivered(lab, store, 6)
         before = await everything(store)
-        monkeypatch.setattr("agent.store.bundle.packed", lambda text: packed(text, 9))
+        monkeypatch.setattr("agent.store.bundle.packed", lambda text, _: packed(text, Packing(9, 0)))
         after = await everything(store)
     assert list(after) == list(before)
     assert after != before
