@@ -44,18 +44,38 @@ _OWED_MAX = 16
 _LONGEST = 252
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pending:
-    """The request that is on the wire, and what was heard since it went out."""
+    """The request that is on the wire, what was heard since it went out, and until when it waits for more."""
 
     request: Request | Identify
     sent_at: float
     done: asyncio.Future[tuple[Answer, int]]
     sent: bytes = b""
     heard: bytearray = field(default_factory=bytearray)
-    limit: asyncio.Timeout | None = None
+    deadline: float = 0.0
     until: float = 0.0
     gap_s: float = 0.0
+    _timer: asyncio.TimerHandle = field(init=False)
+
+    async def answered(self) -> tuple[Answer, int]:
+        """The answer; raises `TimeoutError` at the deadline, which may be put off meanwhile."""
+        self._look_again()
+        try:
+            return await self.done
+        finally:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_at(self.deadline, self._look)
+
+    def _look(self) -> None:
+        if self.done.done():
+            return
+        if self.deadline > _now():
+            self._look_again()
+        else:
+            self.done.set_exception(TimeoutError())
 
 
 @dataclass(frozen=True)
@@ -197,14 +217,12 @@ class Line:
 
     async def _exchange(self, pending: _Pending, timeout_s: float) -> tuple[Answer, int]:
         request, char_s = pending.request, self._options.char_s
-        async with asyncio.timeout_at(pending.sent_at + self._options.connect_timeout_s) as limit:
-            pending.sent = await self._wire.send(request)
-            chars = 2 if self._options.framing == "ascii" else 1
-            frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * char_s
-            pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
-            limit.reschedule(pending.sent_at + 8 * char_s + timeout_s)
-            pending.limit = limit
-            return await pending.done
+        pending.sent = self._wire.send(request)
+        chars = 2 if self._options.framing == "ascii" else 1
+        frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * char_s
+        pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
+        pending.deadline = pending.sent_at + 8 * char_s + timeout_s
+        return await pending.answered()
 
     def _after(self, pending: _Pending, timeout_s: float) -> None:
         """Look at what else was heard, and remember what may still come."""
@@ -300,9 +318,7 @@ class Line:
             pending.heard[:] = found[1]
             return
         del pending.heard[:-_HEARD_MAX]
-        limit = pending.limit
-        if limit and not limit.expired() and (when := limit.when()) is not None:
-            limit.reschedule(max(when, min(now + pending.gap_s, pending.until)))
+        pending.deadline = max(pending.deadline, min(now + pending.gap_s, pending.until))
 
     def _on_datagram(self, data: bytes, pending: _Pending | None) -> None:
         """One datagram is one frame; anything else is thrown away."""
