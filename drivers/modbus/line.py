@@ -105,6 +105,7 @@ class Line:
     def __init__(self, options: ModbusOptions) -> None:
         self.stats = LinkStats()
         self._options = options
+        self._numbered, self._char_s = options.numbered, options.char_s
         self._find = ascii_answer if options.framing == "ascii" else rtu_answer
         self._wire = Wire(options, self._on_bytes, self._on_lost)
         self._lost = False
@@ -128,7 +129,7 @@ class Line:
         self._stream.clear()
         await asyncio.sleep(self._options.delay_after_connect_s)
         self._heard_at = _now()
-        if not self._options.numbered:
+        if not self._numbered:
             self._quiet_from = _now()
 
     def close(self) -> None:
@@ -162,7 +163,7 @@ class Line:
 
     async def _reopen_if_deaf(self) -> None:
         """TCP tells nobody that a device has lost its power, or a router the connection. What is owed stays owed."""
-        patience = 1 if self._afresh else DEAF_AFTER_NUMBERED if self._options.numbered else DEAF_AFTER
+        patience = 1 if self._afresh else DEAF_AFTER_NUMBERED if self._numbered else DEAF_AFTER
         if self._silent >= patience and not self._lost and not self._options.is_serial:
             self._wire.close()
             await self.open()
@@ -216,7 +217,7 @@ class Line:
             self._after(pending, timeout_s)
 
     async def _exchange(self, pending: _Pending, timeout_s: float) -> tuple[Answer, int]:
-        request, char_s = pending.request, self._options.char_s
+        request, char_s = pending.request, self._char_s
         pending.sent = self._wire.send(request)
         chars = 2 if self._options.framing == "ascii" else 1
         frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * char_s
@@ -228,7 +229,7 @@ class Line:
         """Look at what else was heard, and remember what may still come."""
         answered = pending.done.done() and not pending.done.cancelled() and pending.done.exception() is None
         self._proven = self._proven or answered
-        if self._options.numbered:
+        if self._numbered:
             return
         if answered:
             self.stats.late_bytes += len(pending.heard.strip(NOISE))
@@ -255,7 +256,7 @@ class Line:
         give_up = _now() + QUIET_MAX * self._quiet_s
         while not self._lost:
             over = self._quiet_at(silence_s)
-            if over <= _now() and self._options.numbered:
+            if over <= _now() and self._numbered:
                 return
             if over > _now() > give_up:
                 self.stats.bad_reply += 1
@@ -296,7 +297,7 @@ class Line:
         pending = self._pending
         if self._options.transport == "udp":
             self._on_datagram(data, pending)
-        elif self._options.numbered:
+        elif self._numbered:
             self._on_stream(data, pending)
         elif pending is None:
             self.stats.late_bytes += len(data)

@@ -210,7 +210,7 @@ class _Messages(ModbusClientMixin[Any]):
         return request
 
 
-_MESSAGES = _Messages()
+_MESSAGES = _Messages()  # type: ignore[no-untyped-call] # pymodbus has no types here
 
 
 def _message(request: Request | Identify) -> Any:
