@@ -7,9 +7,8 @@ from agent.time_limit import TimeLimit
 
 async def test_a_step_that_takes_too_long_is_broken_off() -> None:
     limit = TimeLimit()
-    with pytest.raises(TimeoutError):
-        with limit.of(0.01):
-            await asyncio.sleep(60)
+    with pytest.raises(TimeoutError), limit.of(0.01):
+        await asyncio.sleep(60)
     assert not _cancelling()
     with limit.of(60):
         await asyncio.sleep(0)
@@ -76,9 +75,8 @@ async def test_many_steps_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
 async def test_it_is_for_one_step_at_a_time() -> None:
     limit = TimeLimit()
     with limit.of(60):
-        with pytest.raises(RuntimeError):
-            with limit.of(60):
-                pass
+        with pytest.raises(RuntimeError), limit.of(60):
+            pass
         await asyncio.sleep(0)
 
 
