@@ -103,6 +103,13 @@ def test_rows_say_what_the_names_said_to_the_last_digit(of: list[Scan]) -> None:
     assert len(content) <= len(named(before)) + ROOM_BYTES * len(before)
 
 
+def test_a_number_is_carried_over_as_the_text_that_it_is() -> None:
+    values = ["1.50", "1e5", "-0.0", "0.1000000000000000055511151231257827", "123456789012345678901234567890", "1E-7"]
+    of = [b'{"device":"a","time_ms":%d,"values":{"x":%b}}' % (n, value.encode()) for n, value in enumerate(values)]
+    assert in_rows(of).count(b'"row":') == len(values)
+    assert [f'"row":[{value}]}}' in in_rows(of).decode() for value in values] == [True] * len(values)
+
+
 @given(scans())
 def test_whoever_looks_into_a_payload_here_sees_the_same_in_both_forms(of: list[Scan]) -> None:
     of = [Scan(scan.device or "-", scan.mono_ns, scan.readings) for scan in of]
@@ -192,13 +199,15 @@ async def test_rows_are_sealed_only_while_every_uplink_says_that_they_are_read(l
         assert await shapes() == [True]
         store.allow_rows(allowed=False, uplink="second")
         assert await shapes() == [False]
+        store.allow_rows(allowed=True)
+        assert await shapes() == [False], "the second has not said so"
         store.allow_rows(allowed=True, uplink="second")
         assert await shapes() == [True]
         store.allow_rows(allowed=False)
         assert await shapes() == [False]
         account = store.account()
-        assert (account.accepted, account.stored, account.balanced) == (150, 150, True)
-        assert await lab.stored(store) == list(range(1, 151))
+        assert (account.accepted, account.stored, account.balanced) == (180, 180, True)
+        assert await lab.stored(store) == list(range(1, 181))
 
 
 async def test_an_opened_store_seals_names_until_it_is_told(lab: Any) -> None:

@@ -34,6 +34,15 @@ async def test_the_store_is_told_whether_the_ioc_reads_rows(scripted_broker: Scr
         await until(lambda: source.rows is False, what="the state was taken away")
 
 
+async def test_an_uplink_begins_with_names_also_while_there_is_no_connection(
+    scripted_broker: ScriptedBroker, tmp_path: Path
+) -> None:
+    source = MemorySource()
+    source.rows = True
+    async with running(scripted_broker, source, tmp_path, port=1):
+        await until(lambda: source.rows is False, what="it may go to another IOC than the one before")
+
+
 async def test_an_ioc_gets_rows_where_it_says_that_it_reads_them_and_names_where_it_does_not(
     bench: Bench, lab: Lab, tmp_path: Path
 ) -> None:
