@@ -144,7 +144,7 @@ class Store:
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
                 self._committer.hurry()
-            if first or (little_waits and self._sealer.much_waits()):
+            if first or self._sealer.is_nearly_due(scan.mono_ns) or (little_waits and self._sealer.much_waits()):
                 self._sealer.hurry()
 
     def append_event(self, event: Event) -> None:
