@@ -101,8 +101,18 @@ class Sealer:
 
     def much_waits(self) -> bool:
         """Whether so much waits to be sealed that it cannot wait longer, neither for its interval nor for the clock."""
-        parts = self._parts
-        return parts.journal.bytes_from(parts.ledger.cursor) > min(HELD_BYTES, parts.config.outbox.max_bytes // 8)
+        return self._waiting_bytes() > self._held_bytes()
+
+    def much_waits_since(self, end: int) -> bool:
+        """Whether so much waits, and it did not when the journal ended at `end`."""
+        waiting, held = self._waiting_bytes(), self._held_bytes()
+        return waiting > held >= waiting - (self._parts.journal.end - end)
+
+    def _waiting_bytes(self) -> int:
+        return self._parts.journal.bytes_from(self._parts.ledger.cursor)
+
+    def _held_bytes(self) -> int:
+        return min(HELD_BYTES, self._parts.config.outbox.max_bytes // 8)
 
     def overdue_s(self) -> float:
         """For how long something has waited to be sealed that could have been."""
