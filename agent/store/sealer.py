@@ -32,9 +32,9 @@ HELD_BYTES: Final = 12 * 1024 * 1024
 AGAIN_S: Final = 1.0
 """How soon to look again whether the clock, the card or the numbers allow what they did not allow before."""
 MOMENT_S: Final = 0.02
-"""So much sooner or later, and no more than a fiftieth of its interval, a batch is sealed with what is read just then.
+"""So much sooner or later, at most a fiftieth of its interval, a batch is sealed together with what is read just then.
 
-Polls come at ticks, so a batch is due a moment before or after a poll: that is one wake, and one batch, in place of two.
+Polls come at ticks, so a batch is due a moment before or after a poll: that is one wake and one batch, not two.
 """
 DAMAGED: Final = "journal_damaged"
 
