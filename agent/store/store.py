@@ -146,7 +146,7 @@ class Store:
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
                 self._committer.hurry()
-            if first or self._sealer.much_waits_since(end):
+            if first or self._sealer.is_nearly_due(scan.mono_ns) or self._sealer.much_waits_since(end):
                 self._sealer.hurry()
 
     def append_event(self, event: Event) -> None:
