@@ -93,13 +93,13 @@ class Rig:
     def __init__(self, subject: Subject, work: Work, launch: Launch, site: Site, line: Line, truth: Truth) -> None:
         self.subject, self.work, self.line, self.truth = subject, work, line, truth
         self.recorder = Recorder(work, truth, subject.decode)
-        self._launch, self._site = launch, site
+        self.site, self._launch = site, launch
         self._process: subprocess.Popen[str] | None = None
         self.started_ns = 0
 
     def configure(self, work: Work) -> None:
         """What the gateway is to do from its next start on; the devices stay as they are."""
-        self._launch = self.subject.configure(self._site._replace(work=work))
+        self._launch = self.subject.configure(self.site._replace(work=work))
 
     def record_anew(self) -> None:
         """Account only for what is read from now on; what comes of earlier reads is none of it."""
@@ -109,7 +109,7 @@ class Rig:
     def start(self) -> None:
         self.started_ns = time.monotonic_ns()
         launch = self._launch
-        self._process = start(launch.command, cores()[0], self._site.ram, launch.environment)
+        self._process = start(launch.command, cores()[0], self.site.ram, launch.environment)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process:
@@ -124,7 +124,7 @@ class Rig:
 
     def said(self) -> str:
         """What the gateway has written so far."""
-        return (self._site.ram / "output.log").read_text(errors="replace")
+        return (self.site.ram / "output.log").read_text(errors="replace")
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
