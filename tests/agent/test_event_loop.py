@@ -3,7 +3,10 @@
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,6 +14,7 @@ from running_agent import running_agent
 
 from agent import __version__
 from agent.event_loop import VARIABLE, loop_factory, loop_name
+from agent.waking import woken
 from simulators.testing import SimulatedDevice
 
 
@@ -49,6 +53,31 @@ def test_uvloop_is_taken_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         assert runner.run(_name()) == "uvloop"
     assert asyncio.run(_name()) == "asyncio"
+
+
+def test_no_wait_is_shorter_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvloop", reason="uvloop is not installed")
+    monkeypatch.setenv(VARIABLE, "uvloop")
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_wait_for_short_times())
+
+
+async def _wait_for_short_times() -> None:
+    """By each way of waiting: each begins at another point of a millisecond of the loop."""
+    nothing = asyncio.Event()
+    for number in range(150):
+        wait_s = 0.0002 + number % 50 / 10_000
+        for way in (asyncio.sleep, partial(woken, nothing), partial(_timed_out, nothing)):
+            before = time.monotonic()
+            await way(wait_s)
+            assert time.monotonic() - before >= wait_s
+            nothing.clear()
+
+
+async def _timed_out(event: asyncio.Event, within_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await event.wait()
 
 
 async def _name() -> str:
