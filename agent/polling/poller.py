@@ -26,7 +26,7 @@ from agent.polling.recent import Recent
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode, Pulse
-from agent.waking import woken
+from agent.waking import Alarm
 from drivers.api import Link, LinkStats, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
@@ -72,7 +72,7 @@ class LinkPoller:
         self._is_full = is_full
         self._pictures = PictureTaker(link.name, on_picture)
         self._once = Queue(link, devices)
-        self._wake = asyncio.Event()
+        self._wake = Alarm()
         self._turn = asyncio.Lock()
         self._random = random
         self.line.wake = self._wake.set
@@ -249,7 +249,7 @@ class LinkPoller:
     async def _woken_within(self, wait_s: float) -> bool:
         self._wake.clear()
         self._pulse.beat(wait_s)
-        return await woken(self._wake, wait_s)
+        return await self._wake.wait(wait_s)
 
     async def _take_picture(self, link: Link, device: DevicePolling) -> None:
         """One picture, or why there is none. It says nothing of whether the camera is up: its points do."""
