@@ -100,7 +100,8 @@ class Sender:
         runs = self._route.may_send() and not traffic.refusals.lane_wait_s("live", self._clock.mono_ns())
         if not (runs and traffic.live.offer(batch)):
             traffic.rewind(batch.seq)
-        self._poke()
+        self._quiet.clear()
+        traffic.wake.set()
 
     def look_again(self, seq: int) -> None:
         """The store has batches from `seq` on that it did not have when it was asked."""
