@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 VARIABLE = "OC_AGENT_LOOP"
 EARLY_S = 0.0015
 """uvloop counts whole milliseconds: those of a wait are rounded, half of one down, and the first was begun already."""
+AT_ONCE_S = 0.001
+"""What is due at once: with less it would have no timer, and handles that are none do not say `when`."""
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -50,7 +52,7 @@ def _never_early(base: Any) -> type[asyncio.AbstractEventLoop]:
         def call_later(
             self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
         ) -> asyncio.Handle:
-            wait_s = delay + EARLY_S if delay > 0 else delay
+            wait_s = delay + EARLY_S if delay > 0 else AT_ONCE_S
             return super().call_later(wait_s, callback, *args, context=context)  # type: ignore[no-any-return]
 
         def call_at(
