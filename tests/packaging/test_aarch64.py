@@ -5,6 +5,8 @@ Devices, broker, proxy and IOC run on the machine itself, and so do those who co
 
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +25,30 @@ pytestmark = pytest.mark.soak
 
 AGENT = "/opt/oc-agent/venv/bin/oc-agent"
 PACKAGES = ("python3", "systemd")
+PURE = (
+    "drivers/modbus/test_modbus_captures.py drivers/modbus/test_modbus_codec.py drivers/modbus/test_modbus_decoder.py"
+    " drivers/modbus/test_modbus_framing.py drivers/serial/test_serial_captures.py drivers/camera/test_camera_captures.py"
+    " drivers/test_timerfd.py agent/store/test_store_journal.py agent/store/test_store_bundles.py"
+    " agent/store/test_store_rows.py agent/store/test_store_sealing.py agent/test_clock_and_health.py"
+)
+"""Where a byte order, a size, a constant of the kernel or a float could be another one."""
+TOOLS = [
+    "attrs",
+    "hypothesis",
+    "iniconfig",
+    "jsonschema",
+    "jsonschema-specifications",
+    "packaging",
+    "pillow",
+    "pluggy",
+    "pygments",
+    "pytest",
+    "pytest-asyncio",
+    "referencing",
+    "rpds-py",
+    "sortedcontainers",
+    "typing-extensions",
+]
 SCENARIO = Path(__file__).with_name("aarch64.toml")
 CHECK_S = 600
 
@@ -87,6 +113,29 @@ def test_what_one_architecture_has_written_the_other_reads_and_goes_on_with(
 def more_than(agent: RunningAgent, few: int) -> int:
     """How many there are; 0 where they are not more."""
     return found if (found := count(agent)) > few else 0
+
+
+def test_what_depends_on_the_processor_is_as_it_is_here(pi: Emulated) -> None:
+    tools, tests = pi.shared / "tools", pi.shared / "tests"
+    install_for_aarch64(TOOLS, tools)
+    for name in ("tests", "docs"):
+        shutil.copytree(ROOT / name, pi.shared / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", pi.shared)
+    environment = f"PYTHONPATH={tools} PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1"
+    command = f"{Path(AGENT).with_name('python')} -m pytest -q -c ../pyproject.toml --rootdir=.. {PURE}"
+    last = pi.run("sh", "-euc", f"cd {tests}; {environment} {command}").splitlines()[-1]
+    assert re.match(r"[1-9]\d* passed", last)
+
+
+def install_for_aarch64(names: Sequence[str], folder: Path) -> None:
+    """Packages of the lock, with their hashes, for the Python of the emulated Debian."""
+    entries = re.split(r"^(?=\S)", (ROOT / "requirements.lock").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    wanted = folder.with_suffix(".txt")
+    wanted.write_text("".join(entry for entry in entries if entry.partition("==")[0] in names), encoding="utf-8")
+    tags = [f"--platform=manylinux{tag}_aarch64" for tag in ("2014", "_2_17", "_2_28")]
+    options = ["--quiet", "--no-deps", "--require-hashes", "--only-binary=:all:", *tags, "--python-version=3.11"]
+    pip = [sys.executable, "-m", "pip", "install", "--disable-pip-version-check", *options]
+    subprocess.run([*pip, f"--target={folder}", "-r", str(wanted)], check=True)
 
 
 def count(agent: RunningAgent) -> int:
