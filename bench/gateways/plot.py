@@ -1,6 +1,6 @@
 """The figures as a picture: for each measure a bar a gateway on a logarithmic axis. SVG, pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import ceil, floor, log10
 
@@ -12,10 +12,10 @@ FIGURE_ROOM = 70
 COLORS = {True: "#1b6ac9", False: "#b8c0cc"}
 
 
-def plot(figures: Mapping[str, Mapping[str, Figure]], ours: str) -> str:
+def plot(figures: Mapping[str, Mapping[str, Figure]], ours: str, columns: Sequence[Column] = COLUMNS) -> str:
     """An SVG document. Measures that only one gateway has are left out."""
     parts, y = [], 10
-    for column in COLUMNS:
+    for column in columns:
         values = {
             name: row[column.figure].median * column.factor for name, row in figures.items() if column.figure in row
         }

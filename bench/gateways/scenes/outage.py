@@ -12,6 +12,7 @@ from gateways.subjects import Subject
 
 BEFORE_S = 4.0
 RESUME_S = 45.0
+SETTLE_S = 24.0
 
 
 class Outage:
@@ -30,7 +31,7 @@ class Outage:
             time.sleep(effort.outage_s)
             after, read = ready.usage(), ready.truth.total() - read
             resume_s = resumed(ready)
-            found = account(ready, max(RESUME_S, effort.outage_s))
+            found = account(ready, max(SETTLE_S, effort.outage_s))
             back = ready.usage()
             return found | {
                 "lost_share": min(1.0, found["lost"] / max(1, read)),
