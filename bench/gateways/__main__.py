@@ -87,6 +87,8 @@ def on_boards(
     here = here_s(place.wheel_venv / "bin" / "python")
     results.notes.append(f"the benchmark of boards.py takes {here:.1f} s here; quota in each {PERIOD_US / 1000:g} ms")
     found: list[Subject] = []
+    for subject in subjects:
+        results.add(subject.name, {"share": 1.0})
     for key in boards:
         board = BOARDS[key]
         share = board.share(here)

@@ -45,7 +45,7 @@ def cores() -> tuple[int, int]:
 def start(
     command: Sequence[str], core: int, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Start a command in `folder`, first on one core, in a process group of its own; its output goes to `output.log`."""
+    """Start a command in `folder`, first on one core, in a session of its own; its output goes to `output.log`."""
     with (folder / "output.log").open("a") as log:
         process = subprocess.Popen(
             ["taskset", "-c", str(core), *command],
@@ -72,9 +72,11 @@ def go_first(task: int) -> None:
     """A process, or a thread, and what it will start, before others on its core, where we may (nice -10).
 
     So that a busy machine is nearer to a quiet one: a gateway has a board for itself, and the load is other machines.
+    Where the kernel shares cores between sessions, it is the session that counts (sched(7), autogroup).
     """
     with suppress(OSError):
         os.setpriority(os.PRIO_PROCESS, task, _FIRST)
+        Path(f"/proc/{task}/autogroup").write_text(str(_FIRST))
 
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> None:

@@ -1,7 +1,8 @@
 """A share of a core for the processes of a gateway, by the processor controller of the kernel's control groups.
 
-The kernel lets a group run for `QUOTA` of each `PERIOD` and then holds it until the next (sched-bwc). Version 2 is used
-where the root group has the controller, else version 1; it takes the rights of root.
+The kernel lets a group run for its quota of each period and then holds it until the next (sched-bwc). Version 2 is used
+where the root group has the controller, else version 1; it takes the rights of root. Within its quota the group goes
+before others, as gateways do that are not limited.
 """
 
 import os
@@ -10,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-PERIOD_US = 10_000
+PERIOD_US = 20_000
 LEAST_US = 1_000
 """The kernel refuses less."""
 _ROOT = Path("/sys/fs/cgroup")
@@ -50,10 +51,14 @@ def _controller(quota_us: int) -> tuple[Path, dict[str, str]]:
     """(where groups are made, what is written into one)."""
     with suppress(OSError):
         if "cpu" in (_ROOT / "cgroup.subtree_control").read_text().split():
-            return _ROOT, {"cpu.max": f"{quota_us} {PERIOD_US}"}
+            return _ROOT, {"cpu.max": f"{quota_us} {PERIOD_US}", "cpu.weight": "1000"}
     for name in ("cpu", "cpu,cpuacct"):
         if (_ROOT / name / "cpu.cfs_quota_us").exists():
-            return _ROOT / name, {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(quota_us)}
+            return _ROOT / name, {
+                "cpu.cfs_period_us": str(PERIOD_US),
+                "cpu.cfs_quota_us": str(quota_us),
+                "cpu.shares": "10240",
+            }
     raise Unlimited(f"no controller `cpu` in {_ROOT} that gives groups a quota")
 
 
