@@ -54,7 +54,7 @@ bundle: $(VENV)/ready ## One file per architecture to install from without inter
 	$(BIN)/python packaging/bundle.py aarch64 x86_64 --if-possible armv7l
 
 lock: $(VENV)/ready ## Pin every dependency anew, with hashes
-	$(BIN)/uv pip compile pyproject.toml --extra sim --group test --group bundle --universal --generate-hashes --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --extra sim --extra uvloop --group test --group bundle --universal --generate-hashes --upgrade \
 		--no-annotate --no-header --no-emit-index-url --no-emit-find-links --quiet -o requirements.lock
 
 clean: ## Remove what was built

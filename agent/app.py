@@ -14,6 +14,7 @@ from random import Random
 from agent import __version__
 from agent.clock import NS_PER_S, Clock, ClockState, SystemClock
 from agent.control import Order, control_server
+from agent.event_loop import loop_name
 from agent.forgetting import carry_out
 from agent.model import Account, Scan
 from agent.polling import lending, once
@@ -85,7 +86,8 @@ async def _serve(settings: Settings, clock: Clock, store: Store, notifier: Notif
         running.start(core)
         reloading = core.create_task(reload.run(), name="reload")
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload.ask)
-        log.info("oc-agent %s: gateway %s, %d devices", __version__, settings.gateway.id, len(settings.devices))
+        gateway, count = settings.gateway.id, len(settings.devices)
+        log.info("oc-agent %s on %s: gateway %s, %d devices", __version__, loop_name(), gateway, count)
         notifier.send("READY=1", f"STATUS={extent(settings)}")
         await stop.wait()
         await _cancel(reloading)

@@ -11,6 +11,7 @@ import msgspec
 from agent import __version__
 from agent.clock import NS_PER_S, Clock
 from agent.configuration import forecast
+from agent.event_loop import loop_name
 from agent.health import system_figures, uptime_s
 from agent.polling.device import DevicePolling
 from agent.polling.lending import Borrower
@@ -56,6 +57,7 @@ class Reporter:
         return {
             "gateway": self._running.settings.gateway.id,
             "version": __version__,
+            "loop": loop_name(),
             "configuration": self._running.loaded,
             "running_s": self._age_s(self._started_ns),
             "time_ms": self._clock.wall_ms(),

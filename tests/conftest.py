@@ -1,14 +1,16 @@
 """What all tests share: their options, and the plugin's fixtures as this project wants them."""
 
+import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from contract_check import faults_of
 
 import agent
+from agent.event_loop import VARIABLE
 from simulators.testing import BenchBroker, ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,11 +21,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="run the long tests")
     parser.addoption("--soak-seconds", type=float, default=600.0, help="how long the soak of the whole agent takes")
     parser.addoption("--soak-seed", type=int, help="the seed that a soak has printed; default: another each time")
+    parser.addoption("--uvloop", action="store_true", help="run tests and their agents on uvloop")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if "OC_TEST_INSTALLED" in os.environ and Path(agent.__file__).is_relative_to(ROOT / "agent"):
         raise pytest.UsageError(f"the installed wheel is to be tested, but agent is {agent.__file__}")
+    if config.getoption("--uvloop"):
+        os.environ[VARIABLE] = "uvloop"
+        config.pluginmanager.register(OnUvloop())
+
+
+class OnUvloop:
+    """The loop of each asynchronous test."""
+
+    def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+        import uvloop
+
+        return {"uvloop": uvloop.new_event_loop}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

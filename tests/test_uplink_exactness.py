@@ -42,7 +42,7 @@ PROTOCOLS: Final = pytest.mark.parametrize("protocol", ["5", "3.1.1"])
 @pytest.fixture
 def runtime(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A RAM disk where the machine has one. And what a test cannot wait for is short."""
-    monkeypatch.setattr("agent.uplink.publisher.TAKEN_OVER_S", 0.5)
+    monkeypatch.setattr("agent.uplink.outages.TAKEN_OVER_S", 0.5)
     monkeypatch.setattr("agent.uplink.lanes.sender.TICK_S", 0.1)
     shm = Path("/dev/shm")
     with tempfile.TemporaryDirectory(dir=shm if os.access(shm, os.W_OK) else None) as folder:

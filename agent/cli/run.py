@@ -17,6 +17,7 @@ import msgspec
 from agent.app import run_agent
 from agent.cli.output import Failed
 from agent.configuration import load_configuration
+from agent.event_loop import loop_factory
 from agent.logs import set_up_logs
 from agent.store import StoreError
 
@@ -32,10 +33,12 @@ def main(args: argparse.Namespace) -> int:
     set_up_logs(configuration.settings.log.level)
     for warning in configuration.warnings:
         log.warning("%s:%d: %s: %s", warning.file, warning.line, warning.key, warning.what)
+    make_loop = loop_factory()
     _give_back_memory()
     gc.freeze()  # what is loaded stays: looking through it for garbage takes 20 ms each time
     try:
-        account = asyncio.run(run_agent(configuration.settings))
+        with asyncio.Runner(loop_factory=make_loop) as runner:
+            account = runner.run(run_agent(configuration.settings))
     except StoreError as err:
         raise Failed(str(err)) from err
     sys.stdout.write(msgspec.json.encode(account).decode() + "\n")

@@ -30,7 +30,8 @@ def report_of(runtime_dir: Path, verb: str) -> dict[str, Any]:
 def gateway_text(report: dict[str, Any]) -> str:
     """Who it is."""
     values = {key: report[key] for key in ("gateway", "version", "clock")}
-    return tr("gateway {gateway}, oc-agent {version}, clock {clock}", **values)
+    text = tr("gateway {gateway}, oc-agent {version}, clock {clock}", **values)
+    return text if report.get("loop", "asyncio") == "asyncio" else f"{text}, {report['loop']}"
 
 
 def uplink_text(report: dict[str, Any]) -> str:

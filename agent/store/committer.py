@@ -22,7 +22,7 @@ from agent.store.ledger import Card
 from agent.store.outbox import MAX_EVICTED, OutboxRow
 from agent.store.parts import Parts
 from agent.store.retention import Retention
-from agent.store.sqlite_errors import is_damaged
+from agent.store.sqlite_errors import is_damaged, not_there
 from agent.store.timetable import Timetable
 
 
@@ -127,6 +127,22 @@ class Committer:
                     if not await self._attempts.guarded(partial(self._commit, (), forget=part)):
                         return False
         return True
+
+    async def look_for(self, seqs: Sequence[int]) -> None:
+        """A look into the file did not find these. Where no commit explains it the file is damaged, and is set aside.
+
+        While another file is being salvaged, what is undelivered may be in that one.
+        """
+        parts, ledger = self._parts, self._parts.ledger
+        async with self._lock:
+            if ledger.salvages or parts.damage_seen:
+                return
+            due = RangeSet((seq, seq) for seq in seqs if seq in ledger.undelivered and seq <= ledger.stored_high)
+            with suppress(sqlite3.Error):
+                there, _ = await parts.outbox.readings_of(due.ranges())
+                due = RangeSet(part for one in due.ranges() for part in ledger.undelivered.overlap(*one))
+                if there < due.count:
+                    parts.damaged(not_there(seqs[0], seqs[-1]))
 
     async def opening(self, batches: Sequence[OutboxRow]) -> None:
         """The first commit of a process, before anything is accepted; raises `sqlite3.Error`."""

@@ -95,6 +95,12 @@ class Found(NamedTuple):
     batches: list[Batch]
     damaged: list[int]
 
+    def gaps_in(self, seqs: Sequence[int]) -> list[int]:
+        """Those of `seqs`, which go up, that should have come before the last one that came; all where none came."""
+        came = {*self.damaged, *(batch.seq for batch in self.batches)}
+        last = max(came, default=seqs[-1])
+        return [seq for seq in seqs if seq <= last and seq not in came]
+
 
 class RawPiece(NamedTuple):
     """A piece of the journal of one boot, with readings that are not sealed yet."""

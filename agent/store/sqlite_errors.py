@@ -34,6 +34,15 @@ def may_pass(err: sqlite3.Error) -> bool:
 
 def out_of_order(seq: int) -> sqlite3.DatabaseError:
     """A batch that comes where another should: what SQLite would say if it looked."""
-    err = sqlite3.DatabaseError(f"batch {seq} stands in the place of another")
+    return _corrupt(f"batch {seq} stands in the place of another")
+
+
+def not_there(first: int, last: int) -> sqlite3.DatabaseError:
+    """Batches that were committed are not in the file: a page that holds what it held before they were written."""
+    return _corrupt(f"batches of {first} to {last} are not in the file any more")
+
+
+def _corrupt(message: str) -> sqlite3.DatabaseError:
+    err = sqlite3.DatabaseError(message)
     err.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return err

@@ -24,28 +24,26 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Sequence
-from itertools import islice
 from typing import Final
 
 import msgspec
 
 from agent.clock import NS_PER_S
 from agent.model import Account, Batch, Event, Result, Scan, SeqRange, Snapshot
-from agent.ranges import RangeSet
 from agent.store.archive import Archive
+from agent.store.backlog import Backlog
 from agent.store.committer import Committer
-from agent.store.damage.renewal import delete_files, spare_files
 from agent.store.damage.salvage import Salvage
 from agent.store.damage.salvager import Salvager
+from agent.store.forgetting import Forgotten, forget, forget_aside, refused
 from agent.store.inspection.overview import Overview, files_aside, salvaging
-from agent.store.ledger import DAMAGED, DELIVERED, FATES, FORGOTTEN, REJECTED
+from agent.store.ledger import DELIVERED, REJECTED
 from agent.store.losses import Loss
 from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreConfig, StoreError, set_aside_event
-from agent.store.records import RecordType, pack_ranges
+from agent.store.records import RecordType
 from agent.store.recovery import Recovered
 from agent.store.sealer import Sealer
 from agent.store.sealing import FRAGMENT_BYTES, scan_fragments
-from agent.store.sqlite_errors import is_damaged
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +63,6 @@ class StoreStats(msgspec.Struct, frozen=True, kw_only=True):
     dropped: int
 
 
-class Forgotten(msgspec.Struct, frozen=True, kw_only=True):
-    """What was given up: `batches` left the file, `undelivered` of them with `readings` that are lost by that."""
-
-    batches: int
-    undelivered: int
-    readings: int
-
-
 class Store:
     """The open store. Satisfies `agent.model.BatchSource`. Made by `open_store` only."""
 
@@ -81,6 +71,7 @@ class Store:
         self._ledger = parts.ledger
         self._archive = Archive(parts)
         self._committer = Committer(parts)
+        self._backlog = Backlog(parts, self._committer, self._archive)
         self._sealer = Sealer(parts, self._committer)
         self._salvager = Salvager(parts, self._committer, self._sealer)
 
@@ -180,11 +171,11 @@ class Store:
 
     def mark_delivered(self, ranges: Sequence[SeqRange]) -> None:
         """These have arrived. Numbers that are unknown or delivered already are passed over."""
-        self._settle(ranges, DELIVERED)
+        self._backlog.settle(ranges, DELIVERED)
 
     def mark_dead(self, seq: int) -> None:
         """The broker refuses this batch for what it is: counted as lost, kept in the archive, not sent again."""
-        self._settle([(seq, seq)], REJECTED)
+        self._backlog.settle([(seq, seq)], REJECTED)
 
     def limit_payload(self, max_bytes: int | None) -> None:
         """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
@@ -203,53 +194,17 @@ class Store:
 
         Raises `StoreError` where the card cannot be written. What was counted then stays counted, and is not sent.
         """
-        ledger, outbox = self._ledger, self._parts.outbox
-        named = RangeSet((max(first, 1), min(last, ledger.high)) for first, last in ranges).ranges()
-        refused = StoreError(f"{outbox.path}: cannot be written now; see the log, then try again")
         if not await self._all_onto_card():
-            raise refused
-        try:
-            batches, _ = await outbox.readings_of(named)
-            counted, found, readings = list[SeqRange](), 0, 0
-            while counted != (waiting := [part for one in named for part in ledger.undelivered.overlap(*one)]):
-                counted = waiting  # some may arrive meanwhile
-                found, readings = await outbox.readings_of(counted)
-        except sqlite3.Error as err:
-            raise refused from err
-        gone = RangeSet(self._settle(named, FORGOTTEN))
-        if gone:
-            known = readings if found == gone.count else None  # of those in a file that was set aside nothing is known
-            self._parts.declare_later(Loss(reason=FORGOTTEN, ranges=gone.ranges(), readings=known))
-        if not await self._committer.forget(named):
-            raise refused
-        return Forgotten(batches=batches, undelivered=gone.count, readings=readings)
+            raise refused(self._parts)
+        return await forget(self._parts, self._committer, self._backlog, ranges)
 
     async def forget_aside(self) -> list[str]:
         """Delete the files that were set aside, but for those that are being salvaged; gives their names."""
-        files = spare_files(self._parts.outbox.path, [salvage.name for salvage in self._ledger.salvages])
-        await asyncio.to_thread(delete_files, files)
-        return [file.name for file in files]
+        return await forget_aside(self._parts)
 
     async def pending(self, after: int, max_batches: int, max_bytes: int) -> Sequence[Batch]:
         """Undelivered batches with seq above `after`, lowest first; at least one where there is any."""
-        ledger = self._ledger
-        while True:
-            seqs = list(islice(ledger.undelivered.after(after), max_batches))
-            on_card = [seq for seq in seqs if seq not in ledger.fresh]
-            if not on_card:
-                return self._archive.from_journal(seqs, max_bytes)
-            ranges = ledger.undelivered.overlap(on_card[0], on_card[-1])
-            try:
-                found = await self._parts.outbox.read(ranges, len(on_card), max_bytes)
-            except (sqlite3.Error, ValueError) as err:
-                self._unreadable(err)
-                return []
-            if found.damaged:
-                self._lose_damaged(found.damaged)
-            waiting = [batch for batch in found.batches if batch.seq in ledger.undelivered]
-            if waiting:
-                return waiting
-            after = on_card[-1]
+        return await self._backlog.pending(after, max_batches, max_bytes)
 
     async def window(self, from_ms: int, to_ms: int) -> Sequence[SeqRange] | None:
         """Numbers of all batches that can have readings of that time, `to_ms` excluded, and maybe of some others.
@@ -366,30 +321,6 @@ class Store:
             before = self._ledger.stored_high
             done = await self._committer.commit(everything=True)
         return done and self._ledger.stored_high >= high
-
-    def _settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
-        ledger = self._ledger
-        idle = not any(ledger.unsettled.values())
-        gone = ledger.settle(ranges, fate)
-        if gone:
-            self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
-        if idle and any(ledger.unsettled.values()):
-            self._parts.commit_wake.set()
-        return gone
-
-    def _lose_damaged(self, seqs: Sequence[int]) -> None:
-        """The card gives back other bytes than were written: such a batch is never sent."""
-        gone = RangeSet((seq, seq) for seq in seqs if seq in self._ledger.undelivered).ranges()
-        log.error("%s: batches %s are damaged; they are declared lost", self._parts.outbox.path, gone)
-        self._settle(gone, DAMAGED)
-        self._parts.declare_later(Loss(reason=DAMAGED, ranges=gone))
-
-    def _unreadable(self, err: Exception) -> None:
-        """A look into the file failed: what waits there is asked for again, in a new file where this one is broken."""
-        if isinstance(err, sqlite3.Error) and is_damaged(err):
-            self._parts.damaged(err)
-        elif isinstance(err, sqlite3.Error):
-            log.warning("%s cannot be read now: %s", self._parts.outbox.path, err)
 
     def _journal_full(self, readings: int, err: OSError) -> None:
         self._ledger.lose(JOURNAL_FULL, readings)

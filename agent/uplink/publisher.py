@@ -5,7 +5,7 @@ sent again on the next one; the retained status never says online for a gateway 
 for is answered, also after a restart.
 
 Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `lanes.sender`, what is heard goes through
-`hearing`, what we say of ourselves through `sayings`.
+`hearing`, what we say of ourselves through `introduction` and `sayings`; why there is no connection is in `outages`.
 """
 
 import asyncio
@@ -17,19 +17,18 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from agent.clock import NS_PER_S, Clock, described
+from agent.clock import Clock, described
 from agent.health import hardware
-from agent.model import Batch, BatchSource, Event
+from agent.model import Batch, BatchSource
 from agent.settings import Settings
-from agent.supervise import Backoff, Episode, Pulse
-from agent.uplink.downlink.messages import Replay
+from agent.supervise import Pulse
 from agent.uplink.downlink.peer import Peer
-from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown, UplinkRefused
-from agent.uplink.faults import Fault
+from agent.uplink.errors import MessageRejected, NotTheTime, Renewed, UplinkDown
 from agent.uplink.formats import Format, Message
 from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.hearing.hearing import Hearing
 from agent.uplink.hearing.inbox import Inbox
+from agent.uplink.introduction import Introduction
 from agent.uplink.lanes.payload_limit import PayloadLimit
 from agent.uplink.lanes.progress import Pace, Progress
 from agent.uplink.lanes.route import Route
@@ -37,26 +36,21 @@ from agent.uplink.lanes.sender import Sender
 from agent.uplink.lanes.suspicion import Suspicion
 from agent.uplink.mqtt import MqttOptions, MqttSession, Will, broker_address, connect
 from agent.uplink.notices import Notices
+from agent.uplink.outages import Outages
 from agent.uplink.pictures import PictureSender, Shelf
-from agent.uplink.reasons import TAKEN_OVER
-from agent.uplink.remembered import Remembered
+from agent.uplink.replay.asked_before import AskedBefore
 from agent.uplink.replay.replays import Replays
 from agent.uplink.sayings import Sayings
 from agent.uplink.state import Tuning, UplinkState
 
 log = logging.getLogger(__name__)
 
-STABLE_S: Final = 5.0
-"""A connection that held so long was a good one: the next attempt after it comes with the shortest delay."""
-REFUSED_FIRST_S, REFUSED_MAX_S = 1.0, 60.0
-TAKEN_OVER_S: Final = 60.0
 BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
 PAUSE_S: Final = 5.0
 IOC_ACK_S: Final = 1.5
 """The IOC acknowledges what it has stored at least each second (contract, delivery)."""
-REPLAYS_FILE: Final = "replays.json"
 
 
 class Publisher:
@@ -78,7 +72,6 @@ class Publisher:
         self._settings = settings
         self._source = source
         self._clock = clock
-        self._retry_delays = retry_delays
         self._random = random or Random()
         self._tuning = tuning or Tuning()
         self._format = format_ or Ocg1(settings)
@@ -90,39 +83,31 @@ class Publisher:
         self._inbox = Inbox()
         self._hearing = Hearing(self._route, self._inbox, self.notices)
         self._sayings = Sayings(settings, source, self._format, clock, self.notices)
+        self._introduction = Introduction(self._format, self._sayings)
         self.pictures = PictureSender(shelf, self._format) if shelf else None
         if self.pictures:
             self._hearing.on_state = self.pictures.poke
         self._broker = broker_address(uplink)
-        self._episode = Episode("uplink", clock)
-        path, cost = Path(settings.gateway.data_dir) / REPLAYS_FILE, "a replay may not survive a restart"
-        self._asked_file: Remembered[list[Replay]] = Remembered(path, list[Replay], [], cost)
-        self._asked = asyncio.Event()
+        self._outages = Outages(settings.gateway.id, retry_delays, clock, self.notices, self._random)
+        self._asked_before = AskedBefore(self._replays, Path(settings.gateway.data_dir))
         self._replays.on_asked = self._replay_asked
         self._session: MqttSession | None = None
         self._ready = asyncio.Event()
-        self._introduced, self._redescribed = asyncio.Event(), asyncio.Event()
         self._health: Message | None = None
         self._since_ms: int | None = None
-        self._error = ""
-        self._fault: Fault | None = None
         self._pulse = Pulse(clock, ALIVE_S)
         self._stopping = False
 
     async def run(self) -> None:
         """Connect and send, for ever; returns after `drain`. Raises only what the store raises."""
         self._sayings.hardware = hardware()
-        for request in await asyncio.to_thread(self._asked_file.read):
-            self._replays.ask(request, self._source.epoch)
+        await self._asked_before.recall(self._source.epoch)
         await self._route.payload_limit.recall()
-        delays, refusals = self._retry_delays(), self._refusal_delays()
         while not self._stopping:
             started_ns = self._clock.mono_ns()
             down = await self._connection()
-            if self._clock.mono_ns() - started_ns > STABLE_S * NS_PER_S:
-                delays, refusals = self._retry_delays(), self._refusal_delays()
             if not self._stopping:
-                await self._wait(down, delays, refusals)
+                await self._outages.wait(down, self._clock.mono_ns() - started_ns, self._pulse)
 
     def on_sealed(self, batch: Batch) -> None:
         """Send a batch live. Without a connection it stays in the store, and goes with the backlog."""
@@ -144,20 +129,16 @@ class Publisher:
 
     def describe(self, settings: Settings, commands: Sequence[str]) -> None:
         """Say this configuration from now on, also on the connection that there is; its uplink is the same."""
-        self._format.describe(settings, commands)
-        self._sayings.describe(settings)
-        self._introduced.clear()
-        self._redescribed.set()
+        self._introduction.describe(settings, commands)
 
     async def introduced(self) -> str:
         """Wait until the broker has answered to status and births; gives why it did not take one of them, else ""."""
-        await self._introduced.wait()
-        return self._sayings.refused
+        return await self._introduction.answer()
 
     @property
     def is_introduced(self) -> bool:
         """Whether there is a connection on which the broker has answered to status and births."""
-        return self._session is not None and self._introduced.is_set()
+        return self._session is not None and self._introduction.made
 
     async def drain(self, most_s: float = inf) -> None:
         """Deliver what waits, for at most `drain_s` and `most_s`; then say that we go offline, and disconnect."""
@@ -184,8 +165,8 @@ class Publisher:
         return UplinkState(
             connected=self._session is not None,
             broker=self._broker,
-            error=self._error,
-            fault=self._fault,
+            error=self._outages.error,
+            fault=self._outages.fault,
             alarm=self._progress.alarm,
             since_ms=self._since_ms,
             connection=self._sayings.connection,
@@ -224,7 +205,7 @@ class Publisher:
                     return await self._served(session)
                 finally:
                     self._session = None
-                    self._introduced.clear()
+                    self._introduction.unmake()
                     self._ready.set()
                     self._inbox.clear()  # what an earlier connection said is not news on the next
         except NotTheTime as err:
@@ -271,7 +252,7 @@ class Publisher:
     async def _serve(self, session: MqttSession) -> None:
         """Say who we are; when our own status has come back, so has the state of the IOC: send."""
         await session.subscribe(tuple(self._format.subscriptions), timeout_s=self._settings.uplink.connect_timeout_s)
-        await self._introduce(session)
+        await self._introduction.make(session)
         echo = self._hearing.presence.echo
         try:
             async with asyncio.timeout(self._tuning.barrier_s):
@@ -279,8 +260,7 @@ class Publisher:
         except TimeoutError:
             log.warning("our own status does not come back: may %s be read?", self._sayings.status("connect").topic)
             echo.set()
-        self._error, self._fault = "", None
-        if not self._episode.recovered():
+        if not self._outages.over():
             log.info("connected to %s", self._broker)
         self._send_health(session)
         self._hearing.sender = sender = Sender(session, self._route)
@@ -288,26 +268,14 @@ class Publisher:
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(sender.run(), name="uplink sender")
-                tasks.create_task(self._keep_replays(), name="uplink replays")
-                tasks.create_task(self._keep_introduced(session), name="uplink births")
+                tasks.create_task(self._asked_before.keep(), name="uplink replays")
+                tasks.create_task(self._introduction.keep(session), name="uplink births")
                 tasks.create_task(self._route.payload_limit.keep(), name="uplink limit")
                 if self.pictures:
                     may_send = partial(_is_there, self._peer, self._settings.uplink.protocol)
                     tasks.create_task(self.pictures.run(session, may_send), name="uplink pictures")
         finally:
             self._hearing.sender = None
-
-    async def _introduce(self, session: MqttSession) -> None:
-        self._redescribed.clear()
-        await self._sayings.announce(session)
-        if not self._redescribed.is_set():
-            self._introduced.set()
-
-    async def _keep_introduced(self, session: MqttSession) -> None:
-        """Say again who we are, where that has changed."""
-        while True:
-            await self._redescribed.wait()
-            await self._introduce(session)
 
     async def _listen(self, session: MqttSession) -> None:
         async def say_online() -> None:
@@ -318,16 +286,9 @@ class Publisher:
         await self._hearing.listen(self._sayings.moment, say_online)
 
     def _replay_asked(self) -> None:
-        self._asked.set()
+        self._asked_before.changed()
         if self._hearing.sender:
             self._hearing.sender.replay_asked()
-
-    async def _keep_replays(self) -> None:
-        """Remember over a restart what has no result yet."""
-        while True:
-            await self._asked.wait()
-            self._asked.clear()
-            await asyncio.to_thread(self._asked_file.write, self._replays.requests)
 
     def _send_health(self, session: MqttSession) -> None:
         if self._health is None:
@@ -337,30 +298,6 @@ class Publisher:
         except (UplinkDown, MessageRejected):
             self._inbox.ignore("health")
         self._health = None
-
-    async def _wait(self, down: UplinkDown, delays: Iterator[float], refusals: Iterator[float]) -> None:
-        if isinstance(down, Renewed):
-            return
-        if not self._episode.failed(down.reason) and _code(down.fault) != _code(self._fault):
-            log.warning("uplink: now %s", down.reason)
-        self._error, self._fault = down.reason, down.fault
-        if down.code == TAKEN_OVER:
-            self._report_takeover()
-            delay_s = TAKEN_OVER_S
-        else:
-            delay_s = next(refusals if isinstance(down, UplinkRefused) else delays)
-        self._pulse.beat(delay_s)
-        await asyncio.sleep(delay_s)
-
-    def _report_takeover(self) -> None:
-        gateway = self._settings.gateway.id
-        log.error("another client has connected as %s: two gateways with one id, or somebody has its key", gateway)
-        said = {"vi": f"Thiết bị khác đã kết nối với mã {gateway}", "en": f"Another client connected as {gateway}"}
-        now_ns = self._clock.mono_ns()
-        self.notices.event(Event(type="security.takeover", severity="critical", mono_ns=now_ns, message=said))
-
-    def _refusal_delays(self) -> Iterator[float]:
-        return Backoff(REFUSED_FIRST_S, REFUSED_MAX_S, self._random).delays()
 
     def _make_route(self) -> Route:
         uplink = self._settings.uplink
@@ -384,10 +321,6 @@ class Publisher:
     def _options(self) -> MqttOptions:
         will = self._sayings.status("will")
         return MqttOptions.of(self._settings, Will(will.topic, will.payload), tuple(self._format.frequent))
-
-
-def _code(fault: Fault | None) -> str:
-    return fault.code if fault else ""
 
 
 def _is_there(peer: Peer, protocol: str) -> bool:

@@ -71,6 +71,12 @@ def test_how_busy_a_line_is_and_who_has_it_is_said(capsys: pytest.CaptureFixture
     assert "(/dev/ttyUSB0): lent to scan, pid 4711, for 12 s\n" in text
 
 
+def test_a_loop_that_is_not_pythons_own_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "clock sync, uvloop\n" in _text(capsys, loop="uvloop")
+    assert "clock sync\n" in _text(capsys, loop="asyncio")
+    assert "clock sync\n" in _text(capsys)  # of an agent before 0.1
+
+
 def test_the_account_is_on_the_first_screen(capsys: pytest.CaptureFixture[str]) -> None:
     assert "1000 readings = 900 delivered + 88 waiting + 12 lost" in _text(capsys)
 

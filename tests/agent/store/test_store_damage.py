@@ -115,3 +115,37 @@ async def test_a_damaged_batch_is_declared_also_after_a_kill_right_after_it_was_
     async with lab.open() as store:
         await lab.live(store, 2.0)
         assert len(await lab.events(store, "data.lost")) == 1
+
+
+@pytest.mark.parametrize("gone", [(1, 2), (3, 4), (5, 6), (1, 6)], ids=str)
+async def test_batches_that_a_page_of_the_card_has_forgotten_are_declared_and_the_others_flow(
+    lab: Any, gone: tuple[int, int]
+) -> None:
+    lab.outbox = OutboxSettings(archive_interval_s=2.0)
+    async with lab.open() as store:
+        for _ in range(6):
+            lab.read(store, 2)
+            await lab.live(store, 1.5)
+        await store.flush()
+        with closing(sqlite3.connect(lab.database)) as connection, connection:
+            connection.execute("DELETE FROM batch WHERE seq BETWEEN ? AND ?", gone)
+        left = [seq for seq in range(1, 7) if not gone[0] <= seq <= gone[1]]
+        assert [batch.seq for batch in await lab.undelivered(store)] == left
+        await lab.salvaged(store)
+        await lab.live(store, 4.0)
+        (lost,) = await lab.events(store, "data.lost")
+        assert (lost["reason"], lost["ranges"]) == ("store_corrupt", [list(gone)])
+        assert store.account().lost == {"store_corrupt": 2 * (gone[1] - gone[0] + 1)}
+        await lab.check_account(store)
+
+
+async def test_batches_that_a_commit_takes_from_the_file_meanwhile_are_no_damage(lab: Any) -> None:
+    async with lab.open() as store:
+        for _ in range(4):
+            lab.read(store, 2)
+            await lab.live(store, 1.5)
+        await store.flush()
+        await store.forget([(1, 2)])
+        await store._committer.look_for([1, 2, 3, 4, 99])
+        assert not store._parts.damage_seen
+        assert [batch.kind for batch in await lab.undelivered(store)][:2] == ["data", "data"]

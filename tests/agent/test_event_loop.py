@@ -1,0 +1,68 @@
+"""Which loop the agent runs on, and that it runs where the one that is wanted is not there."""
+
+import asyncio
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from running_agent import running_agent
+
+from agent import __version__
+from agent.event_loop import VARIABLE, loop_factory, loop_name
+from simulators.testing import SimulatedDevice
+
+
+@pytest.fixture(autouse=True)
+def _none_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(VARIABLE, raising=False)
+
+
+@pytest.mark.parametrize("wanted", [None, "", "asyncio"])
+def test_it_is_pythons_own(wanted: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    if wanted is not None:
+        monkeypatch.setenv(VARIABLE, wanted)
+    assert loop_factory() is None
+
+
+def test_one_that_nobody_knows_is_told_and_does_not_keep_the_agent_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, "trio")
+    assert loop_factory() is None
+    assert [(record.levelno, record.args) for record in caplog.records] == [(logging.WARNING, (VARIABLE, "trio"))]
+
+
+def test_one_that_is_not_installed_is_told_and_does_not_keep_the_agent_away(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv(VARIABLE, "uvloop")
+    monkeypatch.setitem(sys.modules, "uvloop", None)
+    assert loop_factory() is None
+    assert "pip install uvloop" in caplog.text
+
+
+def test_uvloop_is_taken_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvloop", reason="uvloop is not installed")
+    monkeypatch.setenv(VARIABLE, "uvloop")
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        assert runner.run(_name()) == "uvloop"
+    assert asyncio.run(_name()) == "asyncio"
+
+
+async def _name() -> str:
+    return loop_name()
+
+
+@pytest.mark.parametrize("wanted", ["asyncio", "uvloop"])
+def test_the_journal_and_status_say_which(
+    wanted: str, modbus_device: Callable[..., SimulatedDevice], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if wanted == "uvloop":
+        pytest.importorskip("uvloop", reason="uvloop is not installed")
+    monkeypatch.setenv(VARIABLE, wanted)
+    with running_agent(tmp_path, modbus_device("eastron/sdm120", name="m1"), interval_s=1) as agent:
+        assert agent.ask()["loop"] == wanted
+        assert f"oc-agent {__version__} on {wanted}: gateway dng-hc-01, 1 devices\n" in agent.log
+        agent.stop()
