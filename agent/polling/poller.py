@@ -26,7 +26,8 @@ from agent.polling.recent import Recent
 from agent.polling.schedule import Schedule
 from agent.settings import DeviceSettings, LinkSettings
 from agent.supervise import Backoff, Episode, Pulse
-from agent.waking import woken
+from agent.time_limit import TimeLimit
+from agent.waking import Alarm
 from drivers.api import Link, LinkStats, PictureLink, Reading
 from drivers.errors import BadReply, DeviceRefused, DriverError, LinkDown, NoReply
 
@@ -60,24 +61,31 @@ class LinkPoller:
         self.link = link
         self.line = line or Line()
         self.devices = [DevicePolling(device, random) for device in devices]
-        self.stats = LinkStats()
         self.recent = Recent(clock.mono_ns())
         self.schedule: Schedule[Poll] = Schedule()
         self.up = False
         self.error: str | None = None
         self._clock = clock
+        self._link: Link | None = None
+        self._before = LinkStats()
         self._backoff = Backoff(REOPEN_FIRST_S, REOPEN_MAX_S, random)
         self._on_scan = on_scan
         self._on_event = on_event
         self._is_full = is_full
         self._pictures = PictureTaker(link.name, on_picture)
         self._once = Queue(link, devices)
-        self._wake = asyncio.Event()
+        self._wake = Alarm()
         self._turn = asyncio.Lock()
         self._random = random
         self.line.wake = self._wake.set
         self._pulse = Pulse(clock, ALIVE_S)
+        self._limit = TimeLimit()
         self._opening = Episode(f"link {link.name}", clock)
+
+    @property
+    def stats(self) -> LinkStats:
+        """What happened on this link since the start, however often it was opened."""
+        return self._before.plus(self._link.stats) if self._link else self._before
 
     async def run(self) -> None:
         """Open the link and poll; after `LinkDown` wait and open it again. Ends only by cancellation."""
@@ -97,7 +105,7 @@ class LinkPoller:
                 async with self.link.spec.open_link(self.link.options) as link:
                     attempt = 0
                     self.up, self.error = True, None
-                    await self._poll(link, self.stats)
+                    await self._poll_counted(link)
             except LinkDown as err:
                 attempt += 1
                 self._link_down(err)
@@ -194,20 +202,27 @@ class LinkPoller:
         for device in self.devices:
             device.recognition.forget()
 
-    async def _poll(self, link: Link, before: LinkStats) -> None:
+    async def _poll_counted(self, link: Link) -> None:
+        self._link = link
+        try:
+            await self._poll(link)
+        finally:
+            self._before, self._link = self.stats, None
+
+    async def _poll(self, link: Link) -> None:
         """Poll until the line is wanted."""
         while not self.line.borrower:
             if self._once:
                 async with self._turn:
-                    await self._serve(link, before)
+                    await self._serve(link)
             poll, due_ns = self.schedule.next()
             if await self._woken_before(due_ns):
                 continue
             async with self._turn:
                 if poll in self.schedule:  # it may have been taken out while somebody held the link
-                    await self._do(link, poll, before)
+                    await self._do(link, poll)
 
-    async def _do(self, link: Link, poll: Poll, before: LinkStats) -> None:
+    async def _do(self, link: Link, poll: Poll) -> None:
         if poll.plan is None:
             await self._take_picture(link, poll.device)
             self.schedule.done(poll, self._clock.mono_ns())
@@ -220,23 +235,24 @@ class LinkPoller:
         try:
             answered = await self._read(link, poll)
         finally:
-            self._count(before.plus(link.stats))
+            self._count()
         self.schedule.done(poll, self._clock.mono_ns())
         if not answered:
             self._rest(poll, started_ns)
 
-    async def _serve(self, link: Link, before: LinkStats) -> None:
+    async def _serve(self, link: Link) -> None:
         """What somebody asked for, one device at a time: polls that are due go between."""
         most_s = self.link.options.timeout_s + STUCK_S + PICTURE_S
         self._pulse.beat(most_s)
         try:
             await self._once.serve(link, most_s)
         finally:
-            self._count(before.plus(link.stats))
+            self._count()
 
-    def _count(self, stats: LinkStats) -> None:
-        self.stats = stats
-        self.recent.note(stats, self._clock.mono_ns())
+    def _count(self) -> None:
+        now_ns = self._clock.mono_ns()
+        if self.recent.is_due(now_ns):
+            self.recent.note(self.stats, now_ns)
 
     async def _woken_before(self, due_ns: int) -> bool:
         """Sleep until `due_ns`; True where the schedule changed meanwhile, or the line is wanted."""
@@ -249,7 +265,7 @@ class LinkPoller:
     async def _woken_within(self, wait_s: float) -> bool:
         self._wake.clear()
         self._pulse.beat(wait_s)
-        return await woken(self._wake, wait_s)
+        return await self._wake.wait(wait_s)
 
     async def _take_picture(self, link: Link, device: DevicePolling) -> None:
         """One picture, or why there is none. It says nothing of whether the camera is up: its points do."""
@@ -276,7 +292,7 @@ class LinkPoller:
         most_s = self.link.options.timeout_s + STUCK_S
         self._pulse.beat(most_s)
         try:
-            async with asyncio.timeout(most_s):
+            with self._limit.of(most_s):
                 if device.recognition.is_due(self._clock.mono_ns()):
                     await self._recognise(link, device)
                 if device.recognition.mismatch:
@@ -359,7 +375,7 @@ class LinkPoller:
         """One scan for each moment at which answers arrived, filtered."""
         device.state.readings.update({reading.point: reading for reading in readings})
         passing = device.filter.passing(readings)
-        times = dict.fromkeys([reading.mono_ns for reading in passing])
+        times = {reading.mono_ns: None for reading in passing}
         for mono_ns in times:
             together = passing if len(times) == 1 else [one for one in passing if one.mono_ns == mono_ns]
             self._on_scan(Scan(device.settings.name, mono_ns, together))

@@ -1,7 +1,7 @@
 """How one link did in the last minute: how busy its line was, and how many requests were answered. Pure.
 
-The counters of a link only go up, and each state of them is an object of its own: so one is kept each five seconds,
-and what is asked for is the difference. It costs a comparison a read.
+The counters of a link only go up: one state of them is kept each five seconds, and what is asked for is the difference.
+It costs a comparison a read.
 """
 
 from collections import deque
@@ -33,9 +33,13 @@ class Recent:
         self._kept: deque[tuple[int, LinkStats]] = deque([(now_ns, LinkStats())], maxlen=WINDOW_S // STEP_S + 2)
         self._next_ns = now_ns + STEP_S * NS_PER_S
 
+    def is_due(self, now_ns: int) -> bool:
+        """Whether the counters are worth noting again."""
+        return now_ns >= self._next_ns
+
     def note(self, stats: LinkStats, now_ns: int) -> None:
         """The counters after a read; they are not changed any more."""
-        if now_ns >= self._next_ns:
+        if self.is_due(now_ns):
             self._kept.append((now_ns, stats))
             self._next_ns = now_ns + STEP_S * NS_PER_S
 

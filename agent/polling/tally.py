@@ -38,10 +38,10 @@ class Tally:
     def answered(self, readings: list[Reading], mono_ns: int) -> None:
         """Note an answer. Only measurements with a fraction count for standing still: states and counters may."""
         self._count("ok", mono_ns)
-        measured = {r.point: r.value for r in readings if isinstance(r.value, float)}
-        if any(self._values.get(point) != value for point, value in measured.items()):
+        measured = {r.point: r.value for r in readings if type(r.value) is float}
+        if not measured.items() <= self._values.items():
             self._still_since_ns = mono_ns
-        self._values.update(measured)
+            self._values.update(measured)
 
     def failed(self, err: DriverError, mono_ns: int) -> None:
         """Note a poll without an answer, or with a refusal."""

@@ -61,7 +61,7 @@ class Backlog:
         if gone:
             self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
         if idle and any(ledger.unsettled.values()):
-            self._parts.commit_wake.set()
+            self._committer.hurry()
         return gone
 
     def _lose(self, seqs: Sequence[int]) -> None:

@@ -108,8 +108,11 @@ class Ledger:
     @property
     def cursor(self) -> int:
         """Everything in the journal before this is sealed."""
-        waiting = [(self.waiting, self.scan_cursor), (self.waiting_events, self.event_cursor)]
-        return min((at for count, at in waiting if count), default=max(self.scan_cursor, self.event_cursor))
+        if self.waiting and self.waiting_events:
+            return min(self.scan_cursor, self.event_cursor)
+        if self.waiting:
+            return self.scan_cursor
+        return self.event_cursor if self.waiting_events else max(self.scan_cursor, self.event_cursor)
 
     @property
     def low(self) -> int:

@@ -22,7 +22,7 @@ from agent.store.records import KINDS, Anchor, RecordType, pack_anchor, pack_seg
 from agent.store.sealing import Fragment, event_fragment, in_parts, result_fragment, snapshot_fragment
 from agent.store.timekeeper import Timekeeper, anchor_now
 from agent.supervise import Episode
-from agent.waking import woken
+from agent.waking import Alarm
 
 log = logging.getLogger(__name__)
 
@@ -88,8 +88,8 @@ class Parts:
     journal_episode: Episode
     config_hash: str
     max_payload_bytes: int
-    seal_wake: asyncio.Event = field(default_factory=asyncio.Event)
-    commit_wake: asyncio.Event = field(default_factory=asyncio.Event)
+    seal_wake: Alarm = field(default_factory=Alarm)
+    commit_wake: Alarm = field(default_factory=Alarm)
     salvage_wake: asyncio.Event = field(default_factory=asyncio.Event)
     checkpoint_asked: bool = False
     damage_seen: bool = False
@@ -162,9 +162,16 @@ class Parts:
         self.damage_seen = True
         self.commit_wake.set()
 
-    async def wait(self, wake: asyncio.Event, due_ns: int | None) -> bool:
+    async def wait(self, wake: Alarm, due_ns: int | None) -> bool:
         """Sleep until `due_ns`, or until woken; True where woken."""
-        timeout_s = None if due_ns is None else max(0, due_ns - self.clock.mono_ns()) / NS_PER_S
-        in_time = await woken(wake, timeout_s)
+        in_time = await wake.wait(None if due_ns is None else self._until_s(due_ns))
         wake.clear()
         return in_time
+
+    def wake_by(self, wake: Alarm, due_ns: int | None) -> None:
+        """Whoever sleeps there shall not sleep longer than until `due_ns`."""
+        if due_ns is not None:
+            wake.by(self._until_s(due_ns))
+
+    def _until_s(self, due_ns: int) -> float:
+        return max(0, due_ns - self.clock.mono_ns()) / NS_PER_S

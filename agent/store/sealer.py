@@ -69,14 +69,13 @@ class Sealer:
         """Seal all events that wait, with `scans` also all scans; False where some of them have to wait on."""
         ledger = self._parts.ledger
         async with self._lock:
-            more = True
-            while more and not self._holding():
-                more = await self._seal_next(scans=scans)
-                await asyncio.sleep(0)  # polls and the uplink run between batches
+            while self._waits(scans=scans) and not self._holding() and await self._seal_next(scans=scans):
+                if self._waits(scans=scans):
+                    await asyncio.sleep(0)  # polls and the uplink run between batches
             if not ledger.waiting and not ledger.waiting_events:
                 ledger.sealed_all(self._parts.journal.end)
             self._first = self._first and bool(not scans or ledger.waiting)
-            return not ledger.waiting_events and not (scans and ledger.waiting)
+            return not self._waits(scans=scans)
 
     async def change(self, config: StoreConfig) -> None:
         """Seal what waits, also for the clock, under the name of the births that explain it; then go by `config`.
@@ -97,8 +96,18 @@ class Sealer:
 
     def much_waits(self) -> bool:
         """Whether so much waits to be sealed that it cannot wait longer, neither for its interval nor for the clock."""
-        parts = self._parts
-        return parts.journal.bytes_from(parts.ledger.cursor) > min(HELD_BYTES, parts.config.outbox.max_bytes // 8)
+        return self._waiting_bytes() > self._held_bytes()
+
+    def much_waits_since(self, end: int) -> bool:
+        """Whether so much waits, and it did not when the journal ended at `end`."""
+        waiting, held = self._waiting_bytes(), self._held_bytes()
+        return waiting > held >= waiting - (self._parts.journal.end - end)
+
+    def _waiting_bytes(self) -> int:
+        return self._parts.journal.bytes_from(self._parts.ledger.cursor)
+
+    def _held_bytes(self) -> int:
+        return min(HELD_BYTES, self._parts.config.outbox.max_bytes // 8)
 
     def overdue_s(self) -> float:
         """For how long something has waited to be sealed that could have been."""
@@ -136,6 +145,10 @@ class Sealer:
         if not ledger.waiting and not ledger.waiting_events:
             ledger.sealed_all(self._parts.journal.end)
 
+    def hurry(self) -> None:
+        """Something has come: sleep no longer than until it is due."""
+        self._parts.wake_by(self._parts.seal_wake, self.due_ns())
+
     def due_ns(self) -> int | None:
         """When there is something to seal next, on the monotonic clock; None where nothing waits."""
         due_ns = self._parts.clock.mono_ns() if self._parts.ledger.waiting_events else self._scans_due_ns()
@@ -147,6 +160,9 @@ class Sealer:
         interval_s = config.outbox.batch_interval_s
         interval_ns = round((min(interval_s, config.first_batch_s) if self._first else interval_s) * NS_PER_S)
         return None if oldest_ns is None else oldest_ns + (0 if self.much_waits() else interval_ns)
+
+    def _waits(self, *, scans: bool) -> bool:
+        return bool(self._parts.ledger.waiting_events or (scans and self._parts.ledger.waiting))
 
     def _holding(self) -> bool:
         return self._parts.keeper.holding() and not self.much_waits()
@@ -199,11 +215,10 @@ class Sealer:
             parts.journal_failed(err)
             return await self._seal_onto_card(scans=scans)
         start = position + HEADER_BYTES + BATCH_HEAD_BYTES
-        if not ledger.unsafe:
-            parts.commit_wake.set()
         ledger.seal(built.head, Fresh(built.head, start, len(built.payload)))
         if built.unsynced:
             ledger.unsynced.add(built.head.seq)
+        self._committer.hurry()
         self._hand_on(built)
         return True
 
@@ -233,6 +248,6 @@ class Sealer:
     def _find_damage(self, *, scans: bool) -> None:
         """What should wait in the journal and cannot be read there is lost, and is said to be."""
         ledger = self._parts.ledger
-        if ledger.waiting_events or (scans and ledger.waiting):
+        if self._waits(scans=scans):
             gone = ledger.lose_waiting(DAMAGED)
             self._parts.declare_later(Loss(reason=DAMAGED, readings=gone))

@@ -72,7 +72,7 @@ def scan_fragments(scan: Scan, max_bytes: int = FRAGMENT_BYTES) -> list[Fragment
 
     A single reading is never cut in two: with a text and a status that are as long as they may be it has 13 KiB.
     """
-    readings = [_sendable(reading) for reading in scan.readings]
+    readings = [r if type(r.value) is int and r.status is None else _sendable(r) for r in scan.readings]
     values = {r.point: r.value for r in readings}
     parts = [b',"values":', _encode(values)]
     quality = {r.point: r.quality for r in readings if r.quality}

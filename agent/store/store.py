@@ -135,7 +135,7 @@ class Store:
             return
         for fragment in scan_fragments(scan, min(FRAGMENT_BYTES, parts.max_payload_bytes // 2)):
             first = ledger.oldest_waiting_ns is None or ledger.oldest_unsaved_ns is None
-            little_waits = not self._sealer.much_waits()
+            end = parts.journal.end
             try:
                 parts.journal.write(RecordType.SCAN, fragment.readings, scan.mono_ns, fragment.body)
             except OSError as err:
@@ -143,9 +143,9 @@ class Store:
                 continue
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
-                parts.commit_wake.set()
-            if first or (little_waits and self._sealer.much_waits()):
-                parts.seal_wake.set()
+                self._committer.hurry()
+            if first or self._sealer.much_waits_since(end):
+                self._sealer.hurry()
 
     def append_event(self, event: Event) -> None:
         """Accept an event; it is sealed at once."""

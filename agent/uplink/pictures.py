@@ -10,17 +10,20 @@ Must not know: files' names, what is on a picture.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 from agent.uplink.errors import MessageRejected, UplinkDown
 from agent.uplink.formats import Format
 from agent.uplink.reasons import Verdict, reason_name, verdict
+from agent.waking import Alarm
 
 log = logging.getLogger(__name__)
 
 LOOK_S: Final = 5.0
+"""How soon to look again at a picture that waits and could not be sent."""
+REST_S: Final = 60.0
+"""How soon to look where nothing waited; `poke` tells of new ones."""
 REFUSED_S: Final = 60.0
 NO_SUBSCRIBER_S: Final = 10.0
 PART_S: Final = 60.0
@@ -64,7 +67,7 @@ class PictureSender:
     def __init__(self, shelf: Shelf, format_: Format) -> None:
         self._shelf = shelf
         self._format = format_
-        self._wake = asyncio.Event()
+        self._wake = Alarm()
         self._at = self._cut_at = ("", 0)
         self._cuts = 0
         self._not_before_s: dict[str, float] = {}
@@ -78,8 +81,8 @@ class PictureSender:
         """Send what waits, oldest first, until cancelled; raises `UplinkDown`."""
         while True:
             self._wake.clear()
-            wait_s = LOOK_S
             waiting = await asyncio.to_thread(self._shelf.waiting) if may_send() else []
+            wait_s = LOOK_S if waiting else REST_S
             for picture in waiting:
                 if self._not_before_s.get(picture.id, 0.0) > asyncio.get_running_loop().time():
                     continue
@@ -87,7 +90,7 @@ class PictureSender:
                 if pause_s:
                     wait_s = pause_s
                     break
-            await self._sleep(wait_s)
+            await self._wake.wait(wait_s)
 
     async def _try(self, session: Publishing, picture: Waiting) -> float:
         """As `_send`; counts the connections that end at the same part in a row, for it may be why."""
@@ -127,8 +130,3 @@ class PictureSender:
         await asyncio.to_thread(self._shelf.sent, picture)
         self.sent += 1
         return 0.0
-
-    async def _sleep(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()

@@ -45,7 +45,6 @@ from agent.uplink.state import Tuning, UplinkState
 
 log = logging.getLogger(__name__)
 
-BEAT_S: Final = 5.0
 ALIVE_S: Final = 60.0
 OFFLINE_S: Final = 2.0
 PAUSE_S: Final = 5.0
@@ -243,11 +242,12 @@ class Publisher:
                 await session.disconnect(with_will=False, why=Renewed("certificates on disk were renewed"))
 
     async def _until_closed(self, session: MqttSession) -> None:
-        while True:
-            self._pulse.beat(BEAT_S)
-            await asyncio.wait({session.closed}, timeout=BEAT_S)
-            if session.closed.done():
-                raise session.closed.result()
+        """Whether the lanes turn meanwhile says the sender; from the end of the connection on we have to."""
+        self._pulse.rest()
+        try:
+            raise await asyncio.shield(session.closed)
+        finally:
+            self._pulse.beat()
 
     async def _serve(self, session: MqttSession) -> None:
         """Say who we are; when our own status has come back, so has the state of the IOC: send."""

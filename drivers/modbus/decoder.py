@@ -1,9 +1,11 @@
 """The words of a block to the readings of its points, decided once for each block. Pure.
 
-`struct` cuts the plain numbers out of a block all at once: a tenth of the time that a word at a time takes. Promises:
-what `codec.decode` says of each point, which is asked for everything that is no plain number. Must not know: the wire.
+A whole register is its word; `struct` cuts the other plain numbers out of a block all at once: a tenth of the time that
+a word at a time takes. Promises: what `codec.decode` says of each point, which is asked for everything that is no plain
+number. Must not know: the wire.
 """
 
+import itertools
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
@@ -31,28 +33,37 @@ class _Order(NamedTuple):
         return struct.unpack(self.mark + layout, _in_bytes(words[::-1] if self.backwards else words))
 
 
+_AS_IT_CAME = _Order(">", backwards=False)
+
+
 class Decoder:
     """Reads `count` words, the first of them at `address`, as `points`, which must lie wholly inside."""
 
     def __init__(self, profile: ModbusProfile, points: Iterable[ModbusPoint], address: int, count: int) -> None:
         points = tuple(points)
+        self._count = count
         self._cuts: list[tuple[_Order, str]] = []
         self._parts: list[slice] = []
         slots: dict[str, tuple[int, codec.Meaning | None]] = {}
-        for order, layout, cut in _cuts(profile, points, address, count):
+        for point in points:
+            if _is_word(profile, point):
+                slots[point.name] = point.address - address, _meaning(point, _AS_IT_CAME)
+        free = itertools.count(count)
+        for order, layout, cut in _cuts(profile, [p for p in points if p.name not in slots], address, count):
             self._cuts.append((order, layout))
-            for point in cut:
-                slots[point.name] = len(slots), _meaning(point, order)
+            slots.update({point.name: (next(free), _meaning(point, order)) for point in cut})
         for point in points:
             if point.name not in slots:
                 at = point.address - address
                 self._parts.append(slice(at, at + point.registers))
-                slots[point.name] = len(slots), partial(codec.decode, profile, point)
+                slots[point.name] = next(free), partial(codec.decode, profile, point)
         self._fields = [(point.name, *slots[point.name]) for point in points]
 
     def readings(self, words: Sequence[int], mono_ns: int) -> list[Reading]:
         """One for each point, in their order."""
-        found: list[Any] = []
+        if len(words) != self._count:
+            raise ValueError(f"{len(words)} words where {self._count} were asked for")
+        found: list[Any] = [*words]
         for order, layout in self._cuts:
             found += order.unpack(layout, words)
         found += [words[part] for part in self._parts]
@@ -84,6 +95,11 @@ def _cuts(
                 cut.append(point)
                 end = place + point.registers
         yield order, f"{layout}{2 * (count - end)}x", cut
+
+
+def _is_word(profile: ModbusProfile, point: ModbusPoint) -> bool:
+    """Is the number of the point one word as it came?"""
+    return point.type == "u16" and _is_plain_number(point) and _order(profile, point) == _AS_IT_CAME
 
 
 def _is_plain_number(point: ModbusPoint) -> bool:

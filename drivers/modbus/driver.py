@@ -45,7 +45,7 @@ class ModbusLink:
         was answered, and `NoReply` where none was: some devices are silent on an address that they do not know.
         """
         unit = unit or 0
-        asking = self._asking.setdefault((unit, plan), Asking(plan))
+        asking = self._asking.get((unit, plan)) or self._asking.setdefault((unit, plan), Asking(plan))
         turn = asking.start(time.monotonic())
         while block := turn.next():
             try:

@@ -44,18 +44,38 @@ _OWED_MAX = 16
 _LONGEST = 252
 
 
-@dataclass
+@dataclass(slots=True)
 class _Pending:
-    """The request that is on the wire, and what was heard since it went out."""
+    """The request that is on the wire, what was heard since it went out, and until when it waits for more."""
 
     request: Request | Identify
     sent_at: float
     done: asyncio.Future[tuple[Answer, int]]
     sent: bytes = b""
     heard: bytearray = field(default_factory=bytearray)
-    limit: asyncio.Timeout | None = None
+    deadline: float = 0.0
     until: float = 0.0
     gap_s: float = 0.0
+    _timer: asyncio.TimerHandle = field(init=False)
+
+    async def answered(self) -> tuple[Answer, int]:
+        """The answer; raises `TimeoutError` at the deadline, which may be put off meanwhile."""
+        self._look_again()
+        try:
+            return await self.done
+        finally:
+            self._timer.cancel()
+
+    def _look_again(self) -> None:
+        self._timer = asyncio.get_running_loop().call_at(self.deadline, self._look)
+
+    def _look(self) -> None:
+        if self.done.done():
+            return
+        if self.deadline > _now():
+            self._look_again()
+        else:
+            self.done.set_exception(TimeoutError())
 
 
 @dataclass(frozen=True)
@@ -85,6 +105,7 @@ class Line:
     def __init__(self, options: ModbusOptions) -> None:
         self.stats = LinkStats()
         self._options = options
+        self._numbered, self._char_s = options.numbered, options.char_s
         self._find = ascii_answer if options.framing == "ascii" else rtu_answer
         self._wire = Wire(options, self._on_bytes, self._on_lost)
         self._lost = False
@@ -108,7 +129,7 @@ class Line:
         self._stream.clear()
         await asyncio.sleep(self._options.delay_after_connect_s)
         self._heard_at = _now()
-        if not self._options.numbered:
+        if not self._numbered:
             self._quiet_from = _now()
 
     def close(self) -> None:
@@ -142,7 +163,7 @@ class Line:
 
     async def _reopen_if_deaf(self) -> None:
         """TCP tells nobody that a device has lost its power, or a router the connection. What is owed stays owed."""
-        patience = 1 if self._afresh else DEAF_AFTER_NUMBERED if self._options.numbered else DEAF_AFTER
+        patience = 1 if self._afresh else DEAF_AFTER_NUMBERED if self._numbered else DEAF_AFTER
         if self._silent >= patience and not self._lost and not self._options.is_serial:
             self._wire.close()
             await self.open()
@@ -196,21 +217,19 @@ class Line:
             self._after(pending, timeout_s)
 
     async def _exchange(self, pending: _Pending, timeout_s: float) -> tuple[Answer, int]:
-        request, char_s = pending.request, self._options.char_s
-        async with asyncio.timeout_at(pending.sent_at + self._options.connect_timeout_s) as limit:
-            pending.sent = await self._wire.send(request)
-            chars = 2 if self._options.framing == "ascii" else 1
-            frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * char_s
-            pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
-            limit.reschedule(pending.sent_at + 8 * char_s + timeout_s)
-            pending.limit = limit
-            return await pending.done
+        request, char_s = pending.request, self._char_s
+        pending.sent = self._wire.send(request)
+        chars = 2 if self._options.framing == "ascii" else 1
+        frames_s = chars * (13 + (request.reply_bytes or _LONGEST)) * char_s
+        pending.until = pending.sent_at + 2 * (timeout_s + frames_s)
+        pending.deadline = pending.sent_at + 8 * char_s + timeout_s
+        return await pending.answered()
 
     def _after(self, pending: _Pending, timeout_s: float) -> None:
         """Look at what else was heard, and remember what may still come."""
         answered = pending.done.done() and not pending.done.cancelled() and pending.done.exception() is None
         self._proven = self._proven or answered
-        if self._options.numbered:
+        if self._numbered:
             return
         if answered:
             self.stats.late_bytes += len(pending.heard.strip(NOISE))
@@ -237,7 +256,7 @@ class Line:
         give_up = _now() + QUIET_MAX * self._quiet_s
         while not self._lost:
             over = self._quiet_at(silence_s)
-            if over <= _now() and self._options.numbered:
+            if over <= _now() and self._numbered:
                 return
             if over > _now() > give_up:
                 self.stats.bad_reply += 1
@@ -278,7 +297,7 @@ class Line:
         pending = self._pending
         if self._options.transport == "udp":
             self._on_datagram(data, pending)
-        elif self._options.numbered:
+        elif self._numbered:
             self._on_stream(data, pending)
         elif pending is None:
             self.stats.late_bytes += len(data)
@@ -300,9 +319,7 @@ class Line:
             pending.heard[:] = found[1]
             return
         del pending.heard[:-_HEARD_MAX]
-        limit = pending.limit
-        if limit and not limit.expired() and (when := limit.when()) is not None:
-            limit.reschedule(max(when, min(now + pending.gap_s, pending.until)))
+        pending.deadline = max(pending.deadline, min(now + pending.gap_s, pending.until))
 
     def _on_datagram(self, data: bytes, pending: _Pending | None) -> None:
         """One datagram is one frame; anything else is thrown away."""

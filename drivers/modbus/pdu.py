@@ -88,7 +88,8 @@ def answer(request: Request | Identify, pdu: bytes) -> Answer | None:
         return Answer((), refused=pdu[1])
     if isinstance(request, Identify):
         return _objects(request, pdu)
-    if pdu[:2] != bytes((request.function, request.reply_bytes)) or len(pdu) != 2 + request.reply_bytes:
+    size = request.reply_bytes
+    if len(pdu) != 2 + size or pdu[0] != request.function or pdu[1] != size:
         return None
     return Answer(_words(request.table, pdu[2:])[: request.count])
 

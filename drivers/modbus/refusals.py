@@ -132,9 +132,12 @@ class Asking:
 
     def learn(self, turn: Round) -> None:
         """Remember the narrowed blocks of a round. Raises `DeviceRefused` where every block was refused."""
+        self._failed_rounds = 0
+        if turn.is_plain(self._blocks):
+            self._silences = {}
+            return
         if turn.readings and not self._blocks:
             self._bad = ()
-        self._failed_rounds = 0
         answered = [block for block in turn.good if not any(block is quiet for quiet in turn.quiet)]
         self._blocks = (*answered, *turn.todo, *turn.quiet)
         self._bad = (*self._bad, *turn.bad)

@@ -78,7 +78,7 @@ class Ear:
         self._check()
         await asyncio.sleep(max(0.0, self._heard_at + self._options.silence_s - time.monotonic()))
         self._heard.clear()
-        sent = await self._wire.send(request)
+        sent = self._wire.send(request)
         left_at = time.monotonic() + len(sent) * self._options.char_s
         found, began_s = await self._wait(request, sent, left_at, timeout_s)
         return Heard(request, sent, bytes(self._heard), found, began_s)

@@ -2,7 +2,8 @@
 
 pymodbus builds the requests and numbers them; it does not judge answers, for it takes a late reply, or one with
 another count, for the right one. Its packet hook gives us the bytes and gets none back (`drivers.modbus.line`).
-Works with pymodbus 3.11.2 to 3.16.1: `device_id` names the unit, and a request may go out without an answer awaited.
+Works with pymodbus 3.11.2 to 3.16.1: `device_id` names the unit, and `pdu_send` of its transaction manager writes a
+request without waiting for an answer.
 """
 
 import asyncio
@@ -22,6 +23,7 @@ from pymodbus.client import (
     AsyncModbusTlsClient,
     AsyncModbusUdpClient,
 )
+from pymodbus.client.mixin import ModbusClientMixin
 
 from drivers.errors import LinkDown
 from drivers.modbus.options import ModbusOptions
@@ -104,13 +106,15 @@ class Wire:
                 self.close()
                 raise
 
-    async def send(self, request: Request | Identify) -> bytes:
+    def send(self, request: Request | Identify) -> bytes:
         """Send `request` and return its bytes; raises `LinkDown` where the path is gone."""
-        client = self._client
-        if client is None:
+        ctx = self._ctx
+        if self._client is None or ctx.transport is None:
             raise LinkDown(f"{self._options.endpoint} is closed")
         try:
-            await _call(client, request)
+            message = _message(request)
+            message.transaction_id = ctx.getNextTID()
+            ctx.pdu_send(message)
         except (ModbusException, OSError) as err:
             raise LinkDown(f"{self._options.endpoint} took no request: {err}") from err
         return self._sent
@@ -197,14 +201,24 @@ class Wire:
         return f"{self._why or 'not a serial port'}; does another program hold it?"
 
 
-async def _call(client: Client, request: Request | Identify) -> None:
+class _Messages(ModbusClientMixin[Any]):
+    """pymodbus's requests, without a client that sends them and waits."""
+
+    def execute(self, no_response_expected: bool, request: Any) -> Any:  # noqa: FBT001 - pymodbus calls it so
+        """The request itself."""
+        del no_response_expected
+        return request
+
+
+_MESSAGES = _Messages()  # type: ignore[no-untyped-call] # pymodbus has no types here
+
+
+def _message(request: Request | Identify) -> Any:
     if isinstance(request, Identify):
-        await client.read_device_information(
-            read_code=request.code, object_id=request.object_id, device_id=request.unit, no_response_expected=True
+        return _MESSAGES.read_device_information(
+            read_code=request.code, object_id=request.object_id, device_id=request.unit
         )
-        return
-    read: Any = getattr(client, _READS[request.table])
-    await read(request.address, count=request.count, device_id=request.unit, no_response_expected=True)
+    return getattr(_MESSAGES, _READS[request.table])(request.address, count=request.count, device_id=request.unit)
 
 
 def _tls_context(options: ModbusOptions) -> ssl.SSLContext:

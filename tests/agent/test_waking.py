@@ -4,40 +4,75 @@ import asyncio
 
 import pytest
 
-from agent.waking import woken
+from agent.waking import Alarm
 
 
 async def test_who_is_woken_does_not_wait_on() -> None:
-    event = asyncio.Event()
-    asyncio.get_running_loop().call_soon(event.set)
-    assert await woken(event, 60.0)
+    alarm = Alarm()
+    asyncio.get_running_loop().call_soon(alarm.set)
+    assert await alarm.wait(60.0)
 
 
 async def test_who_is_not_woken_goes_on_when_the_time_is_over() -> None:
-    assert not await woken(asyncio.Event(), 0.01)
+    assert not await Alarm().wait(0.01)
 
 
-async def test_without_a_time_only_the_event_counts() -> None:
-    event = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.01, event.set)
-    assert await woken(event, None)
+async def test_without_a_time_only_a_word_counts() -> None:
+    alarm = Alarm()
+    asyncio.get_running_loop().call_later(0.01, alarm.set)
+    assert await alarm.wait(None)
 
 
-async def test_a_time_that_is_not_needed_any_more_does_not_set_the_event_later() -> None:
-    event = asyncio.Event()
-    event.set()
-    assert await woken(event, 0.01)
-    event.clear()
+async def test_a_word_before_the_wait_is_not_lost_and_one_that_was_heard_is() -> None:
+    alarm = Alarm()
+    alarm.set()
+    assert await alarm.wait(None)
+    alarm.clear()
+    assert not await alarm.wait(0.01)
+
+
+async def test_a_time_that_is_not_needed_any_more_does_not_set_it_later() -> None:
+    alarm = Alarm()
+    asyncio.get_running_loop().call_soon(alarm.set)
+    assert await alarm.wait(0.01)
+    alarm.clear()
     await asyncio.sleep(0.03)
-    assert not event.is_set()
+    assert not alarm.is_set()
 
 
 async def test_nor_does_that_of_who_was_cancelled() -> None:
-    event = asyncio.Event()
-    task = asyncio.create_task(woken(event, 0.01))
+    alarm = Alarm()
+    task = asyncio.create_task(alarm.wait(0.01))
     await asyncio.sleep(0)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     await asyncio.sleep(0.03)
-    assert not event.is_set()
+    assert not alarm.is_set()
+
+
+@pytest.mark.parametrize("within_s", [None, 60.0])
+async def test_an_earlier_time_shortens_the_wait(within_s: float | None) -> None:
+    alarm = Alarm()
+    asyncio.get_running_loop().call_later(0.001, alarm.by, 0.01)
+    assert not await asyncio.wait_for(alarm.wait(within_s), 30.0)
+
+
+async def test_a_time_that_is_over_wakes_at_once_as_a_word_does() -> None:
+    alarm = Alarm()
+    asyncio.get_running_loop().call_later(0.001, alarm.by, 0.0)
+    assert await asyncio.wait_for(alarm.wait(None), 30.0)
+
+
+async def test_a_later_time_does_not_lengthen_the_wait_nor_wake_before() -> None:
+    alarm, loop = Alarm(), asyncio.get_running_loop()
+    began_s = loop.time()
+    loop.call_later(0.001, alarm.by, 60.0)
+    assert not await asyncio.wait_for(alarm.wait(0.05), 30.0)
+    assert loop.time() - began_s >= 0.049
+
+
+async def test_who_is_awake_is_not_woken_by_a_time() -> None:
+    alarm = Alarm()
+    alarm.by(0.0)
+    assert not alarm.is_set()

@@ -45,6 +45,9 @@ class Pause:
         self._until_ns = 0
         self._count = 0
 
+    def __bool__(self) -> bool:
+        return self._count > 0
+
     def wait_s(self, now_ns: int) -> float:
         """How long the lane stands still, in seconds; 0 where it runs."""
         return max(0.0, (self._until_ns - now_ns) / NS_PER_S)

@@ -33,6 +33,10 @@ class Refusals:
         self._lowest: dict[str, int] = {}
         self._passed: dict[str, int] = {}
 
+    def __bool__(self) -> bool:
+        """Whether anything stands still, or did until now."""
+        return bool(self._lowest) or any(self._lanes.values())
+
     def lane_wait_s(self, lane: Lane, now_ns: int) -> float:
         """How long the lane stands still, in seconds; 0 where it runs.
 

@@ -11,7 +11,6 @@ Must not know: MQTT beyond reason codes, JSON, files.
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import Final, Literal, Protocol
 
 from agent.clock import NS_PER_S
@@ -133,7 +132,7 @@ class Sender:
         traffic = self._traffic
         while True:
             traffic.wake.clear()
-            self._turning.beat(TICK_S)
+            self._turning.beat()
             self._settle()
             self._tick()
             while self._send_next():
@@ -142,9 +141,9 @@ class Sender:
                 self._quiet.set()
             else:
                 self._quiet.clear()
-            with suppress(TimeoutError):
-                async with asyncio.timeout(min(traffic.wait_s(self._clock.mono_ns()) or TICK_S, TICK_S)):
-                    await traffic.wake.wait()
+            wait_s = self._wait_s(self._clock.mono_ns())
+            self._turning.beat(wait_s)
+            await traffic.wake.wait(wait_s)
 
     async def _read_ahead(self) -> None:
         """Read the backlog, some batches ahead, and what is to be sent alone."""
@@ -177,8 +176,22 @@ class Sender:
         if self._traffic.suspects.hungry(now_ns):
             self._traffic.read.set()
 
+    def _wait_s(self, now_ns: int) -> float:
+        """How long nothing becomes due by time, in seconds; a tick at least, but for what waits for its pace."""
+        traffic, pace = self._traffic, self._route.pace
+        if wait_s := traffic.wait_s(now_ns):
+            return min(wait_s, TICK_S)
+        if traffic.is_held or (traffic.unconfirmed and self._route.peer.mode(now_ns) != "ioc"):
+            return TICK_S
+        dues_ns = [self._swept_ns + round(pace.resend_s * NS_PER_S)]
+        if traffic.window:
+            dues_ns.append(self._answered_ns + round(pace.silence_s * NS_PER_S))
+        if (due_ns := traffic.unconfirmed.due_ns) is not None:
+            dues_ns.append(due_ns)
+        return max((min(dues_ns) - now_ns) / NS_PER_S, TICK_S)
+
     def _tick(self) -> None:
-        """Once a second: what has become due by time."""
+        """Once a second at most: what has become due by time."""
         now_ns, traffic, pace = self._clock.mono_ns(), self._traffic, self._route.pace
         if now_ns - self._ticked_ns < TICK_S * NS_PER_S:
             return

@@ -26,6 +26,10 @@ class Suspects:
     def __contains__(self, seq: int) -> bool:
         return seq in self._suspicion
 
+    def __bool__(self) -> bool:
+        """Whether there is any, be it one that is put off."""
+        return self.batch is not None or bool(self._suspicion)
+
     def hungry(self, now_ns: int) -> bool:
         """Whether one should be read from the store."""
         return self.batch is None and self._suspicion.next(now_ns) is not None

@@ -35,6 +35,9 @@ class Suspicion:
     def __contains__(self, seq: int) -> bool:
         return seq in self._cuts
 
+    def __bool__(self) -> bool:
+        return bool(self._cuts)
+
     def next(self, now_ns: int) -> int | None:
         """The suspect that may be tried now: one that was cut less often goes before, and then the lowest."""
         due = [(cuts, seq) for seq, cuts in self._cuts.items() if self._not_before_ns.get(seq, now_ns) <= now_ns]

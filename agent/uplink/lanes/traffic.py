@@ -19,6 +19,7 @@ from agent.uplink.lanes.route import Route
 from agent.uplink.lanes.suspects import Suspects
 from agent.uplink.lanes.unconfirmed import Unconfirmed
 from agent.uplink.replay.replays import ReplayJob
+from agent.waking import Alarm
 
 REPLAY_EVERY: Final = 4
 """While there is a backlog, one of so many late batches belongs to a replay."""
@@ -36,7 +37,7 @@ class Traffic:
         self.refusals = Refusals(route.random, route.progress)
         self.suspects = Suspects(route.suspicion, route.source)
         self.bucket = TokenBucket(route.backfill_rate(), now_ns)
-        self.wake = asyncio.Event()
+        self.wake = Alarm()
         self.read = asyncio.Event()
         self._route = route
         self._late_sent = 0
@@ -94,6 +95,12 @@ class Traffic:
         """How long something late that is there must wait, in seconds; 0 where there is nothing, or it need not."""
         late = self.backlog or self._route.replays.job
         return self.backfill_wait_s(now_ns) if late else 0.0
+
+    @property
+    def is_held(self) -> bool:
+        """Whether something waits of which only a look tells whether it may go now."""
+        waiting = self.live or self.backlog or self._route.replays.job
+        return bool(waiting or self.refusals or self.suspects)
 
     def sent(self, sent: InFlight, now_ns: int) -> None:
         """A batch is on its way."""

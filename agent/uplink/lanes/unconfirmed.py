@@ -57,6 +57,11 @@ class Unconfirmed:
     def __contains__(self, seq: int) -> bool:
         return seq in self._due
 
+    @property
+    def due_ns(self) -> int | None:
+        """When the next one is to be sent again, on the monotonic clock; None without any."""
+        return next((one.due_ns for one in self._due.values()), None)  # they were added in this order
+
     def has_room(self, flying: int) -> bool:
         """Whether more of a backlog may go while so many readings of it have no PUBACK yet.
 

@@ -199,6 +199,7 @@ class MqttSession:
             self._connected.set_exception(self._refused(code.value, said))
         else:
             self._connected.set_result(limits_of(said))
+            self._attachment.look()  # the server may have an interval of its own
 
     def _on_disconnect(self, _client: Any, _data: Any, flags: Any, code: ReasonCode, said: Properties | None) -> None:
         broker, protocol, answered = self._options.broker, self._options.protocol, self._connected.done()

@@ -20,7 +20,7 @@ from agent.uplink.formats.ocg1 import Ocg1
 from agent.uplink.lanes.payload_limit import PayloadLimit
 from agent.uplink.lanes.progress import Pace, Progress
 from agent.uplink.lanes.route import Route
-from agent.uplink.lanes.sender import Sender
+from agent.uplink.lanes.sender import TICK_S, Sender
 from agent.uplink.lanes.suspicion import Suspicion
 from agent.uplink.mqtt import Limits
 from agent.uplink.notices import Notices
@@ -522,3 +522,32 @@ async def test_lanes_that_wait_are_alive_for_ever_and_a_store_that_never_answers
             bench.later(sender, 100.0)
             await asyncio.sleep(0.01)
         assert not sender.is_alive()
+
+
+async def test_lanes_with_nothing_to_do_sleep_until_something_is_due() -> None:
+    bench = Bench(ack="ioc", resend_s=600.0, silence_s=60.0)
+    async with bench.running() as sender:
+        await until(lambda: sender._traffic.backlog.done)
+        bench.clock.advance(5.0)
+        assert sender._wait_s(bench.clock.mono_ns()) == 595.0  # the backlog is looked through again
+        bench.session.answer = None
+        bench.source.seal()
+        await until(lambda: bench.session.sent)
+        assert sender._wait_s(bench.clock.mono_ns()) == 60.0  # there was no PUBACK
+        bench.clock.advance(2.0)
+        bench.session.waiting[0].set_result(0)
+        await until(lambda: sender._traffic.unconfirmed)
+        bench.clock.advance(594.0)
+        assert sender._wait_s(bench.clock.mono_ns()) == TICK_S
+        bench.later(sender, 7.0)
+        await until(lambda: len(bench.session.sent) == 2, what="the IOC has not acknowledged it")
+
+
+@pytest.mark.parametrize("code", [0x10, 0x87, 0x97])
+async def test_lanes_look_each_second_while_a_broker_refuses(code: int) -> None:
+    bench = Bench()
+    async with bench.running() as sender:
+        bench.session.answer = code
+        bench.source.seal()
+        await until(lambda: bench.progress.rejected)
+        assert sender._wait_s(bench.clock.mono_ns()) <= TICK_S

@@ -48,10 +48,10 @@ def note_sending(line: Line, also: Callable[[], None] = lambda: None) -> list[fl
     sent_at: list[float] = []
     send = line._wire.send
 
-    async def noting(request: Any) -> bytes:
+    def noting(request: Any) -> bytes:
         sent_at.append(time.monotonic())
         also()
-        return await send(request)
+        return send(request)
 
     line._wire.send = noting  # type: ignore[method-assign]
     return sent_at
