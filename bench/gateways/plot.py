@@ -19,11 +19,10 @@ def plot(figures: Mapping[str, Mapping[str, Figure]], ours: str, columns: Sequen
         values = {
             name: row[column.figure].median * column.factor for name, row in figures.items() if column.figure in row
         }
-        shown_values = {name: value for name, value in values.items() if 0 < value < float("inf")}
-        if len(shown_values) < 2:
+        if len(values) < 2 or not _on_axis(values):
             continue
-        parts += _group(column, shown_values, ours, y)
-        y += HEAD + len(shown_values) * (BAR + GAP) + 2 * GAP
+        parts += _group(column, values, ours, y)
+        y += HEAD + len(values) * (BAR + GAP) + 2 * GAP
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{y}" font-family="sans-serif" font-size="12">'
         f'<rect width="{WIDTH}" height="{y}" fill="white"/>{"".join(parts)}</svg>\n'
@@ -31,16 +30,21 @@ def plot(figures: Mapping[str, Mapping[str, Figure]], ours: str, columns: Sequen
 
 
 def _group(column: Column, values: Mapping[str, float], ours: str, y: int) -> list[str]:
-    """One measure: its head, and a bar for each gateway from the decade below the smallest."""
-    low, high = floor(log10(min(values.values()))), ceil(log10(max(values.values())) + 1e-9)
+    """One measure: its head, and for each gateway a bar from the decade below the smallest; none for 0 and never."""
+    on_axis = _on_axis(values)
+    low, high = floor(log10(min(on_axis))), ceil(log10(max(on_axis)) + 1e-9)
     scale = (WIDTH - NAMES - FIGURE_ROOM) / max(1, high - low)
     parts = [f'<text x="4" y="{y + 14}" font-weight="bold">{escape(column.head)}, logarithmic</text>']
     for number, (name, value) in enumerate(values.items()):
         top = y + HEAD + number * (BAR + GAP)
-        length = max(1.0, (log10(value) - low) * scale)
+        length = max(1.0, (log10(value) - low) * scale) if value in on_axis else 0.0
         parts.append(
             f'<text x="{NAMES - 6}" y="{top + 12}" text-anchor="end">{escape(name)}</text>'
             f'<rect x="{NAMES}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{COLORS[name.startswith(ours)]}"/>'
-            f'<text x="{NAMES + length + 4:.1f}" y="{top + 12}">{shown(value)}</text>'
+            f'<text x="{NAMES + length + 4:.1f}" y="{top + 12}">{shown(value) if value < float("inf") else "never"}</text>'
         )
     return parts
+
+
+def _on_axis(values: Mapping[str, float]) -> list[float]:
+    return [value for value in values.values() if 0 < value < float("inf")]

@@ -20,7 +20,7 @@ COLUMNS = (
     Column("pss_mb", "PSS MB"),
     Column("first_s", "first value s"),
     Column("latency_p50_ms", "latency p50 ms"),
-    Column("latency_p99_ms", "p99 ms"),
+    Column("latency_p99_ms", "latency p99 ms"),
     Column("wire_bytes", "wire B"),
     Column("card_bytes", "card B online"),
     Column("offline_card_bytes", "card B offline"),

@@ -131,3 +131,13 @@ def test_the_picture_has_a_bar_for_each_gateway() -> None:
     assert "a &lt;b&gt;" in picture
     assert "CPU s per 1,000" in picture
     assert "RSS MB" not in picture
+
+
+def test_the_picture_says_who_lost_nothing_and_who_never_came_back() -> None:
+    results = Results()
+    results.add("oc-agent", {"lost_share": 0.0, "resume_s": 0.5})
+    results.add("other", {"lost_share": 1.0, "resume_s": float("inf")})
+    picture = plot(results.figures(), "oc-agent")
+    assert picture.count(">oc-agent</text>") == 2
+    assert ">0</text>" in picture
+    assert ">never</text>" in picture
