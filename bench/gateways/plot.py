@@ -38,10 +38,11 @@ def _group(column: Column, values: Mapping[str, float], ours: str, y: int) -> li
     for number, (name, value) in enumerate(values.items()):
         top = y + HEAD + number * (BAR + GAP)
         length = max(1.0, (log10(value) - low) * scale) if value in on_axis else 0.0
+        said = shown(value) if value < float("inf") else "never"
         parts.append(
             f'<text x="{NAMES - 6}" y="{top + 12}" text-anchor="end">{escape(name)}</text>'
             f'<rect x="{NAMES}" y="{top}" width="{length:.1f}" height="{BAR}" fill="{COLORS[name.startswith(ours)]}"/>'
-            f'<text x="{NAMES + length + 4:.1f}" y="{top + 12}">{shown(value) if value < float("inf") else "never"}</text>'
+            f'<text x="{NAMES + length + 4:.1f}" y="{top + 12}">{said}</text>'
         )
     return parts
 
