@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -30,6 +31,7 @@ TRIES = 2
 def main() -> int:
     """0 whatever the figures; 1 where our agent lost something, told something wrong, or did not run."""
     arguments = _arguments()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started is ended too
     prefix = arguments.prefix.resolve()
     prefix.mkdir(parents=True, exist_ok=True)
     results = Results()

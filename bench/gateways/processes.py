@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGESIZE")
-_STOP_S = 15.0
+STOP_S = 15.0
 _FIRST = -10
 _ALLOWED = sorted(os.sched_getaffinity(0))
 """As we were started: the bench pins itself later."""
@@ -84,7 +84,7 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> None:
     if process.poll() is None:
         process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
+            process.wait(STOP_S)
     if os.getpgid(0) != process.pid:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -107,6 +107,14 @@ def usage(pid: int) -> Usage:
             pss += _kilobytes((place / "smaps_rollup").read_text(), "Pss:") / 1e3
             card += int(_facts((place / "io").read_text())["write_bytes"])
     return Usage(cpu_s, rss, pss, card)
+
+
+def card_bytes_at_end(pid: int, timeout_s: float) -> int:
+    """What a process has given to the card, when it has ended but was not waited for, or after `timeout_s`."""
+    place, deadline_s = Path(f"/proc/{pid}"), time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s and (place / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    return int(_facts((place / "io").read_text())["write_bytes"])
 
 
 def tree(pid: int) -> Iterator[int]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gateways.processes import Usage, cores, end, own_cpu_s, serve, start, usage
+from gateways.processes import STOP_S, Usage, card_bytes_at_end, cores, end, own_cpu_s, serve, start, usage
 from gateways.recorder import RING, Recorder, Truth, Work
 from gateways.subjects.api import Missing, Site, Subject
 from gateways.subscriber import Subscriber
@@ -109,6 +109,14 @@ class Rig:
         if self._process:
             end(self._process, number)
         self._process = None
+
+    def stop_and_count(self) -> int:
+        """Stop it; gives the bytes that its process has given to the card in all, also while it stopped."""
+        assert self._process is not None
+        self._process.terminate()
+        count = card_bytes_at_end(self._process.pid, timeout_s=STOP_S)
+        self.stop()
+        return count
 
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None

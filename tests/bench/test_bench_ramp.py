@@ -1,11 +1,9 @@
 """The highest rate that a gateway carries is found to a factor, wherever it is."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from gateways.scenes.api import Effort
-from gateways.scenes.card import in_files
 from gateways.scenes.ramp import LAST, LEAST, Step, highest
 from gateways.subjects import SUBJECTS
 from hypothesis import given
@@ -52,10 +50,3 @@ def test_peers_are_looked_at_for_a_shorter_time_and_ours_is_not() -> None:
     peer = effort.of(SUBJECTS["collectd"])
     assert (peer.steady_s, peer.outage_s, peer.kills) == (20, 20, 3)
     assert effort.scaled(30).of(SUBJECTS["collectd"]).steady_s == 30
-
-
-def test_what_waits_in_a_wal_is_not_in_the_files_yet(tmp_path: Path) -> None:
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "outbox.db").write_bytes(bytes(10))
-    (tmp_path / "data" / "outbox.db-wal").write_bytes(bytes(1000))
-    assert in_files(tmp_path) == 10

@@ -18,7 +18,7 @@ class Effort:
     steady_s: float = 60.0
     peer_s: float = 20.0
     """Of peers, at the plain work and in the outage."""
-    card_s: float = 840.0
+    card_s: float = 240.0
     outage_s: float = 60.0
     kills: int = 10
     ramp_s: float = 10.0
