@@ -1,7 +1,7 @@
 """What our agent writes to the card for a reading, with the broker there and without, until it is in the file.
 
-SQLite writes everything twice: into the WAL, and, when that has 4 MB or the agent stops, into the file. At the plain work
-4 MB take many minutes, so both windows end with a stop, and what the stop writes counts.
+SQLite writes everything twice: into the WAL, and into the file when the WAL has 4 MB or the agent stops. At the plain
+work 4 MB take many minutes, so both windows end with a stop, and what the stop writes counts.
 """
 
 import time
