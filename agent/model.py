@@ -164,3 +164,6 @@ class BatchSource(Protocol):
 
     def limit_payload(self, max_bytes: int | None) -> None:
         """Batches that are sealed from now on shall have at most `max_bytes`; None: there is no limit but its own."""
+
+    def allow_rows(self, *, allowed: bool) -> None:
+        """Whether batches that are sealed from now on may have rows; not before this was said."""

@@ -62,9 +62,13 @@ class Cost(NamedTuple):
 
 
 class Bench:
-    """One store in folders of its own; its readings are 16-bit numbers that walk, each a little, each second."""
+    """One store in folders of its own; its readings are 16-bit numbers that walk, each a little, each second.
 
-    def __init__(self, data: Path, runtime: Path) -> None:
+    `rows`: whether the IOC reads them (contract, payloads).
+    """
+
+    def __init__(self, data: Path, runtime: Path, *, rows: bool) -> None:
+        self._rows = rows
         self._config = StoreConfig(
             gateway="bench",
             data_dir=data,
@@ -80,6 +84,7 @@ class Bench:
     @asynccontextmanager
     async def store(self) -> AsyncIterator[Store]:
         async with open_store(self._config, self.clock, self._random) as store:
+            store.allow_rows(allowed=self._rows)
             yield store
 
     async def live(self, store: Store, seconds: int) -> int:
@@ -97,9 +102,9 @@ class Bench:
         return seconds * DEVICES * POINTS
 
 
-async def measure(folder: Path, ram: Path, seconds: int, stored: int) -> dict[str, float]:
+async def measure(folder: Path, ram: Path, seconds: int, stored: int, *, rows: bool) -> dict[str, float]:
     """Online, then an outage, then as many as `stored` readings waiting, a new start, and the draining of a million."""
-    bench, found = Bench(folder / "data", ram), {}
+    bench, found = Bench(folder / "data", ram, rows=rows), {}
     async with bench.store() as store:
         wire: list[int] = []
 
@@ -153,10 +158,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=600, help="of each phase, in the clock of the bench")
     parser.add_argument("--stored", type=int, default=10_000_000, help="readings that wait at the new start")
+    parser.add_argument("--names", action="store_true", help="the IOC does not say that it reads rows")
     args = parser.parse_args()
     rss_mb = _rss_mb()
     with tempfile.TemporaryDirectory() as folder, tempfile.TemporaryDirectory(dir="/dev/shm") as ram:
-        found = asyncio.run(measure(Path(folder), Path(ram), args.seconds, args.stored))
+        found = asyncio.run(measure(Path(folder), Path(ram), args.seconds, args.stored, rows=not args.names))
     print(json.dumps({"rss_mb_before": rss_mb} | {key: round(value, 5) for key, value in found.items()}, indent=2))
 
 

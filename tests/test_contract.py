@@ -25,7 +25,7 @@ PLAIN = [
     "Of commands this version of the agent knows", "What did not get through is sent again", "It is the MQTT client id",
     "The schema is closed", "says which message goes where", "What became of a command or a replay",
     "When the clock is set later in the same boot", "`clock` says how far the times", "`config` is a hash of site",
-    "`{gw}` is the gateway id", "ends one:", "is compared with the gateway's clock", "Times are those that the batches say",
+    "`{gw}` is the gateway id", "Names are half of such a batch", "ends one:", "is compared with the gateway's clock", "Times are those that the batches say",
 ]  # fmt: skip
 """What only leads to what follows it."""
 
@@ -121,6 +121,33 @@ LINES: dict[str, list[str]] = {
         "test_a_text_is_at_most_1024_characters_and_one_that_was_cut_is_not_good", "published",
     ],
     "what is null has a `quality`": ["test_a_null_always_has_a_quality_and_a_number_is_always_json", "published"],
+    "has `rows`, a batch may say them once:": [
+        "test_an_ioc_gets_rows_where_it_says_that_it_reads_them_and_names_where_it_does_not",
+    ],
+    "a `shape`, counted from 0, and a `row`": ["test_a_batch_in_rows_is_the_contracts_json_field_by_field"],
+    "the same as with names, to the last digit": [
+        "test_rows_say_what_the_names_said_to_the_last_digit", "test_a_number_is_carried_over_as_the_text_that_it_is",
+        "test_rows_are_stored_as_their_names_say",
+    ],
+    "and may have both kinds of scans": ["test_a_batch_in_rows_is_the_contracts_json_field_by_field"],
+    "`quality` and `status` go by name": ["test_a_batch_in_rows_is_the_contracts_json_field_by_field"],
+    "says `rows` in the `capabilities`": ["test_births_are_valid_and_say_what_is_configured"],
+    "has heard, since it was started,": [
+        "test_an_opened_store_seals_names_until_it_is_told", "test_the_store_is_told_whether_the_ioc_reads_rows",
+        "test_an_uplink_begins_with_names_also_while_there_is_no_connection",
+    ],
+    "that each of their IOCs does": [
+        "test_rows_are_sealed_only_while_every_uplink_says_that_they_are_read",
+        "test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_for_the_other",
+    ],
+    "a state that goes offline, by the Will too": ["test_that_an_ioc_reads_rows_holds_until_it_says_otherwise"],
+    "It may send names at any time": ["test_where_no_two_scans_have_the_same_names_there_are_no_rows"],
+    "reads them for ever": ["test_rows_are_stored_as_their_names_say"],
+    "keeps its bytes, and may come much later": [
+        "test_a_batch_never_changes_a_resend_has_the_same_bytes", "test_the_rows_of_a_lost_epoch_go_out_again_unchanged",
+    ],
+    "or a shape that is not in `shapes`": ["test_a_row_that_does_not_fit_its_shape_breaks_the_contract"],
+    "refuse the batch, and do not acknowledge it": ["test_a_bad_row_is_refused_by_name_and_changes_nothing"],
     "the same in every resend": [
         "test_the_id_of_an_event_is_a_ulid_and_the_same_in_every_resend_and_after_kill_9_and_a_power_cut",
     ],

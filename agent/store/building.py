@@ -113,7 +113,7 @@ class Builder:
         times = [stamp.time_ms(record.mono_ns) for record in records]
         scans = [stamped(record.body, time_ms) for record, time_ms in zip(records, times, strict=True)]
         envelope = self._envelope(stamp, seq, low)
-        take, payload = seal_scans(envelope, scans, self._parts.max_payload_bytes)
+        take, payload = seal_scans(envelope, scans, self._parts.max_payload_bytes, rows=self._parts.rows)
         taken, times = records[:take], times[:take]
         head = SealedHead(
             seq=seq,

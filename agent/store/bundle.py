@@ -7,10 +7,11 @@ one that does not is not put in.
 
 import lzma
 import struct
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from agent.packing import NotPacked, packed, plain
+from agent.packing import FOR_NUMBERS, NotPacked, Packing, packed, plain
 from agent.store.checks import row_check
 from agent.store.records import SealedHead
 
@@ -23,6 +24,8 @@ MAX_TEXT_BYTES: Final = 512 * 1024
 _MAX_UNPACKED: Final = 16 * MAX_TEXT_BYTES
 _FILTERS: Final = ({"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 128 * 1024},)
 """The quickest preset; it looks back over some batches, and takes about 2 MB of memory while it packs."""
+_PACKINGS: Final = (None, Packing(4, zlib.Z_DEFAULT_STRATEGY), FOR_NUMBERS)
+"""How a payload can have left: as its text, as it was packed earlier, as now. Their order is part of the format."""
 _COUNT: Final = struct.Struct("<I")
 _MEMBER: Final = struct.Struct("<QIB")
 
@@ -32,15 +35,15 @@ class NotABundle(ValueError):
 
 
 class Member(NamedTuple):
-    """The text of a payload, and whether it left as a zlib stream."""
+    """The text of a payload, and how it left."""
 
     text: bytes
-    was_packed: bool
+    how: Packing | None
 
     @property
     def payload(self) -> bytes:
         """The payload as it left."""
-        return packed(self.text) if self.was_packed else self.text
+        return packed(self.text, self.how) if self.how else self.text
 
 
 class Bundle(NamedTuple):
@@ -106,12 +109,13 @@ def _member(payload: bytes) -> Member | None:
         text = plain(payload)
     except NotPacked:
         return None
-    member = Member(text, was_packed=text is not payload)
-    return member if text and member.payload == payload else None
+    ways = (None,) if text is payload else reversed(_PACKINGS[1:])
+    members = (Member(text, how) for how in ways) if text else ()
+    return next((member for member in members if member.payload == payload), None)
 
 
 def _bundle(group: Sequence[tuple[SealedHead, Member]]) -> Bundle:
-    index = [_MEMBER.pack(head.seq, len(member.text), member.was_packed) for head, member in group]
+    index = [_MEMBER.pack(head.seq, len(member.text), _PACKINGS.index(member.how)) for head, member in group]
     data = b"".join([_COUNT.pack(len(group)), *index, *(member.text for _, member in group)])
     body = lzma.compress(data, lzma.FORMAT_XZ, lzma.CHECK_CRC32, filters=_FILTERS)
     return Bundle([(head, _text_check(head, member.text)) for head, member in group], body)
@@ -121,8 +125,10 @@ def _members(data: bytes) -> Iterator[tuple[int, Member]]:
     (count,) = _COUNT.unpack_from(data)
     at = _COUNT.size + count * _MEMBER.size
     for number in range(count):
-        seq, length, was_packed = _MEMBER.unpack_from(data, _COUNT.size + number * _MEMBER.size)
-        yield seq, Member(data[at : at + length], bool(was_packed))
+        seq, length, how = _MEMBER.unpack_from(data, _COUNT.size + number * _MEMBER.size)
+        if how >= len(_PACKINGS):
+            raise NotABundle(f"batch {seq} was packed in a way {how} that is not known here")
+        yield seq, Member(data[at : at + length], _PACKINGS[how])
         at += length
 
 

@@ -73,7 +73,10 @@ def set_aside_event(name: str, reason: str, mono_ns: int) -> Event:
 
 @dataclass(slots=True, kw_only=True)
 class Parts:
-    """The open store, without behaviour of its own but writing to the journal."""
+    """The open store, without behaviour of its own but writing to the journal.
+
+    `rows`: whoever gets what is sealed now reads rows.
+    """
 
     config: StoreConfig
     clock: Clock
@@ -93,6 +96,7 @@ class Parts:
     salvage_wake: asyncio.Event = field(default_factory=asyncio.Event)
     checkpoint_asked: bool = False
     damage_seen: bool = False
+    rows: bool = False
 
     def begin_segment(self) -> None:
         """Write what every segment begins with; raises OSError."""

@@ -31,6 +31,11 @@ HELD_BYTES: Final = 12 * 1024 * 1024
 """So much of the journal may wait for its time; it lies in memory, and a power cut would bring it back as it is."""
 AGAIN_S: Final = 1.0
 """How soon to look again whether the clock, the card or the numbers allow what they did not allow before."""
+MOMENT_S: Final = 0.02
+"""So much sooner or later, at most a fiftieth of its interval, a batch is sealed together with what is read just then.
+
+Polls come at ticks, so a batch is due a moment before or after a poll: that is one wake and one batch, not two.
+"""
 DAMAGED: Final = "journal_damaged"
 
 
@@ -50,17 +55,17 @@ class Sealer:
         """Seal what is due, for ever."""
         while True:
             await self.seal_due()
-            if await self._parts.wait(self._parts.seal_wake, self.due_ns()):
+            if await self._parts.wait(self._parts.seal_wake, self._wakes_ns()):
                 self._not_before_ns = 0
 
     async def seal_due(self) -> None:
         """Seal what is due now; look whether the clock has stepped."""
         self._watch_clock()
         due_ns, now_ns = self.due_ns(), self._parts.clock.mono_ns()
-        if due_ns is None or due_ns > now_ns:
+        if due_ns is None or due_ns - self._moment_ns() > now_ns:
             return
         scans_due_ns = self._scans_due_ns()
-        scans = scans_due_ns is not None and scans_due_ns <= now_ns
+        scans = scans_due_ns is not None and scans_due_ns - self._moment_ns() <= now_ns
         high = self._parts.ledger.high
         done = await self.seal(scans=scans) or self._parts.ledger.high > high  # what came meanwhile is next
         self._not_before_ns = 0 if done else now_ns + round(AGAIN_S * NS_PER_S)
@@ -147,19 +152,37 @@ class Sealer:
 
     def hurry(self) -> None:
         """Something has come: sleep no longer than until it is due."""
-        self._parts.wake_by(self._parts.seal_wake, self.due_ns())
+        due_ns = self.due_ns()
+        if due_ns is not None and due_ns - self._moment_ns() <= self._parts.clock.mono_ns():
+            self._parts.seal_wake.set()
+        else:
+            self._parts.wake_by(self._parts.seal_wake, self._wakes_ns())
+
+    def is_nearly_due(self, now_ns: int) -> bool:
+        """Whether scans that wait may go together with one of now."""
+        oldest_ns = self._parts.ledger.oldest_waiting_ns
+        return oldest_ns is not None and now_ns - oldest_ns >= self._interval_ns() - self._moment_ns()
 
     def due_ns(self) -> int | None:
         """When there is something to seal next, on the monotonic clock; None where nothing waits."""
         due_ns = self._parts.clock.mono_ns() if self._parts.ledger.waiting_events else self._scans_due_ns()
         return None if due_ns is None else max(due_ns, self._not_before_ns)
 
+    def _wakes_ns(self) -> int | None:
+        due_ns = self.due_ns()
+        return None if due_ns is None else due_ns + (0 if self._parts.ledger.waiting_events else self._moment_ns())
+
     def _scans_due_ns(self) -> int | None:
         oldest_ns = self._parts.ledger.oldest_waiting_ns
+        return None if oldest_ns is None else oldest_ns + (0 if self.much_waits() else self._interval_ns())
+
+    def _interval_ns(self) -> int:
         config = self._parts.config
         interval_s = config.outbox.batch_interval_s
-        interval_ns = round((min(interval_s, config.first_batch_s) if self._first else interval_s) * NS_PER_S)
-        return None if oldest_ns is None else oldest_ns + (0 if self.much_waits() else interval_ns)
+        return round((min(interval_s, config.first_batch_s) if self._first else interval_s) * NS_PER_S)
+
+    def _moment_ns(self) -> int:
+        return min(self._interval_ns() // 50, round(MOMENT_S * NS_PER_S))
 
     def _waits(self, *, scans: bool) -> bool:
         return bool(self._parts.ledger.waiting_events or (scans and self._parts.ledger.waiting))

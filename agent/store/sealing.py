@@ -16,6 +16,7 @@ import msgspec
 from agent.clock import NS_PER_MS, ClockState
 from agent.model import BatchKind, Event, Result, Scan, Snapshot
 from agent.packing import head_of, packed, plain
+from agent.store.rows import ROOM_BYTES, in_rows, with_names
 from drivers.api import Quality, Reading
 
 MAX_SCANS: Final = 5_000
@@ -26,6 +27,7 @@ FRAGMENT_BYTES: Final = 4 * 1024
 """A scan that is longer is sent in several parts of the same time, so that it fits into a batch of any limit that a
 broker may have, also of one that is only known when the scan is sealed."""
 ENVELOPE_BYTES: Final = 300
+_CONTENTS = (b',"shapes":[', b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{')
 _CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 _HOLE = struct.Struct("<H")
 _encode = msgspec.json.Encoder().encode
@@ -153,20 +155,22 @@ def stamped(body: bytes, time_ms: int) -> bytes:
     return b"%b%d%b" % (body[_HOLE.size : split], time_ms, body[split:])
 
 
-def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int) -> tuple[int, bytes]:
+def seal_scans(envelope: Envelope, scans: Sequence[bytes], max_bytes: int, *, rows: bool = False) -> tuple[int, bytes]:
     """Seal as many of `scans` as fit into `max_bytes`, at least one; gives how many, and the payload.
 
-    What is of one device stands together, in the order in which it was read: there zlib finds what is alike.
+    What is of one device stands together, in the order in which it was read: there zlib finds what is alike. `rows`:
+    whoever will read it reads rows.
     """
-    head = envelope.head() + b'"scans":['
+    head = envelope.head()
+    content = in_rows if rows else with_names
     take, plain_bytes = 0, len(head)
     for scan in scans[:MAX_SCANS]:
-        plain_bytes += len(scan) + 1
+        plain_bytes += len(scan) + 1 + ROOM_BYTES
         if plain_bytes > MAX_PLAIN_BYTES and take:
             break
         take += 1
     while True:
-        payload = packed(head + b",".join(_by_device(scans[:take])) + b"]}")
+        payload = packed(head + content(_by_device(scans[:take])) + b"}")
         if len(payload) <= max_bytes or take == 1:
             return take, payload
         take = max(1, min(take - 1, take * max_bytes * 9 // (len(payload) * 10)))
@@ -188,8 +192,7 @@ def seal_single(envelope: Envelope, kind: BatchKind, body: bytes, time_ms: int, 
 def seal_again(envelope: Envelope, payload: bytes) -> bytes:
     """Put the content of a batch of a lost epoch, times and all, behind a new envelope."""
     text = plain(payload)
-    starts = (text.find(content) for content in (b',"scans":[', b',"event":{', b',"snapshot":{', b',"result":{'))
-    start = min(found for found in starts if found >= 0)
+    start = min(found for content in _CONTENTS if (found := text.find(content)) >= 0)
     return packed(envelope.head() + text[start + 1 :])
 
 

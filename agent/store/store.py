@@ -39,6 +39,7 @@ from agent.store.forgetting import Forgotten, forget, forget_aside, refused
 from agent.store.inspection.overview import Overview, files_aside, salvaging
 from agent.store.ledger import DELIVERED, REJECTED
 from agent.store.losses import Loss
+from agent.store.outbox import UPLINK
 from agent.store.parts import MIN_PAYLOAD_BYTES, Parts, StoreConfig, StoreError, set_aside_event
 from agent.store.records import RecordType
 from agent.store.recovery import Recovered
@@ -74,6 +75,7 @@ class Store:
         self._backlog = Backlog(parts, self._committer, self._archive)
         self._sealer = Sealer(parts, self._committer)
         self._salvager = Salvager(parts, self._committer, self._sealer)
+        self._rows_allowed = dict[str, bool]()
 
     @property
     def epoch(self) -> str:
@@ -144,7 +146,7 @@ class Store:
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
                 self._committer.hurry()
-            if first or self._sealer.much_waits_since(end):
+            if first or self._sealer.is_nearly_due(scan.mono_ns) or self._sealer.much_waits_since(end):
                 self._sealer.hurry()
 
     def append_event(self, event: Event) -> None:
@@ -181,6 +183,11 @@ class Store:
         """Seal batches of at most `max_bytes` from now on; None for the configured limit, which is never exceeded."""
         most = self._parts.config.max_payload_bytes
         self._parts.max_payload_bytes = most if max_bytes is None else min(most, max(max_bytes, MIN_PAYLOAD_BYTES))
+
+    def allow_rows(self, *, allowed: bool, uplink: str = UPLINK) -> None:
+        """Seal batches in rows from now on, where each uplink that has said anything says that they are read."""
+        self._rows_allowed[uplink] = allowed
+        self._parts.rows = all(self._rows_allowed.values())
 
     async def change(self, config: StoreConfig) -> None:
         """Go by another configuration from now on; gateway, folders and `max_bytes` are those of the opening.

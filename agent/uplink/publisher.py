@@ -100,6 +100,7 @@ class Publisher:
     async def run(self) -> None:
         """Connect and send, for ever; returns after `drain`. Raises only what the store raises."""
         self._sayings.hardware = hardware()
+        self._source.allow_rows(allowed=False)  # it may be another IOC
         await self._asked_before.recall(self._source.epoch)
         await self._route.payload_limit.recall()
         while not self._stopping:

@@ -16,14 +16,20 @@ from gateways.serials import Block
 _ZLIB = b"\x78"
 
 
+_Value = int | float | str | bool | None
+
+
 class _Scan(msgspec.Struct):
     device: str
-    values: dict[str, int | float | str | bool | None]
+    values: dict[str, _Value] = {}
+    shape: int = 0
+    row: list[_Value] = []
 
 
 class _Batch(msgspec.Struct):
     """The part of an OCG1 batch that the bench reads."""
 
+    shapes: list[list[str]] = []
     scans: list[_Scan] = []
 
 
@@ -31,13 +37,15 @@ _BATCH = msgspec.json.Decoder(_Batch)
 
 
 def oc_agent(topic: str, payload: bytes) -> Iterator[Block]:
-    """OCG1, docs/contract: `ocg/v1/{gateway}/up/data` or `backfill`, JSON or its zlib stream."""
+    """OCG1, docs/contract: `ocg/v1/{gateway}/up/data` or `backfill`, JSON or its zlib stream, with names or in rows."""
     if not topic.endswith(("/up/data", "/up/backfill")):
         return
     text = zlib.decompress(payload) if payload[:1] == _ZLIB else payload
-    for scan in _BATCH.decode(text).scans:
+    batch = _BATCH.decode(text)
+    for scan in batch.scans:
         if not scan.device.startswith("_"):  # `_gateway` is the gateway's own health
-            yield from _named(scan.device, scan.values)
+            in_row = zip(batch.shapes[scan.shape], scan.row, strict=True) if scan.row else ()
+            yield from _named(scan.device, scan.values or dict(in_row))
 
 
 def thingsboard(topic: str, payload: bytes) -> Iterator[Block]:

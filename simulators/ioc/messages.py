@@ -41,13 +41,15 @@ class Malformed(Exception):
 
 
 class Scan(msgspec.Struct, frozen=True):
-    """What one device answered at one time."""
+    """What one device answered at one time; in rows it has `shape` and `row` until `parse_sealed` gives it `values`."""
 
     device: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     time_ms: TimeMs
-    values: dict[str, Value]
+    values: dict[str, Value] = {}
     quality: dict[str, str] = {}
     status: dict[str, str] = {}
+    shape: int | None = None
+    row: list[Value] | None = None
 
 
 class Event(msgspec.Struct, frozen=True):
@@ -109,6 +111,7 @@ class Sealed(msgspec.Struct, frozen=True):
     sealed_ms: TimeMs
     low: Seq
     clock: Literal["sync", "hold", "unsync"]
+    shapes: list[list[str]] = []
     scans: Annotated[list[Scan], msgspec.Meta(min_length=1, max_length=5_000)] | None = None
     event: Event | None = None
     snapshot: Snapshot | None = None
@@ -163,6 +166,8 @@ def parse_sealed(gateway: str, lane: str, payload: bytes) -> Sealed:
         raise Malformed("low", f"low {message.low} above seq {message.seq}")
     if message.scans is None and message.event is None and message.snapshot is None and message.result is None:
         raise Malformed("empty", f"seq {message.seq} on {lane}")
+    if message.scans is not None:
+        message = msgspec.structs.replace(message, scans=[_named(scan, message.shapes) for scan in message.scans])
     for scan in message.scans or ():
         _check_scan(scan)
     if message.snapshot is not None:
@@ -214,6 +219,23 @@ def _unpacked(payload: bytes) -> bytes:
 def _check_gateway(topic: str, body: str) -> None:
     if body != topic:
         raise Malformed("gateway", f"{body} on the topic of {topic}")
+
+
+def _named(scan: Scan, shapes: list[list[str]]) -> Scan:
+    """The scan with the name of each value; raises `Malformed` where a row does not fit."""
+    if scan.shape is None and scan.row is None:
+        return scan
+    if scan.shape is None or scan.row is None or scan.values:
+        raise Malformed("rows", f"a scan of {scan.device} has to have values, or a shape and a row")
+    if not 0 <= scan.shape < len(shapes):
+        raise Malformed("rows", f"a scan of {scan.device} has shape {scan.shape}, and there are {len(shapes)} shapes")
+    names = shapes[scan.shape]
+    if len(scan.row) != len(names):
+        raise Malformed("rows", f"a row of {scan.device} has {len(scan.row)} values for {len(names)} names")
+    values = dict(zip(names, scan.row, strict=True))
+    if len(values) < len(names):
+        raise Malformed("rows", f"shape {scan.shape} has a name twice")
+    return msgspec.structs.replace(scan, values=values, shape=None, row=None)
 
 
 def _check_scan(scan: Scan) -> None:

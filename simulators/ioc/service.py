@@ -33,7 +33,10 @@ class _Said(msgspec.Struct):
 
 
 class IocService:
-    """One run of the IOC. `connections` counts how often it has been ready."""
+    """One run of the IOC. `connections` counts how often it has been ready.
+
+    `rows`: whether it says that it reads them; it does so also where it does not say it.
+    """
 
     def __init__(
         self,
@@ -43,6 +46,7 @@ class IocService:
         protocol: Protocol = "5",
         ack: bool = True,
         ack_every_s: float = ACK_EVERY_S,
+        rows: bool = True,
     ) -> None:
         self.ingest = ingest
         self.broker = broker
@@ -51,6 +55,7 @@ class IocService:
         self._protocol = protocol
         self._ack = ack
         self._ack_every_s = ack_every_s
+        self._encodings = ["json", "deflate", *(["rows"] if rows else [])]
         self._gainsaid = False
         self._failure: sqlite3.Error | OSError | None = None
         self._client_id = f"ioc-ingest-{os.getpid()}-{time.monotonic_ns():x}"
@@ -125,7 +130,7 @@ class IocService:
             "time_ms": time.time_ns() // 1_000_000,
             "ack": self._ack,
             "max_bytes": MAX_BYTES,
-            "encodings": ["json", "deflate"],
+            "encodings": self._encodings,
             "host": socket.gethostname(),
         }
         return msgspec.json.encode(state)

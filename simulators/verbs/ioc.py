@@ -43,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--ack-every", type=float, default=ACK_EVERY_S, metavar="N", help="acknowledge every N s; default 1"
     )
     parser.add_argument("--no-ack", action="store_true", help="do not acknowledge: the broker's word counts")
+    parser.add_argument("--no-rows", action="store_true", help="do not say that rows are read: no gateway sends any")
 
 
 def main(args: argparse.Namespace) -> int:
@@ -51,7 +52,12 @@ def main(args: argparse.Namespace) -> int:
         database.open()
         ingest = Ingest(database, pictures=_pictures(args.pictures))
         service = IocService(
-            ingest, broker_address(args), protocol=args.protocol, ack=not args.no_ack, ack_every_s=args.ack_every
+            ingest,
+            broker_address(args),
+            protocol=args.protocol,
+            ack=not args.no_ack,
+            ack_every_s=args.ack_every,
+            rows=not args.no_rows,
         )
         asyncio.run(_serve(service, args))
     except sqlite3.Error as err:

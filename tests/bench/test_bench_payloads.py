@@ -19,11 +19,22 @@ BATCH = json.dumps(
         ],
     }
 ).encode()  # fmt: skip
+IN_ROWS = json.dumps(
+    {
+        "v": 1, "gateway": "bench", "seq": 7, "shapes": [["uptime_s"], ["r0", "r1", "r5"]],
+        "scans": [
+            {"device": "d3", "time_ms": 1, "shape": 1, "row": [11, 12, None], "quality": {"r5": "com"}},
+            {"device": "_gateway", "time_ms": 1, "shape": 0, "row": [4]},
+        ],
+    }
+).encode()  # fmt: skip
 SCANS = [Block(3, 0, [11, 12]), Block(3, 5, [None])]
 
 
 @pytest.mark.parametrize("topic", ["ocg/v1/bench/up/data", "ocg/v1/bench/up/backfill"])
-@pytest.mark.parametrize("payload", [BATCH, zlib.compress(BATCH)], ids=["json", "zlib"])
+@pytest.mark.parametrize(
+    "payload", [BATCH, zlib.compress(BATCH), IN_ROWS, zlib.compress(IN_ROWS)], ids=["json", "zlib", "rows", "rows-zlib"]
+)
 def test_a_batch_of_ours_is_read_in_both_lanes_and_encodings(topic: str, payload: bytes) -> None:
     assert list(payloads.oc_agent(topic, payload)) == SCANS
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import jsonschema
 import pytest
-from contract_check import CONTRACT, README, SCHEMA, validator
+from contract_check import CONTRACT, README, SCHEMA, faults_of, validator, with_names
 
 EXAMPLES = [(name, json.loads(text)) for name, text in re.findall(r"```json (\w+)\n(.*?)```", README, re.DOTALL)]
 MESSAGES = {
@@ -19,6 +19,11 @@ MESSAGES = {
 
 def example(name: str) -> Any:
     return copy.deepcopy(next(message for known, message in EXAMPLES if known == name))
+
+
+def in_rows() -> Any:
+    """The example of a batch in rows."""
+    return copy.deepcopy(next(message for _, message in EXAMPLES if "shapes" in message))
 
 
 def test_the_schema_is_a_schema() -> None:
@@ -110,6 +115,48 @@ def test_what_is_broken_is_rejected(name: str, what: str, breaks: Callable[[Any]
     message = example(name)
     breaks(message)
     assert not validator(name).is_valid(message)
+
+
+BROKEN_ROWS: list[tuple[str, Callable[[Any], Any]]] = [
+    ("no shapes", lambda m: m.pop("shapes")),
+    ("an empty list of shapes", lambda m: m["shapes"].clear()),
+    ("a shape without names", lambda m: m["shapes"][0].clear()),
+    ("a name twice", lambda m: m["shapes"][0].append("pm25")),
+    ("a name in capitals", lambda m: m["shapes"][0].append("PM25")),
+    ("a row without shape", lambda m: m["scans"][0].pop("shape")),
+    ("a shape without row", lambda m: m["scans"][0].pop("row")),
+    ("a row and values", lambda m: m["scans"][0].update(values={"pm25": 35.2, "temp": 29.4})),
+    ("neither", lambda m: [m["scans"][0].pop(key) for key in ("shape", "row")]),
+    ("a shape below 0", lambda m: m["scans"][0].update(shape=-1)),
+    ("a shape by name", lambda m: m["scans"][0].update(shape="pm25")),
+    ("a row of nothing", lambda m: m["scans"][0]["row"].clear()),
+    ("a value in a list", lambda m: m["scans"][0].update(row=[[35.2], 29.4])),
+    ("a text too long", lambda m: m["scans"][0].update(row=["x" * 1025, 29.4])),
+]
+
+
+@pytest.mark.parametrize(("what", "breaks"), BROKEN_ROWS, ids=[what for what, _ in BROKEN_ROWS])
+def test_broken_rows_are_rejected(what: str, breaks: Callable[[Any], Any]) -> None:
+    message = in_rows()
+    breaks(message)
+    assert not validator("data").is_valid(message)
+
+
+def test_a_row_that_does_not_fit_its_shape_breaks_the_contract() -> None:
+    topic = "ocg/v1/dng-hc-01/up/data"
+
+    def faults(**more: Any) -> list[str]:
+        message = in_rows()
+        message["scans"][1].update(more)
+        return faults_of(topic, json.dumps(message).encode(), 1, retain=False)
+
+    assert faults() == []
+    for more in ({"shape": 1}, {"row": [None]}, {"row": [None, 29.0, 1]}, {"quality": {"temp": "com"}}):
+        assert len(faults(**more)) == 1, more
+
+
+def test_both_examples_of_a_batch_say_the_same_of_the_same_scan() -> None:
+    assert with_names(in_rows())["scans"][0]["values"] == example("data")["scans"][0]["values"]
 
 
 def test_optional_fields_may_be_left_out() -> None:

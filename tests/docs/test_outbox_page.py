@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from contract_check import with_names
 from fake_clock import FakeClock
 from outbox_damage import fill
 from store_lab import Lab, decode
@@ -145,13 +146,14 @@ def test_a_payload_is_read_as_the_page_says(folder: Path) -> None:
     printed = shell(folder, block_with(SHELL, "payload[:1]"))
     ((payload,),) = [row.values() for row in query(folder, "SELECT payload FROM batch WHERE seq = 5")]
     assert payload[:1] == b"\x78"
-    assert msgspec.json.decode(printed) == decode(payload)
+    assert with_names(msgspec.json.decode(printed)) == decode(payload)
 
 
 def test_a_bundle_is_opened_as_the_page_says(folder: Path) -> None:
     printed = shell(folder, block_with(SHELL, "WHERE last >= ?"))
     found = read_chunk(folder / "outbox.db", (1, 2), 10, 1 << 20)
-    assert [msgspec.json.decode(line) for line in printed.splitlines()] == [decode(row.payload) for row in found.rows]
+    messages = [with_names(msgspec.json.decode(line)) for line in printed.splitlines()]
+    assert messages == [decode(row.payload) for row in found.rows]
     assert printed.count('"scans"') == 2
 
 

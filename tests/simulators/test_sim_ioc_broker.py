@@ -174,6 +174,7 @@ async def test_state_is_retained_and_says_offline_when_the_ioc_stops(mqtt: Bench
     one = Ioc(mqtt)
     await _until(lambda: gateway.newest(STATE).get("online"))
     assert gateway.newest(STATE)["ack"] is True
+    assert gateway.newest(STATE)["encodings"] == ["json", "deflate", "rows"]
     await one.stop()
     await _until(lambda: gateway.newest(STATE).get("online") is False)
 

@@ -207,6 +207,61 @@ def test_a_malformed_message_is_counted_by_reason_and_changes_nothing(
     assert "malformed" in as_text(report(ingest))
 
 
+def rowed(seq: int = 1, **first: Any) -> dict[str, Any]:
+    """A message in rows, beside one scan with names; `first` are other fields of the first scan."""
+    scans = [
+        {"device": "aq-01", "time_ms": 1_000, "shape": 1, "row": [35.2, True, "é"]} | first,
+        {"device": "aq-02", "time_ms": 1_001, "shape": 1, "row": [None, False, "e"], "quality": {"pm25": "com"}},
+        {"device": "wl-02", "time_ms": 1_002, "values": {"level": 2.5}},
+    ]
+    return sealed(seq, shapes=[["a"], ["pm25", "ok", "text"]], scans=scans)
+
+
+def test_rows_are_stored_as_their_names_say(ingest: Ingest, tmp_path: Path) -> None:
+    ingest.take("ocg/v1/gw-1/up/data", json.dumps(rowed()).encode())
+    assert ingest.malformed == {}
+    found = _rows(tmp_path, "SELECT device, point, time_ms, value, quality FROM reading ORDER BY device, point")
+    assert found == [
+        ("aq-01", "ok", 1_000, "true", ""),
+        ("aq-01", "pm25", 1_000, "35.2", ""),
+        ("aq-01", "text", 1_000, '"é"', ""),
+        ("aq-02", "ok", 1_001, "false", ""),
+        ("aq-02", "pm25", 1_001, "null", "com"),
+        ("aq-02", "text", 1_001, '"e"', ""),
+        ("wl-02", "level", 1_002, "2.5", ""),
+    ]
+    assert ingest.gateways["gw-1"].newest["aq-01"] == {"pm25": 35.2, "ok": True, "text": "é"}
+
+
+@pytest.mark.parametrize(
+    ("message", "reason", "words"),
+    [
+        (rowed(shape=2), "rows", "a scan of aq-01 has shape 2, and there are 2 shapes"),
+        (rowed(shape=-1), "rows", "a scan of aq-01 has shape -1, and there are 2 shapes"),
+        (rowed() | {"shapes": []}, "rows", "a scan of aq-01 has shape 1, and there are 0 shapes"),
+        (rowed(row=[35.2, True]), "rows", "a row of aq-01 has 2 values for 3 names"),
+        (rowed(row=[35.2, True, "é", 1]), "rows", "a row of aq-01 has 4 values for 3 names"),
+        (rowed(shape=None), "rows", "a scan of aq-01 has to have values, or a shape and a row"),
+        (rowed(row=None), "rows", "a scan of aq-01 has to have values, or a shape and a row"),
+        (rowed(values={"pm25": 1}), "rows", "a scan of aq-01 has to have values, or a shape and a row"),
+        (rowed() | {"shapes": [["a"], ["a", "b", "a"]]}, "rows", "shape 1 has a name twice"),
+        (rowed() | {"shapes": [[], []]}, "rows", "a row of aq-01 has 3 values for 0 names"),
+        (rowed(shape=0, row=[[1]]), "schema", ""),
+        (rowed(row=[None, True, "é"]), "quality", "aq-01.pm25 is null without a quality"),
+        (rowed(row=[2**64, True, "é"]), "schema", ""),
+        (rowed(shape=None, row=None), "empty", "a scan of aq-01"),
+    ],
+)
+def test_a_bad_row_is_refused_by_name_and_changes_nothing(
+    ingest: Ingest, message: dict[str, Any], reason: str, words: str
+) -> None:
+    ingest.take("ocg/v1/gw-1/up/data", json.dumps(message).encode())
+    assert ingest.malformed == {reason: 1}
+    assert words in ingest.last_malformed
+    assert ingest.gateways == {}
+    assert list(ingest.acks()) == []
+
+
 LANES = ["data", "event", "status", "birth/x", "health", "blob/1/2", f"blob/{ID}/1"]
 
 

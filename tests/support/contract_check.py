@@ -51,8 +51,20 @@ def topics() -> tuple[Topic, ...]:
 
 
 def decoded(payload: bytes) -> Any:
-    """A payload as JSON."""
+    """A payload as JSON, as it stands there."""
     return json.loads(zlib.decompress(payload) if payload[:1] == b"\x78" else payload)
+
+
+def with_names(message: dict[str, Any]) -> dict[str, Any]:
+    """A message whose scans all have `values`, as the contract says that rows are to be read."""
+    shapes = message.pop("shapes", [])
+    for scan in message.get("scans", ()):
+        if "row" in scan:
+            assert scan["shape"] >= 0
+            names, row = shapes[scan.pop("shape")], scan.pop("row")
+            assert len(names) == len(row) == len(set(names))
+            scan["values"] = dict(zip(names, row, strict=True))
+    return message
 
 
 @cache
@@ -134,6 +146,10 @@ def _payload_faults(row: Topic, topic: str, payload: bytes) -> list[str]:
 
 def _batch_faults(message: dict[str, Any]) -> list[str]:
     faults = ["low is above seq"] if message["low"] > message["seq"] else []
+    try:
+        message = with_names(message)
+    except (AssertionError, IndexError):
+        return [*faults, "a row does not fit its shape"]
     times = [message["sealed_ms"], *(scan["time_ms"] for scan in message.get("scans", ()))]
     faults += [f"{time_ms} are no milliseconds" for time_ms in times if time_ms in SECONDS or time_ms >= MICROSECONDS]
     for scan in message.get("scans", ()):

@@ -13,6 +13,7 @@ from random import Random
 from typing import Any
 
 import msgspec
+from contract_check import with_names
 from fake_clock import FakeClock
 
 from agent.clock import NS_PER_S
@@ -28,8 +29,7 @@ HANGS_S = 60.0
 def decode(payload: bytes) -> dict[str, Any]:
     """A payload as the IOC reads it."""
     plain = zlib.decompress(payload) if payload[:1] == b"\x78" else payload
-    found: dict[str, Any] = msgspec.json.decode(plain)
-    return found
+    return with_names(msgspec.json.decode(plain))
 
 
 def values(payload: bytes) -> list[int]:
@@ -39,7 +39,10 @@ def values(payload: bytes) -> list[int]:
 
 @dataclass
 class Lab:
-    """One gateway's folders and clock. Everything it ever handed on is in `sent`, by epoch and number."""
+    """One gateway's folders and clock. Everything it ever handed on is in `sent`, by epoch and number.
+
+    `rows`: whether its IOC reads them; None where it has not said so.
+    """
 
     folder: Path
     ram: Path
@@ -49,6 +52,7 @@ class Lab:
     hold_unsynced_s: float = 900.0
     first_batch_s: float = inf
     max_payload_bytes: int = 60 * 1024
+    rows: bool | None = True
     sent: dict[tuple[str, int], bytes] = field(default_factory=dict)
     order: list[int] = field(default_factory=list)
     read_at_ns: dict[int, int] = field(default_factory=dict)
@@ -89,6 +93,8 @@ class Lab:
                     self.note(store, batch, handed_on=True)
 
             store.on_sealed = sealed
+            if self.rows is not None:
+                store.allow_rows(allowed=self.rows)
             yield store
 
     def note(self, store: Store, batch: Batch, *, handed_on: bool = False) -> None:

@@ -1,7 +1,7 @@
 """What is in a payload, for those who read it here and not at the IOC. Pure."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -21,23 +21,36 @@ class Value(msgspec.Struct, frozen=True, omit_defaults=True):
     clock: str = ""
 
 
+_Value = bool | int | float | str | None
+
+
 class _Scan(msgspec.Struct):
     device: str
     time_ms: int
-    values: dict[str, bool | int | float | str | None]
+    values: dict[str, _Value] = {}
+    shape: Annotated[int, msgspec.Meta(ge=0)] | None = None
+    row: list[_Value] = []
     quality: dict[str, str] = {}
     status: dict[str, str] = {}
 
 
 class Content(msgspec.Struct):
-    """A payload, parsed: the envelope, and the scans of a data batch."""
+    """A payload, parsed: the envelope, and the scans of a data batch; those in rows have their `values` too."""
 
     epoch: str
     seq: int
     sealed_ms: int
     low: int
     clock: str
+    shapes: list[list[str]] = []
     scans: list[_Scan] = []
+
+    def __post_init__(self) -> None:
+        for scan in self.scans:
+            if scan.shape is not None:
+                if scan.shape >= len(self.shapes):
+                    raise ValueError(f"there is no shape {scan.shape}")
+                scan.values = dict(zip(self.shapes[scan.shape], scan.row, strict=True))
 
     @property
     def readings(self) -> int:

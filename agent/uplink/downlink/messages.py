@@ -27,6 +27,7 @@ class IocState(msgspec.Struct, frozen=True, kw_only=True):
     """Is the IOC's ingest up, does it acknowledge, and what can it take.
 
     `max_bytes`: the longest payload. `backfill_readings_per_s`: the pace of what comes late, from each gateway.
+    `encodings`: what it reads.
     """
 
     v: Literal[1]
@@ -36,6 +37,7 @@ class IocState(msgspec.Struct, frozen=True, kw_only=True):
     host: str = ""
     max_bytes: Annotated[int, msgspec.Meta(ge=1)] | None = None
     backfill_readings_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    encodings: tuple[str, ...] = ()
 
 
 class NoIocState(NamedTuple):

@@ -2,7 +2,8 @@
 
 Promises: `auto` follows the retained state of the IOC; where an IOC that acknowledges was seen once, a PUBACK never
 counts again until the IOC says otherwise, for a broker that has just started knows neither its state nor its
-subscription. A new process waits `decide_s` before it takes a missing state for "there is no such IOC".
+subscription. A new process waits `decide_s` before it takes a missing state for "there is no such IOC". That rows are
+read holds until the IOC says otherwise, too; an IOC that went away did not unsay it.
 """
 
 from typing import Final, Literal
@@ -12,6 +13,8 @@ from agent.uplink.downlink.messages import IocState, NoIocState
 
 LEAST_BYTES: Final = 1_024
 """An IOC that says it takes less would take hardly any batch: that is a mistake in its settings."""
+ROWS: Final = "rows"
+"""What an IOC that reads rows has among its encodings."""
 
 AckMode = Literal["ioc", "broker", "undecided"]
 
@@ -27,6 +30,7 @@ class Peer:
         self._decide_ns = round(decide_s * NS_PER_S)
         self._first_connected_ns: int | None = None
         self._acks = False
+        self.reads_rows = False
         self.state: IocState | None = None
 
     @property
@@ -50,9 +54,10 @@ class Peer:
         """Take in what the IOC says; True where it has come up, so that it may lack what was sent before."""
         was_online = self.online is True
         if isinstance(state, NoIocState):
-            self.state, self._acks = None, False
+            self.state, self._acks, self.reads_rows = None, False, False
             return False
         self.state = state
+        self.reads_rows = ROWS in state.encodings or (self.reads_rows and not state.online)
         self._acks = state.ack or (self._acks and not state.online)
         return state.online and not was_online
 

@@ -64,7 +64,7 @@ class Sender:
         self._turning, self._reading = Pulse(route.clock, STUCK_S), Pulse(route.clock, STUCK_S)
         self._quiet = asyncio.Event()
         self._down: UplinkDown | None = None
-        self._limit_payload()
+        self._say_what_is_taken()
 
     @property
     def in_flight(self) -> int:
@@ -100,7 +100,8 @@ class Sender:
         runs = self._route.may_send() and not traffic.refusals.lane_wait_s("live", self._clock.mono_ns())
         if not (runs and traffic.live.offer(batch)):
             traffic.rewind(batch.seq)
-        self._poke()
+        self._quiet.clear()
+        traffic.wake.set()
 
     def look_again(self, seq: int) -> None:
         """The store has batches from `seq` on that it did not have when it was asked."""
@@ -125,7 +126,7 @@ class Sender:
         if not self._route.may_send():
             traffic.spill()
         traffic.bucket.set_rate(self._route.backfill_rate(), now_ns)
-        self._limit_payload()
+        self._say_what_is_taken()
         self._poke()
 
     async def _pump(self) -> None:
@@ -285,8 +286,9 @@ class Sender:
         elif isinstance(err, UplinkDown):
             self._down = err
 
-    def _limit_payload(self) -> None:
-        """Let the store seal no more than the broker and the IOC take. What is sealed already is sent as it is."""
+    def _say_what_is_taken(self) -> None:
+        """Let the store seal what the broker and the IOC take. What is sealed already is sent as it is."""
+        self._source.allow_rows(allowed=self._route.peer.reads_rows)
         longest = max(self._route.format.frequent, key=len, default="")
         self._route.payload_limit.set(self._session.limits.max_payload_bytes(longest), self._route.peer.max_bytes)
 

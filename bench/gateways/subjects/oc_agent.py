@@ -10,8 +10,10 @@ from gateways.kernel import clock_is_set
 from gateways.serials import Block
 from gateways.subjects.api import Launch, Missing, Place, Site
 
-IOC_STATE = b'{"v":1,"online":true,"time_ms":%d,"ack":false}' % (time.time_ns() // 1_000_000)
-"""An IOC that does not acknowledge: the broker's PUBACK means delivered, as it does for every peer."""
+IOC_STATE = b'{"v":1,"online":true,"time_ms":%d,"ack":false,"encodings":["json","deflate","rows"]}' % (
+    time.time_ns() // 1_000_000
+)
+"""An IOC that reads rows and does not acknowledge: the broker's PUBACK means delivered, as it does for every peer."""
 
 
 LOOP = "OC_AGENT_LOOP"

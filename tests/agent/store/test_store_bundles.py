@@ -1,5 +1,6 @@
 """Delivered batches are kept together in bundles, and come out of them with the bytes that they had."""
 
+import lzma
 import sqlite3
 import zlib
 from contextlib import closing
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from outbox_damage import fill
 
-from agent.packing import packed, plain
+from agent.packing import FOR_NUMBERS, Packing, packed, plain
 from agent.settings import OutboxSettings
 from agent.store.bundle import MAX_TEXT_BYTES, NotABundle, bundles_of, members_of, payload_in
 from agent.store.checks import row_check
@@ -196,11 +197,30 @@ async def test_a_batch_that_another_zlib_would_pack_otherwise_is_still_sound(
     async with lab.open() as store:
         await delivered(lab, store, 6)
         before = await everything(store)
-        monkeypatch.setattr("agent.store.bundle.packed", lambda text: packed(text, 9))
+        monkeypatch.setattr("agent.store.bundle.packed", lambda text, _: packed(text, Packing(9, 0)))
         after = await everything(store)
     assert list(after) == list(before)
     assert after != before
     assert [plain(payload) for payload in after.values()] == [plain(payload) for payload in before.values()]
+
+
+EARLIER = Packing(4, zlib.Z_DEFAULT_STRATEGY)
+
+
+def test_a_batch_comes_out_with_its_bytes_also_where_it_was_packed_by_an_earlier_version() -> None:
+    payloads = {seq: packed(text(seq), EARLIER if seq % 2 else FOR_NUMBERS) for seq in range(1, 5)}
+    payloads[5] = text(5, 1)
+    assert packed(text(1), EARLIER) != packed(text(1)) != text(1)
+    (bundle,) = bundles_of([(head(seq), payload) for seq, payload in payloads.items()])
+    assert {seq: member.payload for seq, member in members_of(bundle.body).items()} == payloads
+
+
+def test_a_way_of_packing_that_is_not_known_is_not_guessed() -> None:
+    (bundle,) = bundles_of([(head(seq), packed(text(seq))) for seq in (1, 2)])
+    data = bytearray(lzma.decompress(bundle.body))
+    data[4 + 12] = 3
+    with pytest.raises(NotABundle, match="way 3"):
+        members_of(lzma.compress(bytes(data)))
 
 
 def test_a_check_over_the_text_is_not_one_over_how_it_was_packed() -> None:

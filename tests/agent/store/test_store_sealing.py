@@ -1,3 +1,4 @@
+import asyncio
 import re
 import zlib
 from random import Random
@@ -179,3 +180,18 @@ async def test_the_first_readings_after_a_start_do_not_wait_for_a_whole_batch(la
             assert store.high == first
             await lab.live(store, 2.0)
             assert store.high == first + 1
+
+
+async def test_what_is_read_when_a_batch_is_nearly_due_goes_with_it(lab: Any) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=1.0)
+    async with lab.open() as store:
+        running = asyncio.create_task(store.run())
+        lab.read(store)
+        for elapsed_s, sealed in ((0.95, 0), (0.035, 1)):
+            await asyncio.sleep(0.01)
+            lab.clock.advance(elapsed_s)
+            lab.read(store)
+            await asyncio.sleep(0.01)
+            assert (store.high, store.account().waiting) == (sealed, 0 if sealed else 2)
+        running.cancel()
+        await asyncio.wait([running])

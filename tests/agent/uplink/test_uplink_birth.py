@@ -61,7 +61,7 @@ def test_births_are_valid_and_say_what_is_configured(ocg1: Ocg1) -> None:
     gateway, meter, mast, gone = ocg1.births(NOW, hardware, {"old-1"})
     birth = valid("birth", gateway.payload)
     assert birth["devices"] == ["meter-1", "mast-1"]
-    assert birth["capabilities"]["commands"] == []
+    assert birth["capabilities"] == {"encodings": ["json", "deflate", "rows"], "commands": []}
     device = valid("device_birth", meter.payload)
     assert (device["link"], device["name"], device["station"]) == ("modbus-rtu", {"vi": "Điện kế tủ 1"}, "DNG-01")
     assert device["points"] == [

@@ -44,6 +44,13 @@ def test_every_message_of_the_contract_is_read() -> None:
     assert isinstance(read(TOPICS.status, own), OwnStatus)
 
 
+def test_encodings_are_read_whatever_words_are_among_them() -> None:
+    said = {"v": 1, "online": True, "time_ms": 1}
+    assert read(IOC_STATE, said).encodings == ()
+    assert read(IOC_STATE, said | {"encodings": ["json", "cbor", "rows"]}).encodings == ("json", "cbor", "rows")
+    assert isinstance(read(IOC_STATE, said | {"encodings": "rows"}), Bad)
+
+
 def test_compressed_messages_are_read() -> None:
     payload = zlib.compress(json.dumps({"v": 1, "online": False, "time_ms": 1}).encode())
     assert read_down(TOPICS, IOC_STATE, payload) == IocState(v=1, online=False, time_ms=1)

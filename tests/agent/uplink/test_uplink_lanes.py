@@ -271,6 +271,22 @@ def test_an_ioc_that_does_not_acknowledge_leaves_it_to_the_broker() -> None:
     assert peer.mode(0) == "broker"
 
 
+def test_that_an_ioc_reads_rows_holds_until_it_says_otherwise() -> None:
+    reading = IocState(v=1, online=True, encodings=("json", "rows", "later"))
+    for end, reads in [(DOWN, True), (UP, False), (NoIocState(), False), (reading, True)]:
+        peer = Peer("auto", "5", 10)
+        assert not peer.reads_rows
+        peer.connected(0)
+        peer.heard(reading)
+        peer.connected(100 * S)
+        assert peer.reads_rows, "a connection that was cut says nothing"
+        peer.heard(end)
+        assert peer.reads_rows is reads
+    peer = Peer("auto", "5", 10)
+    peer.heard(DOWN)
+    assert not peer.reads_rows, "it never said so"
+
+
 def test_what_the_configuration_says_goes_before_what_the_ioc_says() -> None:
     for setting in ("ioc", "broker"):
         peer = Peer(setting, "3.1.1", 10)

@@ -120,6 +120,9 @@ class Follower:
     def limit_payload(self, max_bytes: int | None) -> None:
         """The first uplink says how long batches may be."""
 
+    def allow_rows(self, *, allowed: bool) -> None:
+        self._store.allow_rows(allowed=allowed, uplink="lines")
+
 
 async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_for_the_other(
     bench: Bench, lab: Lab, tmp_path: Path
@@ -156,8 +159,9 @@ async def test_two_uplinks_with_two_formats_share_one_outbox_and_neither_waits_f
             brokers[0].start()
             ioc = await listener(brokers[0])
             stack.callback(ioc.close)
-            await asyncio.to_thread(ioc.state, ack=False)
-            await until(lambda: first.state().connected)
+            await asyncio.to_thread(ioc.state, ack=False, encodings=["json", "deflate", "rows"])
+            await until(lambda: first.state().connected and first._peer.reads_rows)
+            assert not store._parts.rows, "the second format reads no rows"
             await read_values(store, lab, range(11, 21))
             await until(lambda: store.stats().undelivered == 0, 20, what="the first uplink, while the second has none")
             assert follower.undelivered == 10

@@ -45,6 +45,7 @@ class MemorySource:
         self.delivered: list[int] = []
         self.dead: list[int] = []
         self.limit: int | None = None
+        self.rows: bool | None = None
         self.on_sealed: Callable[[Batch], None] = lambda batch: None
 
     def new_connection(self) -> int:
@@ -87,6 +88,9 @@ class MemorySource:
 
     def limit_payload(self, max_bytes: int | None) -> None:
         self.limit = max_bytes
+
+    def allow_rows(self, *, allowed: bool) -> None:
+        self.rows = allowed
 
     def seal(self, kind: BatchKind = "data", readings: int = 10, size: int = 0) -> Batch:
         """One more batch of the contract, at least `size` bytes long, handed on as the store does."""
@@ -169,8 +173,8 @@ class Ioc:
         payload = message if isinstance(message, bytes) else json.dumps(message).encode()
         self._client.publish(topic, payload, retain=retain)
 
-    def state(self, *, online: bool = True, ack: bool = True) -> None:
-        self.say("ocg/v1/ioc/state", {"v": 1, "online": online, "time_ms": 1, "ack": ack})
+    def state(self, *, online: bool = True, ack: bool = True, **more: Any) -> None:
+        self.say("ocg/v1/ioc/state", {"v": 1, "online": online, "time_ms": 1, "ack": ack} | more)
 
     def ack(self, cumulative: int, selective: Sequence[SeqRange] = (), epoch: str = EPOCH) -> None:
         said = {"v": 1, "epoch": epoch, "cumulative": cumulative, "selective": list(selective), "time_ms": 1}

@@ -43,7 +43,7 @@ def birth(
         "agent": {"name": "oc-agent", "version": __version__},
         "site": _site(settings),
         **({"hardware": known} if known else {}),
-        "capabilities": {"encodings": ["json", "deflate"], "commands": list(commands)},
+        "capabilities": {"encodings": ["json", "deflate", "rows"], "commands": list(commands)},
         "devices": [device.name for device in settings.devices],
     }
 

@@ -7,7 +7,7 @@ import msgspec
 
 from agent.health import Hardware
 from agent.model import Batch
-from agent.packing import packed
+from agent.packing import FOR_TEXTS, packed
 from agent.settings import Settings
 from agent.uplink.downlink.messages import Down
 from agent.uplink.formats import Lane, Message, Moment, Why
@@ -17,8 +17,6 @@ from agent.uplink.formats.ocg1.status import health, status
 from agent.uplink.formats.ocg1.topics import Topics
 
 DATA_EXPIRY_S: Final = 7 * 86_400
-SMALLEST: Final = 6
-"""The level of zlib for what is said seldom."""
 
 
 class Ocg1:
@@ -79,4 +77,4 @@ class Ocg1:
 
 
 def _retained(topic: str, said: dict[str, Any]) -> Message:
-    return Message(topic, packed(msgspec.json.encode(said), SMALLEST), retain=True)
+    return Message(topic, packed(msgspec.json.encode(said), FOR_TEXTS), retain=True)
