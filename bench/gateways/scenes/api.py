@@ -27,7 +27,7 @@ class Effort:
     """How far apart the highest rate that is carried and the lowest that is not may be."""
     backlog: int = 1_000_000
     stored: int = 10_000_000
-    linearity_s: float = 30.0
+    linearity_s: float = 20.0
     idle_s: float = 60.0
     rtu_s: float = 20.0
     quick: bool = False
