@@ -4,7 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from math import isfinite
+from math import isfinite, isnan
 from typing import Any
 
 from gateways.figures import Figure
@@ -29,8 +29,10 @@ class Results:
     """What makes the bench fail: our agent lost something, told something wrong, or did not run."""
 
     def add(self, subject: str, figures: Mapping[str, float]) -> None:
+        """Of one run; what is not a number was not seen in it."""
         for name, value in figures.items():
-            self.runs[subject][name].append(value)
+            if not isnan(value):
+                self.runs[subject][name].append(value)
 
     def figures(self) -> dict[str, dict[str, Figure]]:
         return {

@@ -116,6 +116,12 @@ def test_a_lost_reading_or_a_wrong_value_of_ours_is_a_fault_and_a_slow_one_is_no
     ]
 
 
+def test_what_is_not_a_number_was_not_measured() -> None:
+    results = Results()
+    results.add("oc-agent", {"live_p95_ms": float("nan"), "drain_s": 5.0})
+    assert list(results.runs["oc-agent"]) == ["drain_s"]
+
+
 def test_how_long_each_scene_took_is_told() -> None:
     results = Results()
     results.seconds["steady"]["oc-agent"] = 70.4
