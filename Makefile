@@ -41,11 +41,12 @@ bench: $(VENV)/ready $(WHEEL_VENV)/ready broker ## Our agent and other gateways 
 	cd bench && ../$(BIN)/python -m gateways $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(PI),--boards $(PI)) $(if $(ONLY),--only $(ONLY)) $(if $(SCENES),--scenes $(SCENES))
 
-bench-parts: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus, the cost of the store and of simulated devices
+bench-parts: $(VENV)/ready ## What was measured to choose a library, a bad RS-485 bus, the cost of the store, of simulated devices and of one device
 	$(BIN)/python bench/validation_libraries.py
 	$(BIN)/python bench/modbus_bus.py
 	$(BIN)/python bench/store.py
 	$(BIN)/python bench/simulated_modbus.py
+	$(BIN)/python bench/floor.py
 
 soak: $(VENV)/ready debian lowest ## The long tests, and the tests on the lowest versions
 	$(BIN)/pytest -q --soak --soak-seconds $(SOAK_SECONDS) -rP

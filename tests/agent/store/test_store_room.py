@@ -156,7 +156,7 @@ async def test_much_that_waits_is_sealed_before_its_interval_is_over_and_asked_f
     monkeypatch.setattr("agent.store.sealer.HELD_BYTES", 20_000)
     async with lab.open() as store:
         asked: list[int] = []
-        monkeypatch.setattr(store._sealer, "hurry", lambda: asked.append(waiting()))
+        monkeypatch.setattr(store._sealer, "replan", lambda: asked.append(waiting()))
 
         def waiting() -> int:
             return int(store._parts.journal.bytes_from(store._ledger.cursor))
