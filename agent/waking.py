@@ -8,9 +8,9 @@ import asyncio
 
 
 class Alarm:
-    """One task sleeps until something is due: `set` wakes it now, `by` makes it sleep no longer than so.
+    """One task sleeps until something is due: `set` wakes it now, `move` makes it sleep for so long instead.
 
-    Naming a time wakes nobody before it: where that comes to nothing, a timer was moved and no task ran.
+    A time that comes to nothing wakes nobody: a timer was moved, and moved again.
     """
 
     def __init__(self) -> None:
@@ -32,18 +32,20 @@ class Alarm:
         """Whether it was woken, or the time was over, since the last `clear`."""
         return self._rung
 
-    def by(self, within_s: float) -> None:
-        """Wake it in so many seconds at the latest. One that is awake finds out by itself how long it may sleep."""
+    def move(self, within_s: float | None) -> None:
+        """Wake it in so many seconds (None: only by `set`), not when it was to wake before.
+
+        One that is awake finds out by itself how long it may sleep.
+        """
         if not self._sleeper:
+            return
+        self._disarm()
+        if within_s is None:
             return
         if within_s <= 0:
             self.set()
-            return
-        loop = self._sleeper.get_loop()
-        at_s = loop.time() + within_s
-        if self._timer is None or at_s < self._timer.when():
-            self._disarm()
-            self._timer = loop.call_at(at_s, self._ring)
+        else:
+            self._timer = self._sleeper.get_loop().call_later(within_s, self._ring)
 
     async def wait(self, within_s: float | None) -> bool:
         """Sleep until woken, at most `within_s` seconds (None: for ever); False where a time was over.

@@ -10,6 +10,7 @@ import json
 import sys
 import time
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,12 @@ def attached(broker_port: int) -> paho.Client:
     client = paho.Client(CallbackAPIVersion.VERSION2, protocol=paho.MQTTv5)
     client.connect("127.0.0.1", broker_port)
     sock: Any = client.socket()
+
+    def stop_writing(*_: Any) -> None:
+        loop.remove_writer(sock)
+
     client.on_socket_register_write = lambda *_: loop.add_writer(sock, client.loop_write)
-    client.on_socket_unregister_write = lambda *_: loop.remove_writer(sock)
+    client.on_socket_unregister_write = stop_writing
     loop.add_reader(sock, client.loop_read)
 
     def misc() -> None:
@@ -47,7 +52,7 @@ async def run(ports: list[int], registers: int, broker: int) -> None:
     for device in devices:
         await device.connect()
 
-    async def read(number: int) -> tuple[int, list[int]]:
+    async def read(number: int) -> tuple[int, Sequence[int]]:
         answer = await devices[number].read_holding_registers(0, count=registers, device_id=1)
         return number, answer.registers
 

@@ -119,7 +119,8 @@ class Link(Protocol):
     async def read(self, unit: int | None, plan: Any) -> list[Reading]:
         """Ask `unit` for everything in `plan` once.
 
-        Returns readings, with quality `cfg` where the device refused one block. Never logs, never returns None.
+        Returns readings, each point at most once, with quality `cfg` where the device refused one block. Never logs,
+        never returns None.
         Raises `LinkDown`, `NoReply`, `BadReply` or `DeviceRefused` (all blocks refused); see `drivers.errors`.
         """
 

@@ -10,7 +10,7 @@ import pytest
 from contract_check import faults_of
 
 import agent
-from agent.event_loop import VARIABLE
+from agent.event_loop import VARIABLE, loop_factory
 from simulators.testing import BenchBroker, ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,9 +36,9 @@ class OnUvloop:
     """The loop of each asynchronous test."""
 
     def pytest_asyncio_loop_factories(self) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-        import uvloop
-
-        return {"uvloop": uvloop.new_event_loop}
+        factory = loop_factory()
+        assert factory, "uvloop is not installed: pip install uvloop"
+        return {"uvloop": factory}
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -16,15 +16,32 @@ from drivers.api import Quality, Reading
 
 
 class DeviceState(msgspec.Struct, kw_only=True):
-    """What is known of one device now, for `status` and the live displays."""
+    """What is known of one device now, for `status` and the live displays.
+
+    `answers` are kept as they came, for they come all the time and are looked at now and then.
+    """
 
     name: str
     up: bool | None = None
     error: str | None = None
     answered_mono_ns: int | None = None
-    readings: dict[str, Reading] = {}
+    answers: dict["Poll | None", Sequence[Reading]] = {}
     pictures: int = 0
     pictures_failed: int = 0
+
+    @property
+    def readings(self) -> dict[str, Reading]:
+        """The last reading of each point."""
+        return _by_point(*self.answers.values())
+
+    def note(self, readings: Sequence[Reading], poll: "Poll | None") -> None:
+        """Keep what `poll` has brought, or, with None, what is said of the whole device."""
+        if poll is None:
+            self.answers = {None: [*_by_point(*self.answers.values(), readings).values()]}
+        elif len(readings) == len(poll.plan.points):
+            self.answers[poll] = readings
+        else:  # of the others it is known what they were
+            self.answers[poll] = [*_by_point(self.answers.get(poll, ()), readings).values()]
 
 
 class DevicePolling:
@@ -42,12 +59,17 @@ class DevicePolling:
 
     def no_answer(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
         """`com` for each point; optional ones only where the device has sent them before."""
-        known = [p for p in points if not p.optional or p.name in self.state.readings]
+        sent = self.state.readings
+        known = [p for p in points if not p.optional or p.name in sent]
         return [Reading(p.name, None, mono_ns, Quality.NO_ANSWER) for p in known]
 
     def misfit(self, points: Sequence[Any], mono_ns: int) -> list[Reading]:
         """`cfg` for each point."""
         return [Reading(p.name, None, mono_ns, Quality.CONFIGURATION) for p in points]
+
+
+def _by_point(*answers: Sequence[Reading]) -> dict[str, Reading]:
+    return {reading.point: reading for answer in answers for reading in answer}
 
 
 @dataclass(frozen=True, eq=False)

@@ -150,6 +150,7 @@ class LinkPoller:
 
     def _plan_device(self, device: DevicePolling, now_ns: int) -> None:
         device.polls.clear()
+        device.state.note((), None)
         for interval_s, points in by_interval(device.settings).items():
             plan = self.link.spec.compile_plan(device.settings.profile, [p.point for p in points])
             device.polls.append(Poll(device, interval_s, plan))
@@ -297,7 +298,7 @@ class LinkPoller:
                     await self._recognise(link, device)
                 if device.recognition.mismatch:
                     device.state.error = device.recognition.mismatch
-                    self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
+                    self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()), poll)
                     return True
                 readings = await link.read(device.settings.unit, poll.plan)
         except TimeoutError as err:
@@ -309,12 +310,12 @@ class LinkPoller:
             self._answered(device)
             device.state.error = str(err)
             device.tally.failed(err, self._clock.mono_ns())
-            self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()))
+            self._hand_on(device, device.misfit(poll.plan.points, self._clock.mono_ns()), poll)
             return True
         self._answered(device)
         device.state.error = None
         device.tally.answered(readings, self._clock.mono_ns())
-        self._hand_on(device, readings)
+        self._hand_on(device, readings, poll)
         return True
 
     async def _recognise(self, link: Link, device: DevicePolling) -> None:
@@ -346,7 +347,7 @@ class LinkPoller:
     def _device_failed(self, device: DevicePolling, poll: Poll, err: DriverError) -> None:
         device.state.error = str(err)
         device.tally.failed(err, self._clock.mono_ns())
-        self._hand_on(device, device.no_answer(poll.plan.points, self._clock.mono_ns()))
+        self._hand_on(device, device.no_answer(poll.plan.points, self._clock.mono_ns()), poll)
         if device.quarantine.failed() and device.state.up is not False:
             log.warning("device %s is down: %s", device.settings.name, err)
             device.recognition.forget()
@@ -364,16 +365,16 @@ class LinkPoller:
             device.recognition.forget()
             device.state.error = str(err)
             if device.state.up is not False:
-                self._hand_on(device, device.no_answer([p.point for p in device.settings.points], now_ns))
+                self._hand_on(device, device.no_answer([p.point for p in device.settings.points], now_ns), None)
                 self._device_down(device, "The link is down")
 
     def _device_down(self, device: DevicePolling, english: str) -> None:
         device.state.up = False
         self._on_event(events.device_down(device.settings.name, self._clock.mono_ns(), english))
 
-    def _hand_on(self, device: DevicePolling, readings: Sequence[Reading]) -> None:
-        """One scan for each moment at which answers arrived, filtered."""
-        device.state.readings.update({reading.point: reading for reading in readings})
+    def _hand_on(self, device: DevicePolling, readings: Sequence[Reading], poll: Poll | None) -> None:
+        """One scan for each moment at which answers arrived, filtered; `poll` is what brought them."""
+        device.state.note(readings, poll)
         passing = device.filter.passing(readings)
         times = {reading.mono_ns: None for reading in passing}
         for mono_ns in times:

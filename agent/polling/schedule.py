@@ -35,8 +35,9 @@ class Schedule(Generic[KeyT]):
 
     def next(self) -> tuple[KeyT, int]:
         """The poll that is due first, and when; of those due together, the one with the shortest interval."""
-        key = min(self._due_ns, key=lambda k: (self._due_ns[k], self._interval_ns[k]))
-        return key, self._due_ns[key]
+        due_ns = min(self._due_ns.values())
+        together = [key for key, at_ns in self._due_ns.items() if at_ns == due_ns]
+        return min(together, key=self._interval_ns.__getitem__), due_ns
 
     def due_ns(self, key: KeyT) -> int:
         """When `key` is due."""

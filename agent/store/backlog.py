@@ -56,12 +56,10 @@ class Backlog:
     def settle(self, ranges: Sequence[SeqRange], fate: str) -> list[SeqRange]:
         """These have met their fate; gives which of them were undelivered until now."""
         ledger = self._parts.ledger
-        idle = not any(ledger.unsettled.values())
         gone = ledger.settle(ranges, fate)
         if gone:
             self._parts.note(RecordType.SETTLED, FATES.index(fate), pack_ranges(gone))
-        if idle and any(ledger.unsettled.values()):
-            self._committer.hurry()
+            self._committer.replan()
         return gone
 
     def _lose(self, seqs: Sequence[int]) -> None:

@@ -76,9 +76,9 @@ class Committer:
             async with self._lock:
                 await self._attempts.guarded(self._settle)
 
-    def hurry(self) -> None:
-        """Something has changed: sleep no longer than until it is due."""
-        self._parts.wake_by(self._parts.commit_wake, self.due_ns())
+    def replan(self) -> None:
+        """Something has changed: sleep until what is due now."""
+        self._parts.move(self._parts.commit_wake, self.due_ns())
 
     def due_ns(self) -> int | None:
         """When there is something to do next, on the monotonic clock; None where nothing waits."""

@@ -168,14 +168,13 @@ class Parts:
 
     async def wait(self, wake: Alarm, due_ns: int | None) -> bool:
         """Sleep until `due_ns`, or until woken; True where woken."""
-        in_time = await wake.wait(None if due_ns is None else self._until_s(due_ns))
+        in_time = await wake.wait(self._until_s(due_ns))
         wake.clear()
         return in_time
 
-    def wake_by(self, wake: Alarm, due_ns: int | None) -> None:
-        """Whoever sleeps there shall not sleep longer than until `due_ns`."""
-        if due_ns is not None:
-            wake.by(self._until_s(due_ns))
+    def move(self, wake: Alarm, due_ns: int | None) -> None:
+        """Whoever sleeps there shall sleep until `due_ns`."""
+        wake.move(self._until_s(due_ns))
 
-    def _until_s(self, due_ns: int) -> float:
-        return max(0, due_ns - self.clock.mono_ns()) / NS_PER_S
+    def _until_s(self, due_ns: int | None) -> float | None:
+        return None if due_ns is None else max(0, due_ns - self.clock.mono_ns()) / NS_PER_S

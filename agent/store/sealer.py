@@ -150,13 +150,13 @@ class Sealer:
         if not ledger.waiting and not ledger.waiting_events:
             ledger.sealed_all(self._parts.journal.end)
 
-    def hurry(self) -> None:
-        """Something has come: sleep no longer than until it is due."""
+    def replan(self) -> None:
+        """Something has come: sleep until it is due."""
         due_ns = self.due_ns()
         if due_ns is not None and due_ns - self._moment_ns() <= self._parts.clock.mono_ns():
             self._parts.seal_wake.set()
         else:
-            self._parts.wake_by(self._parts.seal_wake, self._wakes_ns())
+            self._parts.move(self._parts.seal_wake, self._wakes_ns())
 
     def is_nearly_due(self, now_ns: int) -> bool:
         """Whether scans that wait may go together with one of now."""
@@ -241,7 +241,7 @@ class Sealer:
         ledger.seal(built.head, Fresh(built.head, start, len(built.payload)))
         if built.unsynced:
             ledger.unsynced.add(built.head.seq)
-        self._committer.hurry()
+        self._committer.replan()
         self._hand_on(built)
         return True
 

@@ -145,9 +145,9 @@ class Store:
                 continue
             ledger.accept(fragment.readings, scan.mono_ns)
             if first:
-                self._committer.hurry()
+                self._committer.replan()
             if first or self._sealer.is_nearly_due(scan.mono_ns) or self._sealer.much_waits_since(end):
-                self._sealer.hurry()
+                self._sealer.replan()
 
     def append_event(self, event: Event) -> None:
         """Accept an event; it is sealed at once."""

@@ -25,7 +25,7 @@ class Timekeeper:
 
     def holding(self) -> bool:
         """Whether readings should wait for the clock."""
-        return self._clock.state() is ClockState.UNSYNC and self._clock.mono_ns() < self._opened_ns + self._hold_ns
+        return self._clock.mono_ns() < self._opened_ns + self._hold_ns and self._clock.state() is ClockState.UNSYNC
 
     def hold(self, hold_s: float) -> None:
         """Wait for so long after the boot, from now on."""
@@ -41,7 +41,7 @@ class Timekeeper:
 
     def step_ms(self) -> int | None:
         """By how much the wall clock has jumped since the last anchor; None where it has not."""
-        offset_ms = self.stamp().offset_ms - stamp_of(self.anchor).offset_ms
+        offset_ms = _offset_ms(self._clock.mono_ns(), self._clock.wall_ms()) - stamp_of(self.anchor).offset_ms
         return offset_ms if abs(offset_ms) > STEP_MS else None
 
 
@@ -52,7 +52,7 @@ def anchor_now(clock: Clock) -> Anchor:
 
 def stamp_of(anchor: Anchor) -> Stamp:
     """Stamp times of the anchor's boot by it."""
-    return Stamp(anchor.wall_ms - anchor.mono_ns // NS_PER_MS, anchor.state)
+    return Stamp(_offset_ms(anchor.mono_ns, anchor.wall_ms), anchor.state)
 
 
 def best(anchors: Iterable[Anchor]) -> Anchor | None:
@@ -60,3 +60,8 @@ def best(anchors: Iterable[Anchor]) -> Anchor | None:
     known = sorted(anchors)
     believed = [anchor for anchor in known if anchor.state is not ClockState.UNSYNC] or known
     return believed[-1] if believed else None
+
+
+def _offset_ms(mono_ns: int, wall_ms: int) -> int:
+    """What is to be added to a monotonic time for the wall time."""
+    return wall_ms - mono_ns // NS_PER_MS

@@ -3,7 +3,9 @@
 import asyncio
 import logging
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from running_agent import running_agent
 
 from agent import __version__
 from agent.event_loop import VARIABLE, loop_factory, loop_name
+from agent.waking import Alarm
 from simulators.testing import SimulatedDevice
 
 
@@ -49,6 +52,45 @@ def test_uvloop_is_taken_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch) -> 
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         assert runner.run(_name()) == "uvloop"
     assert asyncio.run(_name()) == "asyncio"
+
+
+def test_no_wait_is_shorter_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("uvloop", reason="uvloop is not installed")
+    monkeypatch.setenv(VARIABLE, "uvloop")
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_wait_for_short_times())
+
+
+async def _wait_for_short_times() -> None:
+    """By each way of waiting: each begins at another point of a millisecond of the loop."""
+    for number in range(150):
+        wait_s = 0.0002 + number % 50 / 10_000
+        for way in (asyncio.sleep, Alarm().wait, _timed_out):
+            before = time.monotonic()
+            await way(wait_s)
+            assert time.monotonic() - before >= wait_s
+
+
+async def _timed_out(within_s: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within_s):
+            await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("seconds", [-1.0, 0.0, 1e-9, 0.0004])
+def test_each_timer_says_when(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As Python's do; uvloop has none for what is due at once."""
+    pytest.importorskip("uvloop", reason="uvloop is not installed")
+    monkeypatch.setenv(VARIABLE, "uvloop")
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        assert runner.run(_when(seconds))
+
+
+async def _when(seconds: float) -> bool:
+    over, loop = asyncio.Event(), asyncio.get_running_loop()
+    timers = [loop.call_later(seconds, over.set), loop.call_at(loop.time() + seconds, over.set)]
+    await over.wait()
+    return all(timer.when() - loop.time() < 1 for timer in timers)
 
 
 async def _name() -> str:

@@ -54,25 +54,29 @@ async def test_nor_does_that_of_who_was_cancelled() -> None:
 @pytest.mark.parametrize("within_s", [None, 60.0])
 async def test_an_earlier_time_shortens_the_wait(within_s: float | None) -> None:
     alarm = Alarm()
-    asyncio.get_running_loop().call_later(0.001, alarm.by, 0.01)
+    asyncio.get_running_loop().call_later(0.001, alarm.move, 0.01)
     assert not await asyncio.wait_for(alarm.wait(within_s), 30.0)
 
 
 async def test_a_time_that_is_over_wakes_at_once_as_a_word_does() -> None:
     alarm = Alarm()
-    asyncio.get_running_loop().call_later(0.001, alarm.by, 0.0)
+    asyncio.get_running_loop().call_later(0.001, alarm.move, 0.0)
     assert await asyncio.wait_for(alarm.wait(None), 30.0)
 
 
-async def test_a_later_time_does_not_lengthen_the_wait_nor_wake_before() -> None:
+@pytest.mark.parametrize("within_s", [None, 60.0])
+async def test_a_later_time_lengthens_the_wait_and_none_ends_it(within_s: float | None) -> None:
     alarm, loop = Alarm(), asyncio.get_running_loop()
-    began_s = loop.time()
-    loop.call_later(0.001, alarm.by, 60.0)
-    assert not await asyncio.wait_for(alarm.wait(0.05), 30.0)
-    assert loop.time() - began_s >= 0.049
+    waiting = loop.create_task(alarm.wait(0.02))
+    await asyncio.sleep(0)
+    alarm.move(within_s)
+    await asyncio.sleep(0.05)
+    assert not waiting.done()
+    alarm.set()
+    assert await waiting
 
 
 async def test_who_is_awake_is_not_woken_by_a_time() -> None:
     alarm = Alarm()
-    alarm.by(0.0)
+    alarm.move(0.0)
     assert not alarm.is_set()

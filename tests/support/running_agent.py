@@ -3,7 +3,7 @@
 import json
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from agent.control import AgentNotRunning, ask_agent
 from agent.settings import LinkSettings, Settings
 from simulators.testing import SimulatedDevice
 
+OC_AGENT = python_module("agent")
 HEAD = """\
 [gateway]
 id = "dng-hc-01"
@@ -94,13 +95,15 @@ class RunningAgent:
 
 
 @contextmanager
-def running_agent(folder: Path, *devices: SimulatedDevice | str, **keys: Any) -> Iterator[RunningAgent]:
+def running_agent(
+    folder: Path, *devices: SimulatedDevice | str, program: Sequence[str] = OC_AGENT, **keys: Any
+) -> Iterator[RunningAgent]:
     """An agent that reads `devices`, each with `keys`, or what is written; ends with the context."""
     config = folder / "agent.toml"
     tables = [device if isinstance(device, str) else device.toml(**keys) for device in devices]
     with closed_port() as port:
         config.write_text("\n".join([HEAD.format(port=port), *tables]), encoding="utf-8")
-        with started(python_module("agent", "--lang", "en", "--config", config, "run"), folder / "log") as process:
+        with started([*program, "--lang", "en", "--config", str(config), "run"], folder / "log") as process:
             agent = RunningAgent(process, config)
             wait_until(lambda: _answers(agent), 20, "the agent answers")
             yield agent

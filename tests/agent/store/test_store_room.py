@@ -148,3 +148,21 @@ async def test_what_waits_for_the_clock_is_bounded_and_the_oldest_leave_as_unsyn
         assert store.account().waiting > 0
         assert {lab.decoded(batch)["clock"] for batch in await lab.undelivered(store)} == {"unsync"}
         await lab.check_account(store)
+
+
+async def test_much_that_waits_is_sealed_before_its_interval_is_over_and_asked_for_once(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.store.sealer.HELD_BYTES", 20_000)
+    async with lab.open() as store:
+        asked: list[int] = []
+        monkeypatch.setattr(store._sealer, "replan", lambda: asked.append(waiting()))
+
+        def waiting() -> int:
+            return int(store._parts.journal.bytes_from(store._ledger.cursor))
+
+        while waiting() < 30_000:
+            lab.read(store, 50)
+        first, much = asked
+        assert first < 2_000
+        assert 20_000 < much < 22_000

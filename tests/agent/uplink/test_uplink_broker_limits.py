@@ -226,6 +226,22 @@ async def test_the_longer_keep_alive_of_the_server_is_the_one_that_counts(
         assert scripted_broker.links[0].pings_s == []
 
 
+async def test_a_connection_on_which_words_go_both_ways_is_left_alone(
+    scripted_broker: ScriptedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither paho's timers nor the socket wake an agent that has nothing to hear of them."""
+    looks: list[str] = []
+    loop = asyncio.get_running_loop()
+    async with connect(options(scripted_broker, keepalive_s=60), nothing) as session:
+        monkeypatch.setattr(session._client, "loop_misc", lambda: looks.append("misc"))
+        monkeypatch.setattr(loop, "add_writer", lambda *_: looks.append("writer"))
+        for _ in range(4):
+            assert await asyncio.wait_for(session.send("t", b"x"), 10) == 0
+            await asyncio.sleep(0.3)
+        assert looks == []
+        monkeypatch.undo()
+
+
 async def test_a_broker_that_does_not_answer_a_ping_is_given_up(scripted_broker: ScriptedBroker) -> None:
     scripted_broker.connacks = [Connack(properties={"server_keep_alive_s": 1})]
     scripted_broker.answers_pings = False
