@@ -32,7 +32,7 @@ pytestmark = [
 LIMIT_BYTES = 64 * 1024 * 1024
 """`MemoryMax=` of systemd/oc-agent.service."""
 STORED = 10_000_000
-DEVICES, POINTS = 20, 100
+DEVICES, POINTS, STEPS = 20, 100, range(-3, 4)
 LIVE = 10_000
 """So many readings may be on their way."""
 TOO_SMALL_BYTES = 12 * 1024 * 1024
@@ -71,13 +71,13 @@ async def fill(data: Path, runtime: Path, readings: int) -> None:
         config_hash="00000000",
     )
     clock, random = PastClock(seconds), Random(1)
-    values = [random.randrange(65_536) for _ in range(POINTS)]
+    rows = [[random.randrange(65_536) for _ in range(POINTS)] for _ in range(DEVICES)]
     async with open_store(config, clock, random) as store:
         for _ in range(seconds):
             clock.now_ns += NS_PER_S
-            values = [value + random.randrange(-3, 4) for value in values]
-            row = [Reading(f"r{point}", value, clock.now_ns) for point, value in enumerate(values)]
-            for device in range(DEVICES):
+            for device, values in enumerate(rows):
+                values[:] = [value + step for value, step in zip(values, random.choices(STEPS, k=POINTS), strict=True)]
+                row = [Reading(f"r{point}", value, clock.now_ns) for point, value in enumerate(values)]
                 store.append(Scan(f"_{device}", clock.now_ns, row))
             await store.step()
         await store.flush()
