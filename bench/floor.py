@@ -29,7 +29,7 @@ from gateways.subjects.oc_agent import OcAgent
 class Probe:
     """`floor_probe.py`."""
 
-    name, note, variant, keeps = "probe", "pymodbus, paho, asyncio", False, False
+    name, note, variant, optional, keeps = "probe", "pymodbus, paho, asyncio", False, False, False
 
     def install(self, place: Place) -> str:
         return ""

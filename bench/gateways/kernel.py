@@ -6,6 +6,8 @@ import platform
 import subprocess
 from pathlib import Path
 
+from gateways.processes import allowed
+
 _TIME_ERROR = 5
 _TIMEX_BYTES = 256
 
@@ -32,7 +34,7 @@ def machine() -> dict[str, str]:
     memory_kb = int(next(line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")))
     system = [line.partition("=")[2].strip('"') for line in _lines("/etc/os-release") if line.startswith("PRETTY_NAME")]
     return {
-        "processor": f"{len(os.sched_getaffinity(0))} x {(cpu or [platform.machine()])[0]}",
+        "processor": f"{len(allowed())} x {(cpu or [platform.machine()])[0]}",
         "memory": f"{memory_kb / 1e6:.1f} GB",
         "system": f"{(system or ['?'])[0]}, Linux {platform.release()}, Python {platform.python_version()}",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),

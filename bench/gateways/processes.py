@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGESIZE")
-_STOP_S = 15.0
+STOP_S = 15.0
+_FIRST = -10
 _ALLOWED = sorted(os.sched_getaffinity(0))
 """As we were started: the bench pins itself later."""
 
@@ -31,6 +32,11 @@ class Usage(NamedTuple):
     card_bytes: int
 
 
+def allowed() -> list[int]:
+    """The cores that we may use."""
+    return _ALLOWED
+
+
 def cores() -> tuple[int, int]:
     """(for the gateway, for all the load), of those that we may use; the same one where there is no second."""
     return _ALLOWED[0], _ALLOWED[-1]
@@ -39,9 +45,9 @@ def cores() -> tuple[int, int]:
 def start(
     command: Sequence[str], core: int, folder: Path, environment: Mapping[str, str] | None = None
 ) -> subprocess.Popen[str]:
-    """Start a command in `folder` on one core, in a process group of its own; its output goes to `output.log` there."""
+    """Start a command in `folder`, first on one core, in a session of its own; its output goes to `output.log`."""
     with (folder / "output.log").open("a") as log:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["taskset", "-c", str(core), *command],
             cwd=folder,
             env={**os.environ, **(environment or {})},
@@ -51,11 +57,26 @@ def start(
             text=True,
             start_new_session=True,
         )
+    go_first(process.pid)
+    return process
 
 
 def serve(command: Sequence[str], core: int) -> subprocess.Popen[str]:
-    """Start a helper of the bench on one core; its output is read by us."""
-    return subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, text=True)
+    """Start a helper of the bench on one core, where it goes first; its output is read by us."""
+    process = subprocess.Popen(["taskset", "-c", str(core), *command], stdout=subprocess.PIPE, text=True)
+    go_first(process.pid)
+    return process
+
+
+def go_first(task: int) -> None:
+    """A process, or a thread, and what it will start, before others on its core, where we may (nice -10).
+
+    So that a busy machine is nearer to a quiet one: a gateway has a board for itself, and the load is other machines.
+    Where the kernel shares cores between sessions, it is the session that counts (sched(7), autogroup).
+    """
+    with suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, task, _FIRST)
+        Path(f"/proc/{task}/autogroup").write_text(str(_FIRST))
 
 
 def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> None:
@@ -63,7 +84,7 @@ def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> None:
     if process.poll() is None:
         process.send_signal(number)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_S)
+            process.wait(STOP_S)
     if os.getpgid(0) != process.pid:
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -81,11 +102,19 @@ def usage(pid: int) -> Usage:
         with suppress(OSError):
             place = Path(f"/proc/{each}")
             fields = (place / "stat").read_text().rpartition(")")[2].split()
-            cpu_s += time.clock_gettime(_cpu_clock(each)) + sum(map(int, fields[13:15])) * _TICK_S
+            cpu_s += own_cpu_s(each) + sum(map(int, fields[13:15])) * _TICK_S
             rss += int(fields[21]) * _PAGE / 1e6
             pss += _kilobytes((place / "smaps_rollup").read_text(), "Pss:") / 1e3
             card += int(_facts((place / "io").read_text())["write_bytes"])
     return Usage(cpu_s, rss, pss, card)
+
+
+def card_bytes_at_end(pid: int, timeout_s: float) -> int:
+    """What a process has given to the card, when it has ended but was not waited for, or after `timeout_s`."""
+    place, deadline_s = Path(f"/proc/{pid}"), time.monotonic() + timeout_s
+    while time.monotonic() < deadline_s and (place / "stat").read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.01)
+    return int(_facts((place / "io").read_text())["write_bytes"])
 
 
 def tree(pid: int) -> Iterator[int]:
@@ -97,9 +126,9 @@ def tree(pid: int) -> Iterator[int]:
                 yield from tree(int(child))
 
 
-def _cpu_clock(pid: int) -> int:
-    """The clock of what all threads of a process have used, in ns and not in ticks (clock_getcpuclockid(3))."""
-    return (~pid << 3) | 2
+def own_cpu_s(pid: int) -> float:
+    """What all threads of a process have used, without children, in ns and not in ticks (clock_getcpuclockid(3))."""
+    return time.clock_gettime((~pid << 3) | 2)
 
 
 def _kilobytes(text: str, name: str) -> float:

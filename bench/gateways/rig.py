@@ -2,6 +2,7 @@
 
 import contextlib
 import mmap
+import os
 import shutil
 import signal
 import socket
@@ -9,13 +10,13 @@ import struct
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from gateways.processes import Usage, cores, end, serve, start, usage
+from gateways.processes import STOP_S, Usage, card_bytes_at_end, cores, end, own_cpu_s, serve, start, usage
 from gateways.recorder import RING, Recorder, Truth, Work
-from gateways.subjects.api import Launch, Missing, Site, Subject
+from gateways.subjects.api import Missing, Site, Subject
 from gateways.subscriber import Subscriber
 
 NATIVE = Path(__file__).with_name("native")
@@ -23,6 +24,7 @@ PROGRAMS = ("simulator", "proxy", "rtu_line")
 RAM_DISK = Path("/dev/shm")  # noqa: S108  # folders in it are made by tempfile
 NS_PER_S = 1_000_000_000
 _PROXY_FACTS = 4
+_SILENCE_S = 0.1
 
 
 class Unfit(Exception):
@@ -80,12 +82,12 @@ class Line:
 
 
 class Rig:
-    """One gateway at work. `started_ns` is when its process was last started."""
+    """One gateway at work. `started_ns`: when its process was last started; `load`: processes of the bench by name."""
 
-    def __init__(self, subject: Subject, work: Work, launch: Launch, site: Site, line: Line, truth: Truth) -> None:
-        self.subject, self.work, self.line, self.truth = subject, work, line, truth
-        self.recorder = Recorder(work, truth, subject.decode)
-        self._launch, self._site = launch, site
+    def __init__(self, subject: Subject, site: Site, line: Line, truth: Truth, load: Mapping[str, int]) -> None:
+        self.subject, self.work, self.line, self.truth, self._load = subject, site.work, line, truth, load
+        self.recorder = Recorder(site.work, truth, subject.decode)
+        self._launch, self._site = subject.configure(site), site
         self._process: subprocess.Popen[str] | None = None
         self.started_ns = 0
 
@@ -108,6 +110,14 @@ class Rig:
             end(self._process, number)
         self._process = None
 
+    def stop_and_count(self) -> int:
+        """Stop it; gives the bytes that its process has given to the card in all, also while it stopped."""
+        assert self._process is not None
+        self._process.terminate()
+        count = card_bytes_at_end(self._process.pid, timeout_s=STOP_S)
+        self.stop()
+        return count
+
     def alive(self) -> bool:
         return self._process is not None and self._process.poll() is None
 
@@ -116,6 +126,24 @@ class Rig:
         if self._process is None or not self.alive():
             raise Unfit(f"{self.subject.name} has ended by itself: {self.last_words()}")
         return usage(self._process.pid)
+
+    def load_cpu_s(self) -> dict[str, float]:
+        """What each part of the load has used so far; the recorder is this process."""
+        return {name: own_cpu_s(pid) for name, pid in self._load.items()} | {"recorder": time.process_time()}
+
+    @property
+    def card(self) -> Path:
+        """The folder of the gateway that is on the card."""
+        return self._site.card
+
+    def silence_devices(self) -> list[list[int]]:
+        """Devices answer nothing from now on; gives how often each register was read in all."""
+        os.kill(self._load["simulator"], signal.SIGUSR1)
+        reads: list[list[int]] = []
+        while reads != (now := self.truth.snapshot()):
+            reads = now
+            time.sleep(_SILENCE_S)
+        return reads
 
     def last_words(self) -> str:
         with contextlib.suppress(OSError):
@@ -140,8 +168,11 @@ def rig(subject: Subject, work: Work, prefix: Path) -> Iterator[Rig]:
         card = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=prefix / "work", ignore_cleanup_errors=True)))
         ram = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=RAM_DISK, ignore_cleanup_errors=True)))
         count = [str(work.devices), str(work.registers), str(RING)]
-        ports = stack.enter_context(_serving([str(helpers / "simulator"), *count, str(ram / "truth")], work.devices))
-        broker_port = stack.enter_context(broker(ram, load_core))
+        simulator = serve([str(helpers / "simulator"), *count, str(ram / "truth")], load_core)
+        stack.callback(end, simulator)
+        assert simulator.stdout
+        ports = [int(simulator.stdout.readline()) for _ in range(work.devices)]
+        broker_port, broker_pid = stack.enter_context(broker(ram, load_core))
         proxy = serve([str(helpers / "proxy"), str(broker_port), str(ram / "line")], load_core)
         stack.callback(end, proxy)
         assert proxy.stdout
@@ -150,7 +181,8 @@ def rig(subject: Subject, work: Work, prefix: Path) -> Iterator[Rig]:
         truth = Truth(ram / "truth", work)
         stack.callback(truth.close)
         site = Site(work, ports, line.port, card, ram)
-        ready = Rig(subject, work, subject.configure(site), site, line, truth)
+        load = {"simulator": simulator.pid, "proxy": proxy.pid, "broker": broker_pid}
+        ready = Rig(subject, site, line, truth, load)
         subscriber = Subscriber(
             broker_port, lambda at_ns, topic, payload: _heard(ready, subscriber, at_ns, topic, payload)
         )
@@ -169,22 +201,18 @@ def _heard(ready: Rig, subscriber: Subscriber, at_ns: int, topic: str, payload: 
         ready.recorder.heard(at_ns, topic, payload)
 
 
-@contextmanager
-def _serving(command: Sequence[str], ports: int) -> Iterator[list[int]]:
-    process = serve(command, cores()[1])
-    try:
-        assert process.stdout
-        yield [int(process.stdout.readline()) for _ in range(ports)]
-    finally:
-        end(process)
-
-
-@contextmanager
-def broker(ram: Path, core: int) -> Iterator[int]:
-    """Mosquitto as it is shipped, but for a queue without limit: what a gateway gave it must reach the recorder."""
+def mosquitto() -> str:
+    """The path of the broker. Raises Missing."""
     program = shutil.which("mosquitto") or shutil.which("mosquitto", path="/usr/sbin:/usr/local/sbin")
     if not program:
         raise Missing("no mosquitto here: apt-get install mosquitto")
+    return program
+
+
+@contextmanager
+def broker(ram: Path, core: int) -> Iterator[tuple[int, int]]:
+    """(port, process) of mosquitto as it is shipped, but for a queue without limit, so that it loses nothing."""
+    program = mosquitto()
     port = _free_port()
     (ram / "mosquitto.conf").write_text(
         f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\nset_tcp_nodelay true\n"
@@ -192,7 +220,7 @@ def broker(ram: Path, core: int) -> Iterator[int]:
     (ram / "broker").mkdir()
     process = start([program, "-c", str(ram / "mosquitto.conf")], core, ram / "broker")
     try:
-        yield port
+        yield port, process.pid
     finally:
         end(process)
 

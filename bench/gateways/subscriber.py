@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
+from gateways.processes import go_first
+
 CONNECT_S = 5.0
 _CONNECT, _PUBLISH, _SUBSCRIBE = 0x10, 0x30, 0x82
 _KEEP_ALIVE_S = 600
@@ -48,6 +50,7 @@ class Subscriber:
             raise ValueError(f"a message could not be read: {self.fault!r}") from self.fault
 
     def _listen(self) -> None:
+        go_first(threading.get_native_id())
         heard, received = bytearray(), b" "
         try:
             while received:

@@ -20,7 +20,7 @@ COLUMNS = (
     Column("pss_mb", "PSS MB"),
     Column("first_s", "first value s"),
     Column("latency_p50_ms", "latency p50 ms"),
-    Column("latency_p99_ms", "p99 ms"),
+    Column("latency_p99_ms", "latency p99 ms"),
     Column("wire_bytes", "wire B"),
     Column("card_bytes", "card B online"),
     Column("offline_card_bytes", "card B offline"),
@@ -31,13 +31,28 @@ COLUMNS = (
 )
 
 
-def table(figures: Mapping[str, Mapping[str, Figure]], ours: str) -> str:
+BOARD_COLUMNS = (
+    Column("share", "of a core here", ratio=False),
+    Column("cpu_s", "CPU s per 1,000", ratio=False),
+    Column("rss_mb", "RSS MB", ratio=False),
+    Column("first_s", "first value s", ratio=False),
+    Column("latency_p99_ms", "latency p99 ms", ratio=False),
+    Column("idle_share", "idle: % of a core here", 100, ratio=False),
+    Column("lost_share", "outage: lost %", 100, ratio=False),
+    Column("resume_s", "resumes after s", ratio=False),
+    Column("drain_s", "a million of backlog: s", ratio=False),
+    Column("live_p95_ms", "live p95 meanwhile ms", ratio=False),
+    Column("sustained", "registers/s at most", ratio=False),
+)
+
+
+def table(figures: Mapping[str, Mapping[str, Figure]], ours: str, columns: Sequence[Column] = COLUMNS) -> str:
     """Markdown. In brackets: how many times the figure of ours."""
-    heads = ["", *(column.head for column in COLUMNS)]
+    heads = ["", *(column.head for column in columns)]
     rows = [_line(heads), "|" + "---|" * len(heads)]
     for name, row in figures.items():
         base = {} if name == ours else figures.get(ours, {})
-        rows.append(_line([name, *(_cell(column, row, base) for column in COLUMNS)]))
+        rows.append(_line([name, *(_cell(column, row, base) for column in columns)]))
     return "\n".join(rows)
 
 

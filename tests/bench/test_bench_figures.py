@@ -57,6 +57,12 @@ def test_a_goal_passes_at_its_limit_and_fails_behind_it() -> None:
     assert verdicts(oc_agent__sustained=249_999)["P2"] == "FAIL"
 
 
+def test_a_goal_that_is_a_ratio_needs_both_gateways_of_the_same_run() -> None:
+    assert verdicts(oc_agent_uvloop__cpu_s=0.0021)["P12"] == "not measured"
+    assert verdicts(oc_agent_uvloop__cpu_s=0.0021, oc_agent__cpu_s=0.003)["P12"] == "pass"
+    assert verdicts(oc_agent_uvloop__cpu_s=0.0022, oc_agent__cpu_s=0.003)["P12"] == "FAIL"
+
+
 def test_a_part_that_fails_fails_the_goal_and_a_part_that_was_not_measured_never_passes() -> None:
     assert verdicts(oc_agent__card_bytes=14)["P7"] == "FAIL"
     assert verdicts(oc_agent__card_bytes=3)["P7"] == "not measured"
@@ -83,14 +89,17 @@ def test_the_report_ends_with_every_goal() -> None:
     results.add("oc-agent", {"cpu_s": 1.0})
     text = goals(results.verdicts())
     assert "| P1 | processor | FAIL | cpu_s 1.00 s per 1,000 (<= 0.00450) ! |" in text
-    assert "| P12 | uvloop | not measured |" in text
+    assert "| P12 | uvloop | not measured | without cpu_s |" in text
 
 
 def test_the_json_has_every_run_and_what_never_ended_is_null() -> None:
     results = Results()
     for resume_s in (1.5, float("inf")):
         results.add("oc-agent", {"resume_s": resume_s})
-    written = json.loads(results.as_json({"load": "0.1"}, {"runs": 2}), parse_constant=pytest.fail)
+    results.facts = {"load": "0.1"}
+    results.seconds["outage"]["oc-agent"] = 61.0
+    written = json.loads(results.as_json({"runs": 2}), parse_constant=pytest.fail)
+    assert (written["machine"], written["seconds"]) == ({"load": "0.1"}, {"outage": {"oc-agent": 61.0}})
     assert written["runs"] == {"oc-agent": {"resume_s": [1.5, None]}}
     assert written["goals"][7] == {
         "name": "P8",
@@ -107,6 +116,19 @@ def test_a_lost_reading_or_a_wrong_value_of_ours_is_a_fault_and_a_slow_one_is_no
     ]
 
 
+def test_what_is_not_a_number_was_not_measured() -> None:
+    results = Results()
+    results.add("oc-agent", {"live_p95_ms": float("nan"), "drain_s": 5.0})
+    assert list(results.runs["oc-agent"]) == ["drain_s"]
+
+
+def test_how_long_each_scene_took_is_told() -> None:
+    results = Results()
+    results.seconds["steady"]["oc-agent"] = 70.4
+    results.seconds["steady"]["other"] = 20.0
+    assert results.took().splitlines() == ["1.5 minutes:", "  steady 90 s: oc-agent 70, other 20"]
+
+
 def test_the_picture_has_a_bar_for_each_gateway() -> None:
     results = Results()
     results.add("oc-agent", {"cpu_s": 0.004, "rss_mb": 40})
@@ -115,3 +137,13 @@ def test_the_picture_has_a_bar_for_each_gateway() -> None:
     assert "a &lt;b&gt;" in picture
     assert "CPU s per 1,000" in picture
     assert "RSS MB" not in picture
+
+
+def test_the_picture_says_who_lost_nothing_and_who_never_came_back() -> None:
+    results = Results()
+    results.add("oc-agent", {"lost_share": 0.0, "resume_s": 0.5})
+    results.add("other", {"lost_share": 1.0, "resume_s": float("inf")})
+    picture = plot(results.figures(), "oc-agent")
+    assert picture.count(">oc-agent</text>") == 2
+    assert ">0</text>" in picture
+    assert ">never</text>" in picture

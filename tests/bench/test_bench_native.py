@@ -1,6 +1,7 @@
 """The simulator, the line and the serial line of the bench do what the Python side of it believes."""
 
 import shutil
+import signal
 import socket
 import struct
 import subprocess
@@ -97,6 +98,26 @@ def test_the_recorder_finds_what_the_simulator_gave(devices: tuple[list[int], Tr
         words(connection, 0, 1)
     assert recorder.latencies_ms() == [2.0]
     assert recorder.account.lost(truth.snapshot()) == [(0, 0, 1)]
+
+
+def test_silent_devices_answer_nothing_and_what_was_read_stays(programs: Path, tmp_path: Path) -> None:
+    with running(programs / "simulator", WORK.devices, WORK.registers, 64, tmp_path / "truth") as process:
+        ports = [int(line_of(process)) for _ in range(WORK.devices)]
+        with closing(Truth(tmp_path / "truth", WORK)) as truth, closing(connected(ports[0])) as connection:
+            words(connection, 0, 5)
+            process.send_signal(signal.SIGUSR1)
+            while not taken(process.pid):
+                pass
+            connection.settimeout(0.2)
+            with pytest.raises(TimeoutError):
+                words(connection, 0, 5)
+            assert truth.total() == 5
+
+
+def taken(pid: int) -> bool:
+    """Does no signal wait for it?"""
+    pending = [line.split()[1] for line in Path(f"/proc/{pid}/status").read_text().splitlines() if "Pnd" in line]
+    return not any(int(word, 16) for word in pending)
 
 
 def test_what_a_device_does_not_have_is_refused(devices: tuple[list[int], Truth]) -> None:

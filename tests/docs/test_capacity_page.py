@@ -44,6 +44,14 @@ def test_what_was_measured_on_a_line_is_near_the_forecast(maker: dict[str, Any])
         assert one.load == pytest.approx(one.devices * one.poll_ms / 1000, rel=0.01)
 
 
+def test_devices_on_tcp_take_half_of_what_a_core_carries(maker: dict[str, Any]) -> None:
+    page = (DOCS / "capacity.md").read_text(encoding="utf-8")
+    assert len(maker["CORES"]) == 4
+    for core in maker["CORES"]:
+        assert 2 * 100 * core.devices <= core.registers_per_s < 2 * 100 * (core.devices + 1)
+        assert f"| {core.name} | {core.share:.3g} | {core.registers_per_s:,} | {core.devices} |" in page
+
+
 def test_the_formula_of_4g_is_near_what_was_measured(maker: dict[str, Any]) -> None:
     for (points, interval_s), measured in maker["MEASURED_MB"].items():
         for batch_s, measured_mb in zip((1, 60), measured, strict=True):

@@ -8,13 +8,15 @@
  *
  * STATE is a file that others map: for each register how often it was read (uint32), then for each register and each
  * of its last RING reads when the answer was given to the kernel (uint64, ns of CLOCK_MONOTONIC).
- * The ports are printed, one a line; it ends with SIGTERM.
+ * The ports are printed, one a line; it ends with SIGTERM. SIGUSR1 silences it: what is asked from then on has no answer,
+ * and no answer is half given, so that what was read so far stays as it is.
  */
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,11 +38,14 @@ struct peer {
 static unsigned devices, registers, ring;
 static uint32_t *reads;
 static uint64_t *answered_ns;
+static volatile sig_atomic_t silent;
 
 static void die(const char *what) {
     perror(what);
     exit(1);
 }
+
+static void on_signal(int number) { silent = number == SIGUSR1; }
 
 static uint16_t offset_of(unsigned device, unsigned place) {
     return (uint16_t)((device * 1009u + place * 40503u) & 0xffff);
@@ -84,6 +89,7 @@ static int answer(int device, const uint8_t *ask, int size, uint8_t *out) {
 static int serve(struct peer *p) {
     ssize_t got = read(p->fd, p->heard + p->used, (size_t)(ROOM - p->used));
     if (got <= 0) return got < 0 && (errno == EAGAIN || errno == EINTR);
+    if (silent) return 1;
     p->used += (int)got;
     uint8_t out[ROOM * 32];
     int made = 0, at = 0;
@@ -144,12 +150,18 @@ int main(int argc, char **argv) {
     registers = (unsigned)atoi(argv[2]);
     ring = (unsigned)atoi(argv[3]);
     map_state(argv[4]);
+    sigset_t silence, none;
+    sigemptyset(&silence);
+    sigemptyset(&none);
+    sigaddset(&silence, SIGUSR1);
+    sigprocmask(SIG_BLOCK, &silence, NULL); /* it comes in epoll_pwait only, between two answers */
+    sigaction(SIGUSR1, &(struct sigaction){.sa_handler = on_signal}, NULL);
     int epoll = epoll_create1(0);
     for (unsigned n = 0; n < devices; n++) listen_for(epoll, (int)n);
     fflush(stdout);
     for (;;) {
         struct epoll_event events[64];
-        int ready = epoll_wait(epoll, events, 64, -1);
+        int ready = epoll_pwait(epoll, events, 64, -1, &none);
         for (int n = 0; n < ready; n++) {
             struct peer *p = events[n].data.ptr;
             if (p->listening) {

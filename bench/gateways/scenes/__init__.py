@@ -12,9 +12,12 @@ from gateways.scenes.rtu import Rtu
 from gateways.scenes.steady import Steady
 from gateways.scenes.stored import Stored
 
-__all__ = ["SCENES", "Effort", "Scene"]
+__all__ = ["BOARD_SCENES", "SCENES", "Effort", "Scene"]
 
 SCENES: dict[str, Scene] = {
     scene.name: scene
     for scene in (Steady(), Card(), Outage(), Kill(), Ramp(), Backlog(), Stored(), Linearity(), Idle(), Rtu())
 }
+
+BOARD_SCENES = ("steady", "outage", "ramp", "idle", "backlog")
+"""What is looked at where a gateway has only a share of a core."""

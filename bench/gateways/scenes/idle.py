@@ -19,7 +19,7 @@ class Idle:
     repeated = False
 
     def fits(self, subject: Subject, effort: Effort) -> bool:
-        return subject.name == OURS or not (effort.quick or subject.variant)
+        return subject.name == OURS
 
     def run(self, subject: Subject, prefix: Path, effort: Effort) -> Mapping[str, float]:
         with rig(subject, Work(devices=1, registers=10, interval_s=INTERVAL_S), prefix) as ready:

@@ -16,7 +16,7 @@ YOUNG_S = 0.05
 """What was read within this before a stop may be lost: it was on its way into the gateway."""
 OFFLINE_S = 2.0
 DOWN_S = 1.0
-SETTLE_S = 45.0
+SETTLE_S = 24.0
 
 
 class Kill:
@@ -31,10 +31,11 @@ class Kill:
         with rig(subject, Work(), prefix) as ready:
             started(ready)
             time.sleep(2.0)
-            for number in range(effort.kills):
+            kills = effort.kills if subject.keeps else 1
+            for number in range(kills):
                 known = {*ready.recorder.account.lost(ready.truth.snapshot())}
                 ready.line.cut()
-                time.sleep(OFFLINE_S + number / effort.kills)
+                time.sleep(OFFLINE_S + number / kills)
                 old = ready.truth.snapshot()
                 time.sleep(YOUNG_S)
                 ready.stop(signal.SIGKILL)
@@ -47,7 +48,7 @@ class Kill:
                 lost_old = sum(serial < old[device][register] for device, register, serial in lost)
                 found["lost_old"] += lost_old
                 found["lost_young"] += len(lost) - lost_old
-                found["kill_read"] += round((OFFLINE_S + number / effort.kills) * ready.work.rate)
+                found["kill_read"] += round((OFFLINE_S + number / kills) * ready.work.rate)
             account = ready.recorder.account
             found["killed_share"] = min(1.0, (found["lost_old"] + found["lost_young"]) / found["kill_read"])
             return found | {"wrong": account.wrong, "duplicates": account.duplicates}

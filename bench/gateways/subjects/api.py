@@ -50,6 +50,8 @@ class Subject(Protocol):
     """What is to be known when its figures are read."""
     variant: bool
     """A second configuration of a gateway, that is measured at the plain work only."""
+    optional: bool
+    """Is it no fault of ours where it cannot be had?"""
     keeps: bool
     """Does it promise to keep readings through an outage of the broker?"""
 

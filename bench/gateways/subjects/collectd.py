@@ -19,6 +19,7 @@ class Collectd:
     name = "collectd"
     note = "one request a register, a message a value, no store"
     variant = keeps = False
+    optional = True
 
     def install(self, place: Place) -> str:
         self._root = place.prefix / "collectd"

@@ -23,6 +23,7 @@ class NodeRed:
     name = "node-red"
     note = "bare arrays without time or quality; no store"
     variant = keeps = False
+    optional = True
 
     def install(self, place: Place) -> str:
         folder = place.prefix / "node-red"

@@ -16,24 +16,34 @@ IOC_STATE = b'{"v":1,"online":true,"time_ms":%d,"ack":false,"encodings":["json",
 """An IOC that reads rows and does not acknowledge: the broker's PUBACK means delivered, as it does for every peer."""
 
 
+LOOP = "OC_AGENT_LOOP"
+UVLOOP = "import agent.event_loop, uvloop"
+
+
 class OcAgent:
-    """`oc-agent run`; with `batch_interval_s` where that is not the default."""
+    """`oc-agent run`; with `batch_interval_s` and the event loop where they are not the default."""
 
     keeps = True
 
-    def __init__(self, batch_interval_s: float | None = None) -> None:
-        self._batch_interval_s = batch_interval_s
-        self.variant = batch_interval_s is not None
-        self.name = "oc-agent-at-once" if self.variant else "oc-agent"
+    def __init__(self, batch_interval_s: float | None = None, *, uvloop: bool = False) -> None:
+        self._batch_interval_s, self._uvloop = batch_interval_s, uvloop
+        at_once = batch_interval_s is not None
+        self.variant = at_once or uvloop
+        self.optional = uvloop
+        self.name = "oc-agent" + "-at-once" * at_once + "-uvloop" * uvloop
         self.note = "the wheel, default configuration, `tls = false`"
-        if self.variant:
+        if at_once:
             self.note += f", `batch_interval_s = {batch_interval_s:g}`"
+        if uvloop:
+            self.note += f", {LOOP}=uvloop"
 
     def install(self, place: Place) -> str:
         self._program = (place.wheel_venv / "bin" / "oc-agent").resolve()
         if not self._program.exists():
             raise Missing(f"{self._program} is not there: `make bench` builds it")
         python = self._program.with_name("python")
+        if self._uvloop and subprocess.run([python, "-I", "-c", UVLOOP], capture_output=True, check=False).returncode:
+            raise Missing("its extra `uvloop` is not there: pip install 'oc-agent[uvloop]'")
         asked = "from importlib.metadata import version; print(version('oc-agent'))"
         return subprocess.run([python, "-I", "-c", asked], capture_output=True, text=True, check=True).stdout.strip()
 
@@ -70,7 +80,7 @@ class OcAgent:
             f'[gateway]\nid = "bench"\ndata_dir = "{data}"\nruntime_dir = "{runtime}"\n[site]\noc = "bench"\n'
             f'[uplink]\nhost = "127.0.0.1"\nport = {broker_port}\ntls = false\n{batch}{hold}{links}'
         )
-        return Launch([str(self._program), "--config", str(file), "run"])
+        return Launch([str(self._program), "--config", str(file), "run"], {LOOP: "uvloop"} if self._uvloop else {})
 
     def decode(self, topic: str, payload: bytes) -> Iterator[Block]:
         return payloads.oc_agent(topic, payload)

@@ -21,6 +21,7 @@ class ThingsBoard:
     """One request a device for all registers, packs of up to 64 KB each 50 ms: the best settings that were found."""
 
     variant = False
+    optional = True
 
     def __init__(self, storage: Literal["sqlite", "memory"]) -> None:
         self._storage = storage
