@@ -206,11 +206,11 @@ Bytes in 30 days, both ways, with TLS and the headers of TCP and IP:
 
 * A message goes out each `batch_interval_s` or `interval_s`, whichever is longer, or a little later. Of its
   {message_bytes} bytes about 240 are envelope and names of points, 105 are MQTT and TLS, and 385 are the
-  acknowledgements of the broker and the IOC and the headers of TCP and IP. How many segments carry nothing but TCP's own
-  acknowledgement differs from line to line: an earlier run counted some 250 bytes a message more for the same.
-* A reading takes {reading_bytes} bytes where the IOC reads rows ([contract](contract/README.md#payloads)) and scans of alike
-  devices, or several of one, share a batch; else 4.3, for names come with each. At three or four digits that change each
-  time; the numbers of the bench are worse to pack and take 2.8 ([bench/NOTES.md](../bench/NOTES.md)).
+  acknowledgements of the broker and the IOC and the headers of TCP and IP. How many segments carry nothing but
+  TCP's own acknowledgement differs from line to line: an earlier run counted some 250 bytes a message more.
+* A reading takes {reading_bytes} bytes where the IOC reads rows ([contract](contract/README.md#payloads)) and scans
+  of alike devices, or several of one, share a batch; else 4.3, for names come with each. At three or four digits that
+  change each time; the numbers of the bench are worse to pack and take 2.8 ([bench/NOTES.md](../bench/NOTES.md)).
 * {idle_bytes_per_s} bytes/s are health, once a minute, and the keep-alive: {idle_mb:.0f} MB with nothing to tell.
 
 MB (10^6 bytes) in 30 days by points in all and how often they are read, with batches of 1 s (the default) and of 60 s
