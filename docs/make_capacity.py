@@ -214,10 +214,10 @@ Bytes in 30 days, both ways, with TLS and the headers of TCP and IP:
 * {idle_bytes_per_s} bytes/s are health, once a minute, and the keep-alive: {idle_mb:.0f} MB with nothing to tell.
 
 MB (10^6 bytes) in 30 days by points in all and how often they are read, with batches of 1 s (the default) and of 60 s
-(`batch_interval_s = 60`); up to 100 points are one device, 1,000 are ten. Measured
-for eight minutes with mosquitto, TLS and the reference IOC, which reads rows, as the kernel counts bytes and segments of
-a connection (`ss -ti`, 52 bytes of headers a segment). Beside them to an IOC that does not (`oc-sim ioc --no-rows`), in
-the order of the table: 100 points each 10 s 295 and 163 MB, 1,000 points 1,322 MB with batches of 1 s.
+(`batch_interval_s = 60`); up to 100 points are one device, 1,000 are ten. Measured for eight minutes with mosquitto,
+TLS and the reference IOC, which reads rows, as the kernel counts bytes and segments of a connection (`ss -ti`, 52
+bytes of headers a segment). Beside them to an IOC that does not (`oc-sim ioc --no-rows`), in the order of the table:
+100 points each 10 s 295 and 163 MB, 1,000 points 1,322 MB with batches of 1 s.
 
 | Points | Each, s | Batches of 1 s | measured | Batches of 60 s | measured |
 |---|---|---|---|---|---|
