@@ -206,18 +206,18 @@ Bytes in 30 days, both ways, with TLS and the headers of TCP and IP:
 
 * A message goes out each `batch_interval_s` or `interval_s`, whichever is longer, or a little later. Of its
   {message_bytes} bytes about 240 are envelope and names of points, 105 are MQTT and TLS, and 385 are the
-  acknowledgements of the broker and the IOC and the headers of TCP and IP. How many segments carry nothing but TCP's own
-  acknowledgement differs from line to line: an earlier run counted some 250 bytes a message more for the same.
-* A reading takes {reading_bytes} bytes where the IOC reads rows ([contract](contract/README.md#payloads)) and scans of alike
-  devices, or several of one, share a batch; else 4.3, for names come with each. At three or four digits that change each
-  time; the numbers of the bench are worse to pack and take 2.8 ([bench/NOTES.md](../bench/NOTES.md)).
+  acknowledgements of the broker and the IOC and the headers of TCP and IP. How many segments carry nothing but
+  TCP's own acknowledgement differs from line to line: an earlier run counted some 250 bytes a message more.
+* A reading takes {reading_bytes} bytes where the IOC reads rows ([contract](contract/README.md#payloads)) and scans
+  of alike devices, or several of one, share a batch; else 4.3, for names come with each. At three or four digits that
+  change each time; the numbers of the bench are worse to pack and take 2.8 ([bench/NOTES.md](../bench/NOTES.md)).
 * {idle_bytes_per_s} bytes/s are health, once a minute, and the keep-alive: {idle_mb:.0f} MB with nothing to tell.
 
 MB (10^6 bytes) in 30 days by points in all and how often they are read, with batches of 1 s (the default) and of 60 s
-(`batch_interval_s = 60`); up to 100 points are one device, 1,000 are ten. Measured
-for eight minutes with mosquitto, TLS and the reference IOC, which reads rows, as the kernel counts bytes and segments of
-a connection (`ss -ti`, 52 bytes of headers a segment). Beside them to an IOC that does not (`oc-sim ioc --no-rows`), in
-the order of the table: 100 points each 10 s 295 and 163 MB, 1,000 points 1,322 MB with batches of 1 s.
+(`batch_interval_s = 60`); up to 100 points are one device, 1,000 are ten. Measured for eight minutes with mosquitto,
+TLS and the reference IOC, which reads rows, as the kernel counts bytes and segments of a connection (`ss -ti`, 52
+bytes of headers a segment). Beside them to an IOC that does not (`oc-sim ioc --no-rows`), in the order of the table:
+100 points each 10 s 295 and 163 MB, 1,000 points 1,322 MB with batches of 1 s.
 
 | Points | Each, s | Batches of 1 s | measured | Batches of 60 s | measured |
 |---|---|---|---|---|---|
