@@ -13,7 +13,7 @@ class TimeLimit:
     """`with limit.of(seconds):` around one step at a time, which raises `TimeoutError` where that took longer."""
 
     def __init__(self) -> None:
-        self._until_s = 0.0
+        self._until_s = self._looks_s = 0.0
         self._task: asyncio.Task[object] | None = None
         self._cancelling = 0
         self._late = False
@@ -29,7 +29,7 @@ class TimeLimit:
         if task is None or self._task is not None:
             raise RuntimeError("a time limit is for one step of one task at a time")
         self._task, self._cancelling, self._late = task, task.cancelling(), False
-        if self._timer is None or self._timer.when() > self._until_s:
+        if self._timer is None or self._looks_s > self._until_s:
             self._look_at_end()
 
     def __exit__(
@@ -43,7 +43,8 @@ class TimeLimit:
     def _look_at_end(self) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_at(self._until_s, self._look)
+        self._looks_s = self._until_s
+        self._timer = asyncio.get_running_loop().call_at(self._looks_s, self._look)
 
     def _look(self) -> None:
         self._timer = None

@@ -64,10 +64,10 @@ class Mobile(NamedTuple):
     idle_bytes_per_s: int
 
 
-MOBILE: Final = Mobile(message_bytes=930, reading_bytes=4.0, idle_bytes_per_s=12)
+MOBILE: Final = Mobile(message_bytes=730, reading_bytes=2.5, idle_bytes_per_s=7)
 MEASURED_MB: Final[dict[tuple[int, int], tuple[int, int | None]]] = {
-    (10, 10): (288, 75), (100, 10): (366, 175), (1_000, 10): (1_291, 1_070),
-    (10, 60): (72, None), (100, 60): (85, None), (1_000, 60): (240, None),
+    (10, 10): (206, 59), (100, 10): (294, 119), (1_000, 10): (846, 642),
+    (10, 60): (49, None), (100, 60): (64, None), (1_000, 60): (157, None),
 }  # fmt: skip
 """By points and seconds, with batches of 1 s and of 60 s, scaled to 30 days; 60 s of both are one message a minute."""
 
@@ -205,16 +205,19 @@ Bytes in 30 days, both ways, with TLS and the headers of TCP and IP:
     2,592,000 x ({message_bytes} x messages/s + {reading_bytes} x readings/s + {idle_bytes_per_s})
 
 * A message goes out each `batch_interval_s` or `interval_s`, whichever is longer, or a little later. Of its
-  {message_bytes} bytes about 250 are envelope and names of points, 105 are MQTT and TLS, and 575 are the
-  acknowledgements of the broker and the IOC and the headers of TCP and IP.
-* A reading takes {reading_bytes} bytes where zlib packs it with others, at three or four digits that change each time.
-  The numbers of the bench are worse to pack and take 5.0 ([bench/NOTES.md](../bench/NOTES.md)).
+  {message_bytes} bytes about 240 are envelope and names of points, 105 are MQTT and TLS, and 385 are the
+  acknowledgements of the broker and the IOC and the headers of TCP and IP. How many segments carry nothing but
+  TCP's own acknowledgement differs from line to line: an earlier run counted some 250 bytes a message more.
+* A reading takes {reading_bytes} bytes where the IOC reads rows ([contract](contract/README.md#payloads)) and scans
+  of alike devices, or several of one, share a batch; else 4.3, for names come with each. At three or four digits that
+  change each time; the numbers of the bench are worse to pack and take 2.8 ([bench/NOTES.md](../bench/NOTES.md)).
 * {idle_bytes_per_s} bytes/s are health, once a minute, and the keep-alive: {idle_mb:.0f} MB with nothing to tell.
 
 MB (10^6 bytes) in 30 days by points in all and how often they are read, with batches of 1 s (the default) and of 60 s
-(`batch_interval_s = 60`); up to 100 points are one device, 1,000 are ten. Measured
-for four minutes, with batches of 60 s for eight, with mosquitto, TLS and the reference IOC, as the kernel counts bytes
-and segments of a connection (`ss -ti`):
+(`batch_interval_s = 60`); up to 100 points are one device, 1,000 are ten. Measured for eight minutes with mosquitto,
+TLS and the reference IOC, which reads rows, as the kernel counts bytes and segments of a connection (`ss -ti`, 52
+bytes of headers a segment). Beside them to an IOC that does not (`oc-sim ioc --no-rows`), in the order of the table:
+100 points each 10 s 295 and 163 MB, 1,000 points 1,322 MB with batches of 1 s.
 
 | Points | Each, s | Batches of 1 s | measured | Batches of 60 s | measured |
 |---|---|---|---|---|---|

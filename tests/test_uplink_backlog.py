@@ -26,7 +26,8 @@ from simulators.testing import Bench, BenchIoc
 
 POINTS = 100
 BATCH_INTERVAL_S = 0.5
-LIVE_EVERY_S = 0.5
+LIVE_EVERY_S = 0.2
+"""No part of the interval of batches: what is read as one becomes due goes with it, and so the number of them halves."""
 QUIET_S = 1.5
 
 
@@ -40,7 +41,7 @@ class Size:
     min_live: int
 
 
-SHORT = Size(readings=40_000, backfill_readings_per_s=20_000, within_s=30, min_live=2)
+SHORT = Size(readings=60_000, backfill_readings_per_s=20_000, within_s=30, min_live=3)
 DEFAULT_PACE = Size(readings=1_000_000, backfill_readings_per_s=20_000, within_s=120, min_live=60)
 NO_PACE = Size(readings=1_000_000, backfill_readings_per_s=1_000_000, within_s=60, min_live=2)
 

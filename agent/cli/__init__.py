@@ -3,6 +3,7 @@
 Exit codes: 0 ok, 1 failed, 2 usage, 78 configuration (sysexits.h, EX_CONFIG).
 """
 
+import agent.cli.sparing  # noqa: F401, I001 # first: it decides what the others load
 import argparse
 import os
 import sys

@@ -6,14 +6,13 @@ one JSON line on stdout at the end.
 
 import argparse
 import asyncio
-import ctypes
 import gc
 import logging
 import sys
-from contextlib import suppress
 
 import msgspec
 
+from agent import allocator
 from agent.app import run_agent
 from agent.cli.output import Failed
 from agent.configuration import load_configuration
@@ -29,12 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> int:
+    allocator.keep_little()
     configuration = load_configuration(args.config)
     set_up_logs(configuration.settings.log.level)
     for warning in configuration.warnings:
         log.warning("%s:%d: %s: %s", warning.file, warning.line, warning.key, warning.what)
     make_loop = loop_factory()
-    _give_back_memory()
+    allocator.give_back()
     gc.freeze()  # what is loaded stays: looking through it for garbage takes 20 ms each time
     try:
         with asyncio.Runner(loop_factory=make_loop) as runner:
@@ -43,9 +43,3 @@ def main(args: argparse.Namespace) -> int:
         raise Failed(str(err)) from err
     sys.stdout.write(msgspec.json.encode(account).decode() + "\n")
     return 0
-
-
-def _give_back_memory() -> None:
-    """What reading the configuration took, half a megabyte; the C library keeps it otherwise. Not with musl."""
-    with suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)

@@ -7,11 +7,10 @@ one that does not is not put in.
 
 import lzma
 import struct
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
-from agent.packing import FOR_NUMBERS, NotPacked, Packing, packed, plain
+from agent.packing import LONG, SHORT, NotPacked, Packing, packed, plain
 from agent.store.checks import row_check
 from agent.store.records import SealedHead
 
@@ -24,8 +23,8 @@ MAX_TEXT_BYTES: Final = 512 * 1024
 _MAX_UNPACKED: Final = 16 * MAX_TEXT_BYTES
 _FILTERS: Final = ({"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 128 * 1024},)
 """The quickest preset; it looks back over some batches, and takes about 2 MB of memory while it packs."""
-_PACKINGS: Final = (None, Packing(4, zlib.Z_DEFAULT_STRATEGY), FOR_NUMBERS)
-"""How a payload can have left: as its text, as it was packed earlier, as now. Their order is part of the format."""
+_PACKINGS: Final = (None, SHORT, LONG)
+"""How a payload can have left: as its text, or packed. Their order is part of the format."""
 _COUNT: Final = struct.Struct("<I")
 _MEMBER: Final = struct.Struct("<QIB")
 

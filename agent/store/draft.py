@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from agent import allocator
 from agent.ranges import RangeSet
 from agent.store.bundle import Bundle, bundles_of
 from agent.store.ledger import Card
@@ -53,6 +54,7 @@ class Draft:
         self.bundles = bundles_of(row for row in self.rows if row.head.kind == "data" and row.head.seq not in kept)
         bundled = {head.seq for bundle in self.bundles for head, _ in bundle.rows}
         self.rows = [row for row in self.rows if row.head.seq not in bundled]
+        allocator.give_back()
 
 
 def draw_up(parts: Parts, built: Sequence[OutboxRow], *, ahead: int, raw: bool, final: bool) -> Draft:

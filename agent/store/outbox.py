@@ -33,6 +33,8 @@ BUSY_TIMEOUT_S = 2.0
 BUSY_AT_END_S = 0.5
 """So long it waits when the agent stops: what is not on the card then is in the journal."""
 WAL_LIMIT_BYTES = 4 * 1024 * 1024
+CACHE_KIB = 512
+"""Of each connection; SQLite takes 2 MB otherwise. What is written grows at its end, what is read is read once."""
 OVER_LIMIT = 1.04
 ROW_BYTES = 64
 PAGE_BYTES = 4096
@@ -344,7 +346,7 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
     async with AsyncExitStack() as stack:
         connect = aiosqlite.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_S)
         writer = await stack.enter_async_context(connect)
-        writer.text_factory = readable_text
+        await _set_up(writer)
         ((pages,),) = await writer.execute_fetchall("PRAGMA page_count")
         if not pages:  # in a file that is not new it would be written again, for which a full card has no room
             await writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -358,8 +360,13 @@ async def open_outbox(path: Path, max_bytes: int) -> Outbox:
         uri = f"file:{quote(str(path))}?mode=ro"
         connect = aiosqlite.connect(uri, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S, iter_chunk_size=16)
         reader = await stack.enter_async_context(connect)
-        reader.text_factory = readable_text
+        await _set_up(reader)
         return Outbox(stack.pop_all(), writer, reader, path)
+
+
+async def _set_up(connection: aiosqlite.Connection) -> None:
+    connection.text_factory = readable_text
+    await connection.execute(f"PRAGMA cache_size = {-CACHE_KIB}")
 
 
 def room_for(lengths: Iterable[int]) -> int:

@@ -1,9 +1,11 @@
 """The schema of the outbox file: numbered scripts, each run once, in order."""
 
 from collections.abc import Iterator
-from importlib import resources
+from pathlib import Path
 
 import aiosqlite
+
+_SCRIPTS = Path(__file__).with_name("migrations")
 
 
 class NewerSchema(Exception):
@@ -27,7 +29,5 @@ async def migrate(writer: aiosqlite.Connection) -> None:
 
 
 def _scripts() -> Iterator[str]:
-    folder = resources.files("agent.store") / "migrations"
-    for script in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if script.name.endswith(".sql"):
-            yield script.read_text(encoding="utf-8")
+    for script in sorted(_SCRIPTS.glob("*.sql")):
+        yield script.read_text(encoding="utf-8")

@@ -25,6 +25,11 @@ class UplinkDown(Exception):
         """A connection that a named fault prevents or has ended."""
         return cls(str(fault), code, fault)
 
+    def bare(self) -> Self:
+        """Itself, without the frames that it came through: they hold the whole connection while it is remembered."""
+        self.__cause__ = self.__context__ = None
+        return self.with_traceback(None)
+
 
 class NotTheTime(UplinkDown):
     """The broker's certificate is not valid yet, or not any more: its dates or this gateway's clock are wrong."""

@@ -9,6 +9,7 @@ Reading order: `run`, `_connection`, `_served`, `_serve`. The lanes are in `lane
 """
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -105,7 +106,8 @@ class Publisher:
         await self._route.payload_limit.recall()
         while not self._stopping:
             started_ns = self._clock.mono_ns()
-            down = await self._connection()
+            down = (await self._connection()).bare()
+            gc.collect(1)  # what is left of it is a ring, and old objects are hardly ever looked through
             if not self._stopping:
                 await self._outages.wait(down, self._clock.mono_ns() - started_ns, self._pulse)
 

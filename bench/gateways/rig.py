@@ -76,6 +76,14 @@ class Line:
     def mend(self) -> None:
         self._process.send_signal(signal.SIGUSR2)
 
+    def stall(self) -> None:
+        """Nothing passes, nothing is reset: a half-open line. Whoever connects now gets no further than the kernel."""
+        self._process.send_signal(signal.SIGSTOP)
+
+    def flow(self) -> None:
+        """After `stall`."""
+        self._process.send_signal(signal.SIGCONT)
+
     def close(self) -> None:
         self._map.close()
 
@@ -86,13 +94,13 @@ class Rig:
     def __init__(self, subject: Subject, site: Site, line: Line, truth: Truth, load: Mapping[str, int]) -> None:
         self.subject, self.work, self.line, self.truth, self._load = subject, site.work, line, truth, load
         self.recorder = Recorder(site.work, truth, subject.decode)
-        self._launch, self._site = subject.configure(site), site
+        self.site, self._launch = site, subject.configure(site)
         self._process: subprocess.Popen[str] | None = None
         self.started_ns = 0
 
     def configure(self, work: Work) -> None:
         """What the gateway is to do from its next start on; the devices stay as they are."""
-        self._launch = self.subject.configure(self._site._replace(work=work))
+        self._launch = self.subject.configure(self.site._replace(work=work))
 
     def record_anew(self) -> None:
         """Account only for what is read from now on; what comes of earlier reads is none of it."""
@@ -102,12 +110,22 @@ class Rig:
     def start(self) -> None:
         self.started_ns = time.monotonic_ns()
         launch = self._launch
-        self._process = start(launch.command, cores()[0], self._site.ram, launch.environment)
+        self._process = start(launch.command, cores()[0], self.site.ram, launch.environment)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self._process:
             end(self._process, number)
         self._process = None
+
+    @property
+    def pid(self) -> int:
+        """Of the process that was started last."""
+        assert self._process is not None
+        return self._process.pid
+
+    def said(self) -> str:
+        """What the gateway has written so far."""
+        return (self.site.ram / "output.log").read_text(errors="replace")
 
     def stop_and_count(self) -> int:
         """Stop it; gives the bytes that its process has given to the card in all, also while it stopped."""
@@ -133,7 +151,7 @@ class Rig:
     @property
     def card(self) -> Path:
         """The folder of the gateway that is on the card."""
-        return self._site.card
+        return self.site.card
 
     def silence_devices(self) -> None:
         """Devices answer nothing from now on."""
@@ -141,7 +159,7 @@ class Rig:
 
     def last_words(self) -> str:
         with contextlib.suppress(OSError):
-            return " / ".join((self._site.ram / "output.log").read_text(errors="replace").splitlines()[-3:])
+            return " / ".join(self.said().splitlines()[-3:])
         return ""
 
     def wait_first(self, timeout_s: float) -> bool:

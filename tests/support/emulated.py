@@ -7,7 +7,7 @@ Root only, and nothing of the machine changes: the kernel is told of qemu in use
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ def lacking() -> str:
         return f"missing: {', '.join(missing)}"
     if os.geteuid():
         return "only root may do it"
+    if subprocess.run(["unshare", "--user", "--mount", "true"], check=False, stderr=subprocess.DEVNULL).returncode:
+        return "user namespaces are not allowed here"
     with _apart(BINFMT) as process:
         _, err = process.communicate()
     return "" if process.returncode == 0 else f"the kernel cannot be told of qemu: {err.strip()}"
@@ -115,6 +117,3 @@ def _apart(script: str, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
             yield process
         finally:
             process.kill()
-
-
-__all__: Sequence[str] = ("Emulated", "debian", "emulated", "lacking")

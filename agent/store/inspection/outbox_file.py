@@ -10,7 +10,6 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Final, Literal, NamedTuple
 from urllib.parse import quote
 
@@ -264,6 +263,8 @@ def _connected(path: Path, stack: ExitStack) -> tuple[sqlite3.Connection, How]:
     wal = path.with_name(path.name + "-wal")
     if not wal.exists() or not wal.stat().st_size:
         return _connection(path, "immutable=1", stack), "alone"
+    from tempfile import TemporaryDirectory  # `run` has this module loaded, and never comes here
+
     folder = Path(stack.enter_context(TemporaryDirectory(prefix="oc-outbox-")))
     try:
         for file in (path, wal):

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from agent.clock import ClockState
 from agent.model import Event, Scan
+from agent.packing import LONG, SHORT, packed
 from agent.settings import OutboxSettings
 from agent.store.sealing import (
     MAX_SCANS,
@@ -89,6 +90,17 @@ def test_small_payloads_stay_json_and_large_ones_are_zlib() -> None:
     _, large = seal_scans(ENVELOPE, fragments([Scan("aq-01", 0, [Reading("a", 1, 0)])] * 50), MAX)
     assert small[:1] == b"{"
     assert large[:1] == b"\x78"
+
+
+def test_numbers_get_short_codes_in_a_long_batch_and_names_in_a_short_one() -> None:
+    random = Random(7)
+    for count in (1, 20):
+        of = [
+            Scan(f"d-{i}", 0, [Reading(f"r{k}", random.randrange(100, 10_000), 0) for k in range(100)])
+            for i in range(count)
+        ]
+        _, payload = seal_scans(ENVELOPE, fragments(of), MAX, rows=True)
+        assert len(payload) == min(len(packed(plain(payload), how)) for how in (SHORT, LONG))
 
 
 def test_a_payload_is_never_above_the_limit_and_no_scan_is_left_out() -> None:
