@@ -49,7 +49,7 @@ def test_each_wheel_is_pinned_and_has_its_hash_and_only_what_runs_is_there(top: 
     requirements = (top / "requirements.txt").read_text(encoding="ascii")
     wanted = dict(re.findall(r"^([a-z-]+)==(\S+) \\$", requirements, re.MULTILINE))
     assert set(wanted) == {
-        "oc-agent", "aiosqlite", "msgspec", "paho-mqtt", "pymodbus", "pyserial", "tenacity",
+        "oc-agent", "aiosqlite", "msgspec", "paho-mqtt", "psutil", "pymodbus", "pyserial", "tenacity",
     }  # fmt: skip
     wheels = {path: parse_wheel_filename(path.name) for path in (top / "wheels").iterdir()}
     assert {(name, str(version)) for name, version, _, _ in wheels.values() if name != "pip"} == set(wanted.items())
