@@ -10,6 +10,7 @@ import asyncio
 import importlib
 import logging
 import os
+import time
 from collections.abc import Callable
 from contextvars import Context
 from typing import Any
@@ -49,6 +50,10 @@ def _never_early(base: Any) -> type[asyncio.AbstractEventLoop]:
 
         name = "uvloop"
 
+        def time(self) -> float:
+            """uvloop's own is that of its last look, in whole milliseconds: what is due by it may be due already."""
+            return time.monotonic()
+
         def call_later(
             self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
         ) -> asyncio.Handle:
@@ -59,5 +64,12 @@ def _never_early(base: Any) -> type[asyncio.AbstractEventLoop]:
             self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
         ) -> asyncio.Handle:
             return self.call_later(when - self.time(), callback, *args, context=context)
+
+        def close(self) -> None:
+            """Whatever uvloop finds still open (EBUSY, now and then after TLS): nothing runs on it any more."""
+            try:
+                super().close()
+            except OSError as err:
+                log.debug("the loop did not close: %s", err)
 
     return Loop

@@ -1,7 +1,9 @@
 """Which loop the agent runs on, and that it runs where the one that is wanted is not there."""
 
 import asyncio
+import errno
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ import pytest
 from running_agent import running_agent
 
 from agent import __version__
-from agent.event_loop import VARIABLE, loop_factory, loop_name
+from agent.event_loop import VARIABLE, _never_early, loop_factory, loop_name
 from agent.waking import Alarm
 from simulators.testing import SimulatedDevice
 
@@ -62,10 +64,11 @@ def test_no_wait_is_shorter_than_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def _wait_for_short_times() -> None:
-    """By each way of waiting: each begins at another point of a millisecond of the loop."""
+    """By each way of waiting: each begins at another point of a millisecond of the loop, some after much work."""
     for number in range(150):
         wait_s = 0.0002 + number % 50 / 10_000
         for way in (asyncio.sleep, Alarm().wait, _timed_out):
+            time.sleep(number % 3 * 0.004)
             before = time.monotonic()
             await way(wait_s)
             assert time.monotonic() - before >= wait_s
@@ -108,3 +111,13 @@ def test_the_journal_and_status_say_which(
         assert agent.ask()["loop"] == wanted
         assert f"oc-agent {__version__} on {wanted}: gateway dng-hc-01, 1 devices\n" in agent.log
         agent.stop()
+
+
+def test_a_loop_that_finds_something_open_at_its_end_takes_nobodys_result() -> None:
+    class Busy:
+        """What uvloop does where something of it is still open."""
+
+        def close(self) -> None:
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+
+    _never_early(Busy)().close()

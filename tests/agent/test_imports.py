@@ -5,9 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-OTHERS = {"aiosqlite", "msgspec", "paho", "psutil", "tenacity", "typing_extensions"}
+OTHERS = {"aiosqlite", "msgspec", "paho", "psutil", "tenacity"}
 """Packages that are not of Python. pymodbus and pyserial come with the first link that needs them."""
-VERB = {"layout", "messages", "output", "parser", "problems", "run", "translations"}
+VERB = {"layout", "messages", "output", "parser", "problems", "run", "sparing", "translations"}
 """Modules of the command line."""
 UNUSED = {
     "csv",
@@ -16,6 +16,9 @@ UNUSED = {
     "html",
     "http",
     "importlib.metadata",
+    "importlib.resources",
+    "tempfile",
+    "typing_extensions",
     "unittest",
     "urllib.response",
     "xml",
