@@ -17,7 +17,9 @@ from agent.store.recovery import Orphan, Salvaged
 from agent.store.sealing import MAX_SCANS, Envelope, Stamp, seal_again, seal_scans, seal_single, stamped
 
 GATHER_BYTES: Final = 320 * 1024
-"""So much of the journal is looked at for one batch: about what fits into one packet when compressed."""
+"""So much of the journal is looked at for one batch at most: more than fits into one packet when compressed."""
+MARGIN: Final = 15 / 16
+"""So much of what should fit, for no two batches pack alike: one that is too long is sealed again, and shorter."""
 SPAN_S: Final = 3_000
 """A batch spans no more than this, so none spans an hour: a window of time is one range of the index by time."""
 BATCHES_A_COMMIT: Final = 32
@@ -28,6 +30,7 @@ class Builder:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._gather_bytes = GATHER_BYTES
 
     def next(self, *, scans: bool) -> Built | None:
         """The next batch of what waits: an event, with `scans` also scans; None where there is none."""
@@ -103,7 +106,7 @@ class Builder:
             if record.type == RecordType.SCAN:
                 found.append(record)
                 size += len(record.body)
-                if size > GATHER_BYTES or len(found) >= MAX_SCANS:
+                if size > self._gather_bytes or len(found) >= MAX_SCANS:
                     break
         return found
 
@@ -114,6 +117,7 @@ class Builder:
         scans = [stamped(record.body, time_ms) for record, time_ms in zip(records, times, strict=True)]
         envelope = self._envelope(stamp, seq, low)
         take, payload = seal_scans(envelope, scans, self._parts.max_payload_bytes, rows=self._parts.rows)
+        self._learn(sum(len(scan) for scan in scans[:take]), len(payload))
         taken, times = records[:take], times[:take]
         head = SealedHead(
             seq=seq,
@@ -127,6 +131,12 @@ class Builder:
             cursor=max(before, taken[-1].end),
         )
         return Built(head, payload, before, stamp.state is ClockState.UNSYNC), take
+
+    def _learn(self, text_bytes: int, payload_bytes: int) -> None:
+        """How much to gather, from how the last long batch was packed: what is gathered in vain is packed twice."""
+        if text_bytes > GATHER_BYTES // 4:
+            fits = text_bytes * self._parts.max_payload_bytes / payload_bytes
+            self._gather_bytes = min(GATHER_BYTES, max(GATHER_BYTES // 8, round(fits * MARGIN)))
 
     def _event(self, record: Record, stamp: Stamp, seq: int, low: int, before: int) -> Built:
         time_ms = stamp.time_ms(record.mono_ns)

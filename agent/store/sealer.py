@@ -6,6 +6,7 @@ number, it is on the card first. Batches are handed on in the order of their num
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -36,6 +37,8 @@ MOMENT_S: Final = 0.02
 
 Polls come at ticks, so a batch is due a moment before or after a poll: that is one wake and one batch, not two.
 """
+BREATH_S: Final = 0.01
+"""The longest pause between two batches."""
 DAMAGED: Final = "journal_damaged"
 
 
@@ -74,9 +77,12 @@ class Sealer:
         """Seal all events that wait, with `scans` also all scans; False where some of them have to wait on."""
         ledger = self._parts.ledger
         async with self._lock:
-            while self._waits(scans=scans) and not self._holding() and await self._seal_next(scans=scans):
+            while self._waits(scans=scans) and not self._holding():
+                began_s = time.monotonic()
+                if not await self._seal_next(scans=scans):
+                    break
                 if self._waits(scans=scans):
-                    await asyncio.sleep(0)  # polls and the uplink run between batches
+                    await _leave_room(began_s)
             if not ledger.waiting and not ledger.waiting_events:
                 ledger.sealed_all(self._parts.journal.end)
             self._first = self._first and bool(not scans or ledger.waiting)
@@ -91,9 +97,10 @@ class Sealer:
         async with self._lock:
             end = parts.journal.end
             while config.config_hash != parts.config_hash and ledger.scan_cursor < end:
+                began_s = time.monotonic()
                 if not await self._seal_next(scans=True):
                     break
-                await asyncio.sleep(0)  # polls and the uplink run between batches
+                await _leave_room(began_s)
             parts.config, parts.config_hash = config, config.config_hash
             parts.keeper.hold(config.hold_unsynced_s)
         parts.seal_wake.set()
@@ -274,3 +281,8 @@ class Sealer:
         if self._waits(scans=scans):
             gone = ledger.lose_waiting(DAMAGED)
             self._parts.declare_later(Loss(reason=DAMAGED, readings=gone))
+
+
+async def _leave_room(began_s: float) -> None:
+    """Polls and the uplink run between batches, for as long as the last one took: no poll waits for all of them."""
+    await asyncio.sleep(min(time.monotonic() - began_s, BREATH_S))
