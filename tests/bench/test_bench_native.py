@@ -149,6 +149,8 @@ def test_the_line_counts_bytes_can_be_cut_and_mended(programs: Path, tmp_path: P
                     gateway.recv(1)
         with pytest.raises(ConnectionRefusedError):
             connected(line.port)
+        with pytest.raises(OSError, match="in use"):
+            socket.create_server(("127.0.0.1", line.port), reuse_port=False)
         line.mend()
         with closing(again(line.port)) as gateway:
             gateway.sendall(b"back")

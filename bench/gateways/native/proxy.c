@@ -31,7 +31,7 @@ struct end {
 
 static uint64_t *facts;
 static struct end *all, *dead;
-static int epoll, listener = -1, broker_port, port;
+static int epoll, listener, listening, broker_port;
 static volatile sig_atomic_t cut;
 
 static void die(const char *what) {
@@ -52,16 +52,35 @@ static void watch(int fd, void *whom) {
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event)) die("epoll_ctl");
 }
 
-static void open_listener(void) {
-    struct sockaddr_in place = local(port);
+static int bound(int at) {
+    struct sockaddr_in place = local(at);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    if (bind(fd, (struct sockaddr *)&place, sizeof place)) die("bind");
+    return fd;
+}
+
+/* Gives a free port. It stays ours while the line is cut, for it is asked for by its number: the kernel takes one that
+ * it has chosen itself back when a socket does not listen any more, and gives it to anybody. */
+static int bind_listener(void) {
+    struct sockaddr_in place;
     socklen_t size = sizeof place;
-    int yes = 1;
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
-    setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
-    if (bind(listener, (struct sockaddr *)&place, size) || listen(listener, 64)) die("listen");
-    getsockname(listener, (struct sockaddr *)&place, &size);
-    port = ntohs(place.sin_port);
+    int any = bound(0);
+    getsockname(any, (struct sockaddr *)&place, &size);
+    close(any);
+    listener = bound(ntohs(place.sin_port));
+    return ntohs(place.sin_port);
+}
+
+static void begin_listening(void) {
+    if (listen(listener, 64)) die("listen");
     watch(listener, NULL);
+    listening = 1;
+}
+
+/* What waits to be accepted is reset, what comes is refused. */
+static void end_listening(void) {
+    if (epoll_ctl(epoll, EPOLL_CTL_DEL, listener, NULL) || shutdown(listener, SHUT_RDWR)) die("shutdown");
+    listening = 0;
 }
 
 /* Close both ends, with a reset; they are freed when no event can name them any more. */
@@ -144,8 +163,8 @@ int main(int argc, char **argv) {
     sigaction(SIGUSR1, &action, NULL);
     sigaction(SIGUSR2, &action, NULL);
     epoll = epoll_create1(0);
-    open_listener();
-    printf("%d\n", port);
+    printf("%d\n", bind_listener());
+    begin_listening();
     fflush(stdout);
     for (;;) {
         struct epoll_event events[ENDS];
@@ -155,12 +174,11 @@ int main(int argc, char **argv) {
             if (!e) accepted();
             else if (e->fd >= 0) pass_on(e);
         }
-        if (cut && listener >= 0) {
-            close(listener);
-            listener = -1;
+        if (cut && listening) {
+            end_listening();
             while (all) end_pair(all);
-        } else if (!cut && listener < 0) {
-            open_listener();
+        } else if (!cut && !listening) {
+            begin_listening();
         }
         while (dead) {
             struct end *next = dead->next;
