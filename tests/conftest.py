@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from contract_check import faults_of
+from hypothesis import HealthCheck, settings
 
 import agent
 from agent.event_loop import VARIABLE, loop_factory
@@ -15,6 +16,8 @@ from simulators.testing import BenchBroker, ScriptedBroker
 
 ROOT = Path(__file__).resolve().parent.parent
 UMASK = 0o022
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
