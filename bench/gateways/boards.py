@@ -6,6 +6,7 @@ Raspberry Pi 4, Ubuntu 22.04; Raspberry Pi 3B, Docker). The list has a Cortex-A5
 core are taken to differ by their clocks. bench/README.md says how far to trust it.
 """
 
+import os
 import subprocess
 import sys
 import time
@@ -56,9 +57,9 @@ def here_s(python: Path, rounds: int = 500, runs: int = 5) -> float:
     """What the whole benchmark would take with this Python on the gateway's core: median of some short runs."""
     code = f"from gateways.boards import rounds_s; print(rounds_s({rounds}))"
     command = ["taskset", "-c", str(cores()[0]), str(python), "-c", code]
-    folder = Path(__file__).resolve().parents[1]
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     taken = [
-        float(subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True).stdout)
+        float(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
         for _ in range(runs)
     ]
     return median(taken) * ROUNDS_OF_LIST / rounds

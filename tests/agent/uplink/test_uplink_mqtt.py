@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import subprocess
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -155,11 +156,11 @@ async def test_a_takeover_ends_the_session_with_its_code() -> None:
     """Mosquitto 2.0.11 closes without a word when a client is taken over, so here a few bytes play the broker."""
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(2)
-        writer.write(bytes.fromhex("20 03 00 00 00") + bytes.fromhex("e0 02 8e 00"))
-        await writer.drain()
-        await reader.read()
-        writer.close()
+        with closing(writer):
+            await reader.readexactly(2)
+            writer.write(bytes.fromhex("20 03 00 00 00") + bytes.fromhex("e0 02 8e 00"))
+            await writer.drain()
+            await reader.read()
 
     server = await asyncio.start_server(play, "127.0.0.1", 0)
     async with server, connect(options(server.sockets[0].getsockname()[1]), nothing) as session:
@@ -171,11 +172,11 @@ async def test_paho_holds_nothing_back_the_window_is_the_callers() -> None:
     arrived = bytearray()
 
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(2)
-        writer.write(bytes.fromhex("20 03 00 00 00"))
-        while data := await reader.read(65_536):
-            arrived.extend(data)
-        writer.close()
+        with closing(writer):
+            await reader.readexactly(2)
+            writer.write(bytes.fromhex("20 03 00 00 00"))
+            while data := await reader.read(65_536):
+                arrived.extend(data)
 
     server = await asyncio.start_server(play, "127.0.0.1", 0)
     async with server, connect(options(server.sockets[0].getsockname()[1]), nothing) as session:

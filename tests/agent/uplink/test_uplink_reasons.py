@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,10 +182,10 @@ async def test_every_code_of_a_puback_is_heard_and_ends_no_connection(
 
 async def test_what_answers_and_is_no_mqtt_is_said(scripted_broker: ScriptedBroker) -> None:
     async def play(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readexactly(2)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 200\r\n\r\n" + b"x" * 200)
-        await writer.drain()
-        writer.close()
+        with closing(writer):
+            await reader.readexactly(2)
+            writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 200\r\n\r\n" + b"x" * 200)
+            await writer.drain()
 
     server = await asyncio.start_server(play, "127.0.0.1", 0)
     async with server:

@@ -1,5 +1,6 @@
 """What each transport needs of its own: certificates, line settings, another name after a replug."""
 
+import asyncio
 import gc
 import ssl
 import subprocess
@@ -50,6 +51,7 @@ async def test_modbus_over_tls_reads_from_a_device_that_it_can_trust(
     async with open_line(tls_options(device.tcp_port, certificates / "good.pem")) as line:
         found, _ = await line.request(Request(1, "holding", 5, 2))
         assert found.words == words(1, 5, 2)
+    await asyncio.sleep(0.2)  # goodbyes of TLS
 
 
 @pytest.mark.parametrize(
