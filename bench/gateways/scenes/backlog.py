@@ -45,7 +45,8 @@ class Backlog:
             resume_s = resumed(ready)
             lost = ready.recorder.settle(reads, DRAIN_S)
             drained_s = (time.monotonic_ns() - began_ns) / 1e9
-            late_ms = ready.recorder.latencies_ms(began_ns)
+            connected_ns = began_ns + round(resume_s * 1e9)  # what was read before is part of the backlog, and its end
+            late_ms = ready.recorder.latencies_ms(connected_ns)
             return {
                 "backlog": waiting,
                 "backlog_lost": len(lost),
