@@ -37,7 +37,7 @@ lowest: $(VENV)/ready debian ## The tests on the lowest versions that pyproject.
 	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV) --group test ".[sim]"
 	cd tests && PYTHONSAFEPATH=1 OC_TEST_INSTALLED=1 ../$(LOWEST_VENV)/bin/pytest -q -c ../pyproject.toml --rootdir=.. .
 
-bench: $(VENV)/ready $(WHEEL_VENV)/ready broker ## Our agent and other gateways at the same work (50 minutes; QUICK=1; PI="zero2 3 4": on such boards; SECONDS=N, RUNS=N, ONLY=, SCENES=)
+bench: $(VENV)/ready $(WHEEL_VENV)/ready broker ## Our agent and other gateways at the same work (an hour; QUICK=1: nine minutes; PI="zero2 3 4": on such boards; SECONDS=N, RUNS=N, ONLY=, SCENES=)
 	cd bench && ../$(BIN)/python -m gateways $(if $(QUICK),--quick) $(if $(SECONDS),--seconds $(SECONDS)) \
 		$(if $(RUNS),--runs $(RUNS)) $(if $(PI),--boards $(PI)) $(if $(ONLY),--only $(ONLY)) $(if $(SCENES),--scenes $(SCENES))
 

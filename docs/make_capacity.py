@@ -48,12 +48,12 @@ class Core(NamedTuple):
 
 
 CORES: Final = (
-    Core("x86-64, the bench's", 1.0, 124_000),
-    Core("Raspberry Pi 4B", 0.135, 28_000),
+    Core("x86-64, the bench's", 1.0, 250_000),
+    Core("Raspberry Pi 4B", 0.135, 26_000),
     Core("Raspberry Pi 3B+", 0.099, 22_000),
-    Core("Raspberry Pi Zero 2 W", 0.071, 17_000),
+    Core("Raspberry Pi Zero 2 W", 0.071, 16_000),
 )
-"""`make bench PI="zero2 3 4"`, 2026-11-27, on a machine that others used too (load average 7 to 11)."""
+"""`make bench QUICK=1 PI="zero2 3 4" SCENES=ramp`, 2026-11-27; the rates are found to 20 %."""
 
 
 class Mobile(NamedTuple):
@@ -187,7 +187,7 @@ Adapters cost more: FTDI's hand on what came each 16 ms unless `latency_timer` i
 ## TCP
 
 Not the wire is the limit, but the processor. With 100 registers a request the gateway carries, on one core, 97% of what
-was asked read and nothing lost or wrong (2026-11-27, on a machine that others used too, so rather too low); devices
+was asked read and nothing lost or wrong (2026-11-27, found to 20 %, so rather too low); devices
 are those with 100 registers each second that take half of it:
 
 | | Of a core of the bench's machine | Registers/s at most | Devices |

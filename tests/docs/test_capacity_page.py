@@ -49,7 +49,7 @@ def test_devices_on_tcp_take_half_of_what_a_core_carries(maker: dict[str, Any]) 
     assert len(maker["CORES"]) == 4
     for core in maker["CORES"]:
         assert 2 * 100 * core.devices <= core.registers_per_s < 2 * 100 * (core.devices + 1)
-        assert f"| {core.name} | {core.share:.3g} | {core.registers_per_s:,} | {core.devices} |" in page
+        assert f"| {core.name} | {core.share:.3g} | {core.registers_per_s:,} | {core.devices:,} |" in page
 
 
 def test_the_formula_of_4g_is_near_what_was_measured(maker: dict[str, Any]) -> None:
