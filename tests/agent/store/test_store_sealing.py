@@ -1,10 +1,12 @@
 import asyncio
 import re
+import time
 import zlib
 from random import Random
 from typing import Any
 
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -207,3 +209,53 @@ async def test_what_is_read_when_a_batch_is_nearly_due_goes_with_it(lab: Any) ->
             assert (store.high, store.account().waiting) == (sealed, 0 if sealed else 2)
         running.cancel()
         await asyncio.wait([running])
+
+
+def much(lab: Any, store: Any) -> None:
+    """More than goes into ten batches."""
+    numbers = Random(7)
+    for _ in range(4_000):
+        now_ns = lab.clock.mono_ns()
+        readings = [Reading(f"p{p}", numbers.randrange(1 << 30), now_ns) for p in range(40)]
+        store.append(Scan("aq-01", now_ns, readings))
+
+
+async def test_what_fits_into_a_batch_is_learnt_and_not_packed_twice(lab: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=3_000)
+    tried: list[int] = []
+
+    def counted(json: bytes) -> bytes:
+        tried.append(len(json))
+        return packed(json)
+
+    monkeypatch.setattr("agent.store.sealing.packed", counted)
+    async with lab.open() as store:
+        much(lab, store)
+        await store.flush()
+        assert store.high > 10
+        assert len(tried) <= store.high + 3, "batches were packed, found too long, and packed again"
+
+
+async def test_between_two_batches_polls_have_as_long_as_a_batch_took(
+    lab: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab.outbox = OutboxSettings(batch_interval_s=3_000)
+    turns = 0
+
+    def slow(json: bytes) -> bytes:
+        time.sleep(0.01)
+        return packed(json)
+
+    async def poll() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0.001)
+            turns += 1
+
+    monkeypatch.setattr("agent.store.sealing.packed", slow)
+    async with lab.open() as store:
+        much(lab, store)
+        polling = asyncio.create_task(poll())
+        await store._sealer.seal(scans=True)
+        polling.cancel()
+        assert turns >= 3 * store.high > 30
