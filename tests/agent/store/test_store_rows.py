@@ -5,29 +5,19 @@ from typing import Any
 
 import msgspec
 import pytest
+from an_envelope import ENVELOPE, MAX
 from contract_check import valid, with_names
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from agent.clock import ClockState
 from agent.model import Scan
 from agent.packing import packed, plain
 from agent.store.inspection.contents import content_of
 from agent.store.rows import ROOM_BYTES, in_rows
 from agent.store.rows import with_names as named
-from agent.store.sealing import Envelope, scan_fragments, seal_again, seal_scans, stamped
+from agent.store.sealing import scan_fragments, seal_again, seal_scans, stamped
 from drivers.api import Quality, Reading
 
-MAX = 60 * 1024
-ENVELOPE = Envelope(
-    gateway="dng-hc-01",
-    epoch="9f3c1a7be2d04455",
-    config="a1b2c3d4",
-    seq=482_113,
-    sealed_ms=1_795_432_800_123,
-    low=482_100,
-    clock=ClockState.SYNC,
-)
 VALUES = st.one_of(
     st.none(), st.booleans(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False),
     st.text(max_size=40),

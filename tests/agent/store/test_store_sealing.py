@@ -7,16 +7,15 @@ from typing import Any
 
 import msgspec
 import pytest
+from an_envelope import ENVELOPE, MAX
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.clock import ClockState
 from agent.model import Event, Scan
 from agent.packing import LONG, SHORT, packed
 from agent.settings import OutboxSettings
 from agent.store.sealing import (
     MAX_SCANS,
-    Envelope,
     event_fragment,
     scan_fragments,
     seal_again,
@@ -26,17 +25,6 @@ from agent.store.sealing import (
     ulid,
 )
 from drivers.api import Quality, Reading
-
-MAX = 60 * 1024
-ENVELOPE = Envelope(
-    gateway="dng-hc-01",
-    epoch="9f3c1a7be2d04455",
-    config="a1b2c3d4",
-    seq=482_113,
-    sealed_ms=1_795_432_800_123,
-    low=482_100,
-    clock=ClockState.SYNC,
-)
 
 
 def plain(payload: bytes) -> bytes:
